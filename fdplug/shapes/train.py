@@ -1,0 +1,36 @@
+"""Train the `shapes` model: ``python -m fdplug.shapes.train --out runs/shapes``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from fdplug.shapes.training.config import STAGES, UNET_STEPS, TrainConfig
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    described = argparse.ArgumentParser(prog="python -m fdplug.shapes.train", description="Train the `shapes` model.")
+    described.add_argument("--out", type=Path, required=True, help="folder for checkpoints, log and exported model")
+    described.add_argument("--seed", type=int, default=0)
+    length = described.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, default=UNET_STEPS, help="U-Net steps; the other stages scale with them")
+    length.add_argument("--minutes", type=float, help="fit the steps to about this much time (then not deterministic)")
+    described.add_argument("--processes", type=int, default=2, help="worker processes of one thread each")
+    described.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    described.add_argument("--resume", action="store_true", help="continue from the checkpoints in --out")
+    described.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="run only these")
+    return described
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train every stage in turn."""
+    from fdplug.shapes.training.stages import train
+
+    options = vars(parser().parse_args(arguments))
+    train(TrainConfig(**{**options, "stages": tuple(options["stages"])}))
+
+
+if __name__ == "__main__":
+    main()
