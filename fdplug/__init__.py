@@ -1,0 +1,43 @@
+"""fdplug: training-free acceleration of diffusion models, as plugins.
+
+```python
+import fdplug
+
+with fdplug.propagate(pipe):
+    image = pipe("a red circle", num_inference_steps=50).images[0]
+```
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fdplug.errors import FdplugError, FdplugWarning
+    from fdplug.hooks import hookimpl
+    from fdplug.ledger import Ledger
+    from fdplug.pipeline import Propagation, propagate
+
+__version__ = "0.1.0"
+__all__ = ["FdplugError", "FdplugWarning", "Ledger", "Propagation", "hookimpl", "propagate"]
+
+_HOMES = {
+    "FdplugError": "errors",
+    "FdplugWarning": "errors",
+    "Ledger": "ledger",
+    "Propagation": "pipeline",
+    "hookimpl": "hooks",
+    "propagate": "pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use: `fdplug plugins` must not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fdplug' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"fdplug.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

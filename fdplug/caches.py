@@ -1,0 +1,103 @@
+"""Feature caches: what is kept of a part's features at a key step, and what is handed out at the others.
+
+Features are tuples of tensors whose first dimension is the batch: (B, ...) when written, (len(steps) * B, ...) when
+read, *time-major*: all rows of the first step, then all rows of the second.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from fdplug.hooks import hookimpl
+from fdplug.schedule import Schedule
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Features = tuple["Tensor", ...]
+
+__all__ = ["Drop", "FeatureCache", "Features", "Reuse"]
+
+
+class FeatureCache(ABC):
+    """Keeps the features of key steps, one entry per module of the part."""
+
+    name: ClassVar[str]
+
+    def begin(self, schedule: Schedule) -> None:
+        """Forget everything: a run with this schedule begins. Override to learn the timesteps."""
+        self.reset()
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget everything and free the memory."""
+
+    @abstractmethod
+    def write(self, name: str, step: int, features: Features) -> None:
+        """Keep the features that module `name` computed at key step `step`; do not change them."""
+
+    @abstractmethod
+    def read(self, name: str, steps: Sequence[int]) -> Features:
+        """Return features for `steps`, time-major, (len(steps) * B, ...).
+
+        A step that was written last is given back as it was. The tensors must be fresh memory: denoisers write into
+        them (FreeU and T2I-Adapters do).
+        """
+
+
+class Reuse(FeatureCache):
+    """The features of the last key step, as they are (the paper's encoder propagation, section 3.2)."""
+
+    name = "reuse"
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Features] = {}
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._kept = {}
+
+    def write(self, name: str, step: int, features: Features) -> None:
+        """Keep references; nothing is copied."""
+        self._kept[name] = features
+
+    def read(self, name: str, steps: Sequence[int]) -> Features:
+        """Return copies, one block of rows per step."""
+        return tuple(repeat(feature, len(steps)) for feature in self._kept[name])
+
+
+class Drop(Reuse):
+    """Zeros instead of features at every step that is not a key step: the dropping ablation of the paper's Table 14."""
+
+    name = "drop"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written: dict[str, int] = {}
+
+    def write(self, name: str, step: int, features: Features) -> None:
+        """Keep references, and the step."""
+        super().write(name, step, features)
+        self._written[name] = step
+
+    def read(self, name: str, steps: Sequence[int]) -> Features:
+        """Return the features at their key step, zeros elsewhere."""
+        features = super().read(name, steps)
+        for position, step in enumerate(steps):
+            if step != self._written[name]:
+                for feature in features:
+                    feature.view(len(steps), -1)[position].zero_()
+        return features
+
+
+def repeat(feature: Tensor, times: int) -> Tensor:
+    """Return `times` copies of (B, ...) one after the other, in fresh memory: (times * B, ...)."""
+    return feature.repeat(times, *[1] * (feature.dim() - 1))
+
+
+@hookimpl
+def fdplug_feature_caches() -> Iterator[type[FeatureCache]]:
+    """Yield the built-in caches."""
+    yield from (Reuse, Drop)

@@ -1,0 +1,29 @@
+"""Checks of settings at the door: each returns the value, or says what was given and what is allowed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fdplug.errors import ConfigError
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """Return `value` if it is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return value
+
+
+def number(name: str, value: Any, least: float, most: float = float("inf")) -> float:
+    """Return `value` as a float if it lies between `least` and `most`, both included."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        limit = f"between {least} and {most}" if most != float("inf") else f"of at least {least}"
+        raise ConfigError(f"{name} must be a number {limit}, got {value!r}")
+    return float(value)
+
+
+def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
+    """Return `value` if it is one of `allowed`."""
+    if value not in allowed:
+        raise ConfigError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
+    return value

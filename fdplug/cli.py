@@ -1,0 +1,65 @@
+"""The command `fdplug`: finds the command that is meant and turns fdplug's errors into one line and exit code 2."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """One sub-command: the module whose `main(argv)` runs it, and its help line."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "predict": Command("fdplug.predict.cli", "generate images for a file of captions (LightningCLI, --config FILE)"),
+    "compare": Command(
+        "fdplug.predict.compare_command", "run several variants over the same captions, print one table"
+    ),
+    "generate": Command("fdplug.predict.generate_command", "make one image from one prompt"),
+    "plugins": Command("fdplug.plugins_command", "list what is installed, with options and failures"),
+}
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name.ljust(width)}  {command.help}" for name, command in COMMANDS.items()]
+    return "\n".join(["usage: fdplug COMMAND [OPTIONS]", "", *lines, "", "fdplug COMMAND --help says more; --version"])
+
+
+def main() -> int:
+    """Run the command named first on the command line; return the exit code."""
+    argv = sys.argv[1:]
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        from fdplug import __version__
+
+        print(f"fdplug {__version__}")
+        return 0
+    return _run(argv[0], argv[1:])
+
+
+def _run(name: str, argv: list[str]) -> int:
+    from fdplug.errors import FdplugError
+
+    if name not in COMMANDS:
+        print(f"fdplug: no command '{name}'; commands are {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    try:
+        return int(importlib.import_module(COMMANDS[name].module).main(argv) or 0)
+    except FdplugError as error:
+        print(f"fdplug {name}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print(f"fdplug {name}: interrupted", file=sys.stderr)
+        return 130

@@ -1,0 +1,75 @@
+"""What can go wrong, as one tree.
+
+```
+FdplugError                    every error that fdplug raises on purpose
+├── ConfigError (ValueError)   a setting or option that cannot be right
+│   └── UnknownPluginError     a name that no installed plugin carries
+├── PluginError                a plugin that breaks the contract
+│   └── PluginClashError       two plugins that carry one name
+├── DataError (ValueError)     a data file that cannot be used
+├── PipelineError              a pipeline that cannot be loaded or used
+│   └── UnsupportedDenoiserError   no denoiser family knows this class
+├── PropagationError           a run that cannot be accelerated as asked
+└── PatchOrderError            an undo out of order
+
+FdplugWarning (UserWarning)
+├── NoEffectWarning            something was asked for that changes nothing
+└── PluginWarning              a plugin was left out
+```
+
+A message says what was given, what is allowed, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class FdplugError(Exception):
+    """Base of every error that fdplug raises on purpose."""
+
+
+class ConfigError(FdplugError, ValueError):
+    """A setting or option that cannot be right."""
+
+
+class UnknownPluginError(ConfigError):
+    """A name that no installed plugin carries."""
+
+
+class PluginError(FdplugError):
+    """A plugin that breaks the contract."""
+
+
+class PluginClashError(PluginError):
+    """Two plugins that carry one name."""
+
+
+class DataError(FdplugError, ValueError):
+    """A data file that cannot be used."""
+
+
+class PipelineError(FdplugError):
+    """A pipeline that cannot be loaded or used."""
+
+
+class UnsupportedDenoiserError(PipelineError):
+    """No installed denoiser family knows this class."""
+
+
+class PropagationError(FdplugError):
+    """A run that cannot be accelerated as asked."""
+
+
+class PatchOrderError(FdplugError):
+    """A patch is to be undone while another lies on top of it."""
+
+
+class FdplugWarning(UserWarning):
+    """Base of every warning that fdplug gives."""
+
+
+class NoEffectWarning(FdplugWarning):
+    """Something was asked for that changes nothing."""
+
+
+class PluginWarning(FdplugWarning):
+    """A plugin was left out, with the reason."""

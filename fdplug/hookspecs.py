@@ -1,0 +1,205 @@
+"""The plugin contract: every hook that fdplug calls, and nothing else.
+
+A plugin is a module (or object) with functions marked `@fdplug.hookimpl` and named as below. Each yields **classes**.
+A class carries its own `name`; its docstring is its help text and its `__init__` signature its configuration, so that
+`fdplug plugins`, YAML files and the documentation all read one source. Hooks are called once, at set-up; the denoising
+loop sees plain objects.
+
+A distribution announces its plugin in `pyproject.toml`:
+
+```toml
+[project.entry-points.fdplug]
+my-plugin = "my_module"
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fdplug.caches import FeatureCache
+    from fdplug.denoisers import DenoiserFamily
+    from fdplug.injectors import NoiseInjector
+    from fdplug.policies import KeyStepPolicy
+    from fdplug.samplers import Sampler
+    from fdplug.transforms import Transform
+
+hookspec = pluggy.HookspecMarker("fdplug")
+
+
+@hookspec
+def fdplug_key_step_policies() -> Iterable[type[KeyStepPolicy]]:
+    """Yield policies: they choose the steps at which the part is computed.
+
+    ```python
+    import fdplug
+    from fdplug.policies import KeyStepPolicy, Schedule
+
+
+    class FirstHalf(KeyStepPolicy):
+        '''Key steps in the first half of the run only.'''
+
+        name = "first-half"
+
+        def key_steps(self, schedule: Schedule) -> frozenset[int]:
+            return frozenset(range(schedule.num_steps // 2))
+
+
+    @fdplug.hookimpl
+    def fdplug_key_step_policies():
+        yield FirstHalf
+    ```
+    """
+    return ()
+
+
+@hookspec
+def fdplug_feature_caches() -> Iterable[type[FeatureCache]]:
+    """Yield caches: they keep the features of key steps and hand them out for the others.
+
+    ```python
+    import fdplug
+    from fdplug.caches import FeatureCache
+
+
+    class Halved(FeatureCache):
+        '''Features at half their strength at every step that is not a key step.'''
+
+        name = "halved"
+
+        def reset(self):
+            self.kept = {}
+
+        def write(self, name, step, features):
+            self.kept[name] = (step, features)
+
+        def read(self, name, steps):
+            key, features = self.kept[name]
+            weights = [1.0 if step == key else 0.5 for step in steps]
+            return tuple(cat([feature * weight for weight in weights]) for feature in features)
+
+
+    @fdplug.hookimpl
+    def fdplug_feature_caches():
+        yield Halved
+    ```
+
+    with `from torch import cat` at the top.
+    """
+    return ()
+
+
+@hookspec
+def fdplug_noise_injectors() -> Iterable[type[NoiseInjector]]:
+    """Yield injectors: they may change the sample just before each scheduler step.
+
+    ```python
+    import fdplug
+    from fdplug.injectors import NoiseInjector
+
+
+    class Constant(NoiseInjector):
+        '''The same share of prior noise at every step.'''
+
+        name = "constant"
+
+        def __init__(self, alpha: float = 0.001):
+            self.alpha = alpha
+
+        def inject(self, sample, prior, step):
+            return sample + self.alpha * prior
+
+
+    @fdplug.hookimpl
+    def fdplug_noise_injectors():
+        yield Constant
+    ```
+    """
+    return ()
+
+
+@hookspec
+def fdplug_samplers() -> Iterable[type[Sampler]]:
+    """Yield samplers: named recipes for a diffusers scheduler.
+
+    ```python
+    import fdplug
+    from fdplug.samplers import Sampler
+
+
+    class EulerAncestral(Sampler):
+        '''Euler with fresh noise at every step.'''
+
+        name = "euler-a"
+        scheduler = "EulerAncestralDiscreteScheduler"
+        steps = 30
+
+
+    @fdplug.hookimpl
+    def fdplug_samplers():
+        yield EulerAncestral
+    ```
+    """
+    return ()
+
+
+@hookspec
+def fdplug_denoiser_families() -> Iterable[type[DenoiserFamily]]:
+    """Yield denoiser families: what fdplug knows about one class of denoisers.
+
+    ```python
+    import fdplug
+    from fdplug.denoisers import DenoiserFamily, Part
+
+
+    class KandinskyUNet(DenoiserFamily):
+        '''The U-Net of a private project.'''
+
+        name = "my-unet"
+        models = ("my_package.models.MyUNet",)
+        batch_arguments = ("encoder_hidden_states",)
+
+        def parts(self, denoiser):
+            yield Part(name="encoder", modules=("stem", "down.0", "down.1", "middle"), sample_free=True)
+
+
+    @fdplug.hookimpl
+    def fdplug_denoiser_families():
+        yield KandinskyUNet
+    ```
+    """
+    return ()
+
+
+@hookspec
+def fdplug_transforms() -> Iterable[type[Transform]]:
+    """Yield transforms: changes of a pipeline that are not a schedule, with an exact undo.
+
+    ```python
+    import fdplug
+    from fdplug.transforms import Transform
+
+
+    class SlicedVae(Transform):
+        '''Decode images one by one, for less memory.'''
+
+        name = "sliced-vae"
+
+        def apply(self, pipe):
+            pipe.vae.enable_slicing()
+
+        def undo(self, pipe):
+            pipe.vae.disable_slicing()
+
+
+    @fdplug.hookimpl
+    def fdplug_transforms():
+        yield SlicedVae
+    ```
+    """
+    return ()

@@ -1,0 +1,68 @@
+"""Noise injectors: a last word on the sample just before each scheduler step."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from fdplug.checks import number
+from fdplug.hooks import hookimpl
+from fdplug.schedule import Step
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["NoNoise", "NoiseInjector", "PriorNoise"]
+
+
+class NoiseInjector(ABC):
+    """May change the sample that a scheduler step starts from."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def inject(self, sample: Tensor, prior: Tensor, step: Step) -> Tensor:
+        """Return the sample from which the scheduler goes on.
+
+        Args:
+            sample: the current sample z_t, (B, C, H, W) or with frames; do not change it in place.
+            prior: the sample z_T with which the run began, same shape, on the noise scale of this step: schedulers that
+                work on sigmas keep samples of variance 1 + sigma^2, and the prior is scaled likewise.
+            step: the step that is about to be taken.
+        """
+
+
+class NoNoise(NoiseInjector):
+    """Leaves the sample alone."""
+
+    name = "none"
+
+    def inject(self, sample: Tensor, prior: Tensor, step: Step) -> Tensor:
+        """Return the sample itself."""
+        return sample
+
+
+class PriorNoise(NoiseInjector):
+    """z_t + alpha * z_T in the late steps, t < tau: keeps texture that propagation smooths away (paper, section 3.3).
+
+    Args:
+        alpha: share of the prior noise; the paper's 0.003.
+        tau: noise time below which it is injected, as a fraction of the chain; the paper's 0.5 (25 of 50 steps).
+    """
+
+    name = "prior"
+
+    def __init__(self, alpha: float = 0.003, tau: float = 0.5) -> None:
+        self.alpha = number("alpha", alpha, 0)
+        self.tau = number("tau", tau, 0, 1)
+
+    def inject(self, sample: Tensor, prior: Tensor, step: Step) -> Tensor:
+        """Add the prior where the step is late."""
+        return sample + self.alpha * prior if step.time < self.tau else sample
+
+
+@hookimpl
+def fdplug_noise_injectors() -> Iterator[type[NoiseInjector]]:
+    """Yield the built-in injectors."""
+    yield from (NoNoise, PriorNoise)

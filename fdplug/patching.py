@@ -1,0 +1,94 @@
+"""Replace one method on one instance, and put back exactly what was there.
+
+A patch lies in the instance's `__dict__` and calls through to whatever it found: the class's method, or another
+library's patch (accelerate's offload hooks, diffusers' model hooks). It is undone only while it lies on top.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable, Iterable
+from types import MethodType
+from typing import Any
+
+from fdplug.errors import PatchOrderError
+
+Around = Callable[..., Any]
+_ABSENT = object()
+
+
+class Patch:
+    """Calls `around(original, *args, **kwargs)` in place of `owner.name(*args, **kwargs)`.
+
+    The signature stays that of the original. A deep copy of the owner gets the original back, bound to the copy.
+    """
+
+    def __init__(self, owner: Any, name: str, around: Around) -> None:
+        self.owner = owner
+        self.name = name
+        self.around = around
+        self.original: Callable[..., Any] = getattr(owner, name)
+        self._before = owner.__dict__.get(name, _ABSENT)
+        functools.update_wrapper(self, self.original, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.around(self.original, *args, **kwargs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        if self._before is not _ABSENT:
+            return copy.deepcopy(self._before, memo)
+        owner = memo.get(id(self.owner), self.owner)
+        return MethodType(getattr(type(owner), self.name), owner)
+
+    def apply(self) -> None:
+        """Put the patch on the instance."""
+        self.owner.__dict__[self.name] = self
+
+    @property
+    def on_top(self) -> bool:
+        """Whether the instance's attribute is this patch, so that it can be undone."""
+        return self.owner.__dict__.get(self.name) is self
+
+    def remove(self) -> None:
+        """Restore the instance as it was; raise `PatchOrderError` if something else lies on top."""
+        if not self.on_top:
+            raise PatchOrderError(_covered(self))
+        if self._before is _ABSENT:
+            del self.owner.__dict__[self.name]
+        else:
+            self.owner.__dict__[self.name] = self._before
+
+
+def _covered(patch: Patch) -> str:
+    place = f"{type(patch.owner).__name__}.{patch.name}"
+    top = patch.owner.__dict__.get(patch.name)
+    if top is None:
+        return f"cannot undo: the patch of {place} is gone; something else removed it"
+    who = getattr(getattr(top, "func", top), "__module__", None) or type(top).__module__
+    return f"cannot undo: {place} was replaced again, by {who}; undo that first, then this"
+
+
+class PatchStack:
+    """Patches that are applied together and undone together, all or none."""
+
+    def __init__(self) -> None:
+        self.patches: list[Patch] = []
+
+    def apply(self, patches: Iterable[Patch]) -> None:
+        """Apply each; if one fails, undo those before it."""
+        try:
+            for patch in patches:
+                patch.apply()
+                self.patches.append(patch)
+        except BaseException:
+            self.remove()
+            raise
+
+    def remove(self) -> None:
+        """Undo all, last first; change nothing and raise `PatchOrderError` if one is covered."""
+        for patch in self.patches:
+            if not patch.on_top:
+                raise PatchOrderError(_covered(patch))
+        while self.patches:
+            self.patches.pop().remove()

@@ -1,0 +1,230 @@
+"""`propagate`: the only place that wires propagation into a pipeline and takes it out again."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any
+from weakref import WeakValueDictionary
+
+from fdplug import registry
+from fdplug.checks import choice, whole
+from fdplug.denoisers import DenoiserFamily, Part
+from fdplug.errors import ConfigError, FdplugWarning, PipelineError, UnsupportedDenoiserError
+from fdplug.ledger import Ledger
+from fdplug.patching import Patch, PatchStack
+from fdplug.policies import AdaptivePolicy
+from fdplug.propagation import Method, Propagator
+from fdplug.registry import Spec
+from fdplug.transforms import Transform
+
+DECODINGS = ("auto", "parallel", "serial")
+_active: WeakValueDictionary[int, Propagation] = WeakValueDictionary()
+
+
+def propagate(
+    pipe: Any,
+    *,
+    policy: Spec = "paper",
+    cache: Spec = "reuse",
+    injector: Spec = "prior",
+    part: str = "encoder",
+    decoding: str = "auto",
+    max_span_batch: int | None = None,
+    transforms: Sequence[Spec] = (),
+) -> Propagation:
+    """Switch encoder propagation on for a stock diffusers pipeline; the defaults are the paper's settings.
+
+    ```python
+    with fdplug.propagate(pipe):
+        image = pipe("a red circle", num_inference_steps=50).images[0]
+    ```
+
+    The images change a little: this is a lossy method. A second call on the same pipeline replaces the first.
+
+    Args:
+        pipe: any diffusers pipeline whose denoiser belongs to a registered family.
+        policy: which steps are key steps.
+        cache: what is handed out at the other steps.
+        injector: noise injected before each scheduler step.
+        part: the modules that are computed at key steps only.
+        decoding: `parallel` answers a whole span of steps in one batch, `serial` one step at a time; `auto` is parallel
+            where the part and the policy allow it. Both give the same images up to rounding.
+        max_span_batch: most rows (steps x batch, guidance included) in one parallel call; None: the whole span. Memory
+            grows with it.
+        transforms: further changes of the pipeline, applied first and undone last.
+
+    Returns:
+        A handle: use it in a `with` block, or call its `remove()`.
+
+    Raises:
+        UnsupportedDenoiserError: no family knows the pipeline's denoiser.
+        UnknownPluginError, ConfigError: a name or an option is wrong.
+        PropagationError: the part holds no module, or the run cannot be accelerated.
+    """
+    family, network = find_family(pipe)
+    method = _method(family, network, policy, cache, injector, part, decoding, max_span_batch)
+    built = [registry.build("transform", spec) for spec in transforms]
+    _make_room(pipe, network)
+    handle = Propagation(pipe, network, method, built)
+    handle.apply()
+    _active[id(network)] = handle
+    return handle
+
+
+def find_family(pipe: Any) -> tuple[DenoiserFamily, Any]:
+    """Return the family that knows the pipeline's denoiser, and the denoiser.
+
+    Raises:
+        UnsupportedDenoiserError: none does; the message names the classes that are supported.
+    """
+    for entry in registry.entries("family").values():
+        family = entry.cls()
+        network = getattr(pipe, family.component, None)
+        if network is not None and family.matches(network):
+            return family, network
+    raise UnsupportedDenoiserError(_unsupported(pipe))
+
+
+def _unsupported(pipe: Any) -> str:
+    found = [getattr(pipe, name, None) for name in ("unet", "transformer", "prior")]
+    denoiser = next((type(one).__name__ for one in found if one is not None), None)
+    what = f"denoiser {denoiser}" if denoiser else f"{type(pipe).__name__}, which has no unet or transformer"
+    known = sorted(model for entry in registry.entries("family").values() for model in entry.cls.models)
+    return (
+        f"cannot accelerate {what}; supported are {', '.join(known)}. "
+        "To add a class, register a denoiser family with the hook fdplug_denoiser_families"
+    )
+
+
+def _method(
+    family: DenoiserFamily,
+    network: Any,
+    policy: Spec,
+    cache: Spec,
+    injector: Spec,
+    part: str,
+    decoding: str,
+    max_span_batch: int | None,
+) -> Method:
+    chosen = family.part(network, part)
+    rule = registry.build("policy", policy)
+    return Method(
+        family=family,
+        part=chosen,
+        policy=rule,
+        cache=registry.build("cache", cache),
+        injector=registry.build("injector", injector),
+        parallel=_is_parallel(choice("decoding", decoding, DECODINGS), chosen, rule),
+        max_span_batch=None if max_span_batch is None else whole("max_span_batch", max_span_batch, 1),
+    )
+
+
+def _is_parallel(decoding: str, part: Part, policy: Any) -> bool:
+    adaptive = isinstance(policy, AdaptivePolicy)
+    if decoding == "parallel" and adaptive:
+        raise ConfigError(f"policy '{policy.name}' decides step by step, so its spans cannot be decoded in parallel")
+    if decoding == "parallel" and not part.sample_free:
+        raise ConfigError(f"with part '{part.name}' every prediction depends on the sample; take decoding='serial'")
+    return decoding != "serial" and part.sample_free and not adaptive
+
+
+def _make_room(pipe: Any, network: Any) -> None:
+    """Remove an earlier propagation of the same pipeline; refuse to share a denoiser with another pipeline."""
+    earlier = _active.get(id(network))
+    if earlier is None or not earlier.active:
+        return
+    if earlier.pipe is not pipe:
+        raise PipelineError(
+            f"this {type(network).__name__} is already propagated by another {type(earlier.pipe).__name__}; "
+            "a denoiser serves one propagation at a time: call remove() on the first"
+        )
+    earlier.remove()
+
+
+class Propagation:
+    """Propagation switched on for one pipeline; a context manager, or `remove()` it by hand."""
+
+    def __init__(self, pipe: Any, network: Any, method: Method, transforms: Sequence[Transform] = ()) -> None:
+        self.pipe = pipe
+        self.method = method
+        self.active = False
+        self._network = network
+        self._transforms = list(transforms)
+        self._applied: list[Transform] = []
+        self._denoiser = PatchStack()
+        self._scheduler = PatchStack()
+        self._followed: Any = None
+        self._propagator = Propagator(method, network, self._follow)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What ran in the last run."""
+        return self._propagator.ledger
+
+    def apply(self) -> None:
+        """Wire everything, or nothing if something fails."""
+        try:
+            for transform in self._transforms:
+                transform.apply(self.pipe)
+                self._applied.append(transform)
+            self._denoiser.apply(self._denoiser_patches())
+            self._patch_scheduler()
+        except BaseException:
+            self.remove()
+            raise
+        self.active = True
+
+    def remove(self) -> None:
+        """Undo exactly what was wired; a second call does nothing.
+
+        Raises:
+            PatchOrderError: something else was put on top since; nothing is changed then.
+        """
+        self._denoiser.remove()
+        self._scheduler.remove()
+        self._propagator.forget()
+        while self._applied:
+            self._applied.pop().undo(self.pipe)
+        self.active = False
+
+    def _denoiser_patches(self) -> Iterator[Patch]:
+        for name in self.method.part.modules:
+            yield Patch(self._network.get_submodule(name), "forward", self._propagator.around_module(name))
+        yield Patch(self._network, "forward", self._propagator.around_denoiser)
+
+    def _patch_scheduler(self) -> None:
+        self._followed = scheduler = self.pipe.scheduler
+        self._scheduler.apply(
+            [
+                Patch(scheduler, "set_timesteps", self._propagator.around_set_timesteps),
+                Patch(scheduler, "step", self._propagator.around_step),
+            ]
+        )
+
+    def _follow(self) -> Any:
+        """Return the pipeline's scheduler; one that was exchanged since is patched in place of the old."""
+        if self.pipe.scheduler is not self._followed:
+            old = type(self._followed).__name__
+            self._scheduler.remove()
+            self._patch_scheduler()
+            self._propagator.begin(self._followed)
+            message = f"the pipeline's scheduler was exchanged, {old} for {type(self._followed).__name__}: following it"
+            warnings.warn(message, FdplugWarning, stacklevel=6)
+        return self._followed
+
+    def __enter__(self) -> Propagation:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    def __repr__(self) -> str:
+        method = self.method
+        names = f"policy={method.policy.name}, cache={method.cache.name}, injector={method.injector.name}"
+        how = "parallel" if method.parallel else "serial"
+        state = "active" if self.active else "removed"
+        return f"<Propagation of {type(self.pipe).__name__}: {names}, part={method.part.name}, {how}, {state}>"

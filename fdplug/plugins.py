@@ -1,0 +1,137 @@
+"""The plugin manager: the contract, the built-ins, then whatever is installed.
+
+Third parties are loaded from the entry-point group `fdplug`. A plugin that cannot be loaded is left out with a warning
+that names it; it never stops the others. Environment variables:
+
+| variable | meaning |
+|---|---|
+| `FDPLUG_PLUGINS` | comma-separated distributions to load; empty: no third party; unset: all |
+| `FDPLUG_BLOCK` | comma-separated entry-point names to leave out |
+| `FDPLUG_TRACE` | `1`: print every hook call to stderr |
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import importlib.metadata
+import os
+import sys
+import warnings
+from dataclasses import dataclass
+
+import pluggy
+
+from fdplug import hookspecs
+from fdplug.errors import PluginWarning
+
+BUILT_IN = (
+    "fdplug.policies",
+    "fdplug.caches",
+    "fdplug.injectors",
+    "fdplug.samplers",
+    "fdplug.denoisers",
+    "fdplug.transforms",
+)
+GROUP = "fdplug"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A plugin that was left out: its entry point, its distribution and the reason in one line."""
+
+    name: str
+    provider: str
+    reason: str
+
+
+class PluginManager(pluggy.PluginManager):
+    """pluggy's manager with the fdplug contract, provenance and a list of failures."""
+
+    def __init__(self) -> None:
+        """Start with the contract and no plugin."""
+        super().__init__("fdplug")
+        self.failures: list[Failure] = []
+        self.providers: dict[str, str] = {}
+        self.add_hookspecs(hookspecs)
+
+    def add(self, plugin: object, name: str, provider: str) -> None:
+        """Register `plugin`; raise `pluggy.PluginValidationError` where it breaks the contract, leaving no trace."""
+        if self.register(plugin, name) is None:
+            return
+        unknown = [caller.name for caller in self.get_hookcallers(plugin) or [] if _is_unknown(caller)]
+        if unknown:
+            self.unregister(plugin)
+            raise pluggy.PluginValidationError(plugin, _unknown_hook(unknown[0]))
+        self.providers[name] = provider
+
+    def leave_out(self, name: str, provider: str, error: Exception) -> None:
+        """Record a failure once, and warn about it."""
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        failure = Failure(name, provider, reason)
+        if failure not in self.failures:
+            self.failures.append(failure)
+            warnings.warn(f"fdplug plugin '{name}' of {provider} is left out: {reason}", PluginWarning, stacklevel=3)
+
+    def load(self, entry: importlib.metadata.EntryPoint, provider: str) -> None:
+        """Load one entry point; a failure is recorded and warned about, never raised."""
+        try:
+            self.add(entry.load(), entry.name, provider)
+        except Exception as error:
+            self.leave_out(entry.name, provider, error)
+
+
+def _is_unknown(caller: pluggy.HookCaller) -> bool:
+    return not caller.has_spec() and not all(impl.optionalhook for impl in caller.get_hookimpls())
+
+
+def _unknown_hook(name: str) -> str:
+    known = [hook for hook in dir(hookspecs) if hook.startswith("fdplug_")]
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else f"; hooks are {', '.join(known)}"
+    return f"unknown hook '{name}'{hint}"
+
+
+def _names(variable: str) -> list[str] | None:
+    value = os.environ.get(variable)
+    return None if value is None else [name.strip() for name in value.split(",") if name.strip()]
+
+
+def _entry_points() -> list[tuple[importlib.metadata.EntryPoint, str, str]]:
+    """Every entry point of the group: itself, its distribution's name, and `name version`; sorted, without doubles."""
+    found: dict[tuple[str, str], tuple[importlib.metadata.EntryPoint, str, str]] = {}
+    for entry in importlib.metadata.entry_points(group=GROUP):
+        dist = entry.dist
+        name = dist.name if dist else "unknown"
+        provider = f"{name} {dist.version}" if dist else name
+        found.setdefault((name, entry.name), (entry, name, provider))
+    return [found[key] for key in sorted(found)]
+
+
+def new_plugin_manager() -> PluginManager:
+    """Return a fresh manager: built-ins first, then every installed plugin that the environment allows."""
+    manager = PluginManager()
+    if os.environ.get("FDPLUG_TRACE") == "1":
+        manager.add_hookcall_monitoring(_trace, lambda *_: None)
+    version = importlib.metadata.version("fdplug")
+    for module in BUILT_IN:
+        manager.add(importlib.import_module(module), module, f"fdplug {version}")
+    for name in _names("FDPLUG_BLOCK") or []:
+        manager.set_blocked(name)
+    wanted = _names("FDPLUG_PLUGINS")
+    for entry, dist, provider in _entry_points():
+        if (wanted is None or dist in wanted) and not manager.is_blocked(entry.name):
+            manager.load(entry, provider)
+    return manager
+
+
+def _trace(hook: str, implementations: object, arguments: object) -> None:
+    names = [implementation.plugin_name for implementation in implementations]  # type: ignore[attr-defined]
+    print(f"fdplug: {hook}({arguments or ''}) -> {', '.join(names)}", file=sys.stderr)
+
+
+@functools.cache
+def get_plugin_manager() -> PluginManager:
+    """Return the process's manager, made on first use."""
+    return new_plugin_manager()

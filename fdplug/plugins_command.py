@@ -1,0 +1,70 @@
+"""`fdplug plugins`: what is installed, from whom, with which options, and what was left out. Imports no torch."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import warnings
+from typing import Any
+
+from fdplug.errors import PluginWarning
+from fdplug.plugins import get_plugin_manager
+from fdplug.registry import KINDS, Entry, clash, entries, options
+
+
+def main(argv: list[str]) -> int:
+    """Print the list; exit code 1 where a plugin was left out or names clash."""
+    parser = argparse.ArgumentParser(prog="fdplug plugins", description="List installed plugins.")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--kind", choices=sorted(KINDS), help="only this kind")
+    given = parser.parse_args(argv)
+    listing = collect([given.kind] if given.kind else list(KINDS))
+    print(json.dumps(listing, indent=2) if given.json else _table(listing))
+    return 1 if listing["failures"] else 0
+
+
+def collect(kinds: list[str]) -> dict[str, Any]:
+    """Return everything that is registered, and every failure."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PluginWarning)
+        manager = get_plugin_manager()
+        found = [(kind, entry) for kind in kinds for entry in entries(kind, manager).values()]
+    failures = [{"plugin": one.name, "provider": one.provider, "reason": one.reason} for one in manager.failures]
+    for kind, entry in found:
+        if entry.rivals:
+            failures.append({"plugin": entry.plugin, "provider": entry.provider, "reason": clash(kind, entry)})
+    return {"plugins": [_describe(kind, entry) for kind, entry in found], "failures": failures}
+
+
+def _describe(kind: str, entry: Entry) -> dict[str, Any]:
+    name, _, version = entry.provider.rpartition(" ")
+    return {
+        "kind": kind,
+        "name": entry.cls.name,
+        "provider": name,
+        "version": version,
+        "class": entry.path,
+        "options": {key: _default(parameter) for key, parameter in options(entry.cls).items()},
+        "summary": (inspect.getdoc(entry.cls) or "").partition("\n")[0],
+    }
+
+
+def _default(parameter: inspect.Parameter) -> Any:
+    if parameter.default is parameter.empty:
+        return "required"
+    plain = isinstance(parameter.default, str | int | float | bool | type(None))
+    return parameter.default if plain else repr(parameter.default)
+
+
+def _table(listing: dict[str, Any]) -> str:
+    rows = [("KIND", "NAME", "PROVIDER", "OPTIONS", "WHAT IT IS")]
+    for one in listing["plugins"]:
+        shown = ", ".join(f"{key}={value}" if value != "required" else key for key, value in one["options"].items())
+        rows.append((one["kind"], one["name"], f"{one['provider']} {one['version']}", shown or "-", one["summary"]))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]) for row in rows
+    ]
+    lines += [f"FAILED  {one['plugin']} ({one['provider']}): {one['reason']}" for one in listing["failures"]]
+    return "\n".join(lines)

@@ -1,0 +1,271 @@
+"""Record, replay, decode a span: what happens inside the denoiser while a pipeline runs.
+
+The patched denoiser calls its own, unmodified `forward`. The part's modules are patched too: at a key step they compute
+and write their features to the cache, at the others they answer from it. A span may be decoded in one call: the batch
+is repeated time-major ([step 0: B rows, step 1: B rows, ...]), the part runs on the first B rows and the cache hands
+out features for all of them. One step at a time is the same with a window of one step.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fdplug import trees
+from fdplug.call import Call
+from fdplug.errors import FdplugWarning, NoEffectWarning, PropagationError
+from fdplug.injectors import NoNoise
+from fdplug.ledger import WHOLE, Entry, Example, Ledger
+from fdplug.policies import AdaptivePolicy, All
+from fdplug.run import Lane, Run, Window, some
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fdplug.caches import FeatureCache
+    from fdplug.denoisers import DenoiserFamily, Part
+    from fdplug.injectors import NoiseInjector
+    from fdplug.policies import KeyStepPolicy
+    from fdplug.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Method:
+    """The plain objects that the loop works with."""
+
+    family: DenoiserFamily
+    part: Part
+    policy: KeyStepPolicy
+    cache: FeatureCache
+    injector: NoiseInjector
+    parallel: bool
+    max_span_batch: int | None = None
+
+    @property
+    def replays(self) -> bool:
+        """Whether any step can be a replayed one."""
+        return not isinstance(self.policy, All)
+
+    def span(self, rows: int) -> int:
+        """Return how many steps may be decoded at once, for `rows` rows each; 0 means no limit."""
+        return 0 if self.max_span_batch is None else max(1, self.max_span_batch // rows)
+
+
+class Propagator:
+    """Answers for the denoiser, its part and its scheduler during a run."""
+
+    def __init__(self, method: Method, network: nn.Module, follow: Callable[[], Any]) -> None:
+        """Work on `network`; `follow()` returns the pipeline's scheduler, seeing to it that it is patched."""
+        self.method = method
+        self.ledger = Ledger(self.paused)
+        self._network = network
+        self._follow = follow
+        self._run: Run | None = None
+        self._keys: frozenset[int] = frozenset()
+        self._window: Window | None = None
+        self._skeletons: dict[str, trees.Skeleton] = {}
+        self._paused = False
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let the denoiser be what it is without us."""
+        before, self._paused = self._paused, True
+        try:
+            yield
+        finally:
+            self._paused = before
+
+    # --- the scheduler -----------------------------------------------------------------------------------------------
+
+    def begin(self, scheduler: Any) -> None:
+        """Begin a new run: nothing of the last one is left."""
+        self.forget()
+        self._run = Run(scheduler)
+
+    def forget(self) -> None:
+        """Drop the run and free what it kept; the ledger stays."""
+        self._run = None
+        self._window = None
+        self._skeletons = {}
+        self.method.cache.reset()
+
+    def around_set_timesteps(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Begin a new run after the scheduler has set its timesteps."""
+        result = original(*args, **kwargs)
+        self.begin(self._follow())
+        return result
+
+    def around_step(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Inject noise into the sample, let the scheduler take its step, and count it."""
+        run = self._run
+        if self._paused or run is None or run.schedule is None or run.over:
+            return original(*args, **kwargs)
+        if not isinstance(self.method.injector, NoNoise):
+            args, kwargs = self._injected(run, original, args, kwargs)
+        result = original(*args, **kwargs)
+        run.advance()
+        if run.over:
+            self._finish()
+        return result
+
+    def _injected(self, run: Run, original: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Any]:
+        bound = inspect.signature(original).bind(*args, **kwargs)
+        sample = bound.arguments["sample"]
+        if run.prior is None or run.prior.shape != sample.shape:
+            run.prior = sample
+        assert run.schedule is not None
+        step = run.schedule.step(run.step)
+        bound.arguments["sample"] = self.method.injector.inject(sample, run.scaled_prior(), step)
+        return bound.args, bound.kwargs
+
+    def _finish(self) -> None:
+        self.method.cache.reset()
+        self._skeletons = {}
+        steps = len(self.ledger.steps)
+        if self.method.replays and len(self.ledger.key_steps) == steps:
+            warnings.warn(
+                f"propagation changed nothing: policy '{self.method.policy.name}' made all {steps} steps key steps; "
+                "take more steps or another policy",
+                NoEffectWarning,
+                stacklevel=4,
+            )
+
+    # --- the denoiser ------------------------------------------------------------------------------------------------
+
+    def around_denoiser(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Answer one call of the denoiser: from what was decoded ahead, or by calling it."""
+        run = self._current_run()
+        if run is None:
+            return original(*args, **kwargs)
+        call = Call.of(self.method.family, original, args, kwargs)
+        if run.schedule is None:
+            self._start(run, call)
+        elif not run.expects(call.timestep):
+            _warn_foreign(run, call)
+            return original(*args, **kwargs)
+        lane = run.next_lane()
+        ahead = self._ahead(run, lane, call)
+        return self._decode(run, lane, call, original, args, kwargs) if ahead is None else ahead
+
+    def _current_run(self) -> Run | None:
+        if self._paused:
+            return None
+        scheduler = self._follow()
+        if self._run is not None and self._run.scheduler is not scheduler:
+            self.begin(scheduler)
+        return None if self._run is None or self._run.over else self._run
+
+    def _start(self, run: Run, call: Call) -> None:
+        schedule = run.start(call.timestep)
+        self._keys = _inside(self.method.policy, schedule)
+        self.method.cache.begin(schedule)
+        self.ledger.reset(schedule.num_steps)
+        self.ledger.parts[self.method.family.component] = self.method.part.modules
+        self.ledger.examples[self.method.family.component] = Example(self._network, call.example())
+
+    def _ahead(self, run: Run, lane: Lane, call: Call) -> Any:
+        """Return what was decoded ahead for this step, None where nothing was or the call no longer fits it."""
+        prediction = lane.predictions.pop(run.step, None)
+        if prediction is None or not lane.fits(call):
+            return None
+        if lane.conditioned_on(call):
+            return prediction
+        run.one_by_one = True
+        lane.predictions.clear()
+        message = "the conditioning changed within a span: the rest of this run is decoded one step at a time"
+        warnings.warn(message, FdplugWarning, stacklevel=5)
+        return None
+
+    def _decode(self, run: Run, lane: Lane, call: Call, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        window = Window(lane.index, self._steps(run, call), call.rows, self._computes(run, lane, call))
+        times = len(window.steps)
+        if times > 1:
+            args, kwargs = (), call.spanning(run.timesteps[run.step : run.step + times])
+        self._window = window
+        try:
+            output = original(*args, **kwargs)
+        except BaseException:
+            self.forget()
+            raise
+        finally:
+            self._window = None
+        self._record(WHOLE, window, window.rows * times)
+        lane.shape = call.sample.shape
+        lane.conditioning = call.conditioning if times > 1 else []
+        lane.predictions = dict(zip(window.steps, trees.split_rows(output, times), strict=True))
+        return lane.predictions.pop(run.step)
+
+    def _computes(self, run: Run, lane: Lane, call: Call) -> bool:
+        """Whether the part is computed at this step: at key steps, and where the features kept are of another shape."""
+        policy = self.method.policy
+        if isinstance(policy, AdaptivePolicy):
+            assert run.schedule is not None
+            is_key = run.decision
+            if is_key is None:
+                is_key = run.decide(policy.is_key(run.schedule.step(run.step), call.sample))
+        else:
+            is_key = run.step in self._keys
+        return is_key or not lane.fits(call)
+
+    def _steps(self, run: Run, call: Call) -> tuple[int, ...]:
+        """Return the steps that this call may answer: the rest of the span, or as much of it as memory allows."""
+        assert run.schedule is not None
+        if run.one_by_one or not self.method.parallel:
+            return (run.step,)
+        end = min((key for key in self._keys if key > run.step), default=run.schedule.num_steps)
+        limit = self.method.span(call.rows)
+        return tuple(range(run.step, min(end, run.step + limit) if limit else end))
+
+    def _record(self, module: str, window: Window, rows: int) -> None:
+        network = self.method.family.component
+        self.ledger.record(Entry(window.steps, network, module, rows, window.computes))
+
+    # --- the part ----------------------------------------------------------------------------------------------------
+
+    def around_module(self, name: str) -> Callable[..., Any]:
+        """Return what is to be called around the forward of module `name` of the part."""
+
+        def around(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            window = self._window
+            if window is None:
+                return original(*args, **kwargs)
+            return self._replay(name, window, original, args, kwargs)
+
+        return around
+
+    def _replay(self, name: str, window: Window, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        key = f"{name}@{window.lane}" if window.lane else name
+        cache = self.method.cache
+        if window.computes:
+            args, kwargs = trees.first_rows((args, kwargs), window.rows, len(window.steps))
+            output = original(*args, **kwargs)
+            self._record(name, window, window.rows)
+            if not self.method.replays:
+                return output
+            self._skeletons[key] = trees.Skeleton(output)
+            cache.write(key, window.steps[0], tuple(trees.leaves(output)))
+        return self._skeletons[key].fill(tuple(cache.read(key, window.steps)))
+
+
+def _inside(policy: KeyStepPolicy, schedule: Schedule) -> frozenset[int]:
+    keys = policy.key_steps(schedule)
+    outside = sorted(keys - set(range(schedule.num_steps)))
+    if outside:
+        raise PropagationError(
+            f"policy '{policy.name}' asks for key steps {some(outside)}, but this run has {schedule.num_steps} steps, "
+            f"0 to {schedule.num_steps - 1}; choose key steps inside it"
+        )
+    return keys
+
+
+def _warn_foreign(run: Run, call: Call) -> None:
+    assert run.schedule is not None
+    message = (
+        f"the denoiser was called with timestep {call.timestep}, the run is at {run.schedule.timesteps[run.step]:g}: "
+        "this call is left as it is"
+    )
+    warnings.warn(message, FdplugWarning, stacklevel=5)

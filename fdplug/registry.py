@@ -1,0 +1,188 @@
+"""From names to objects: every kind of plugin is looked up, checked and built here.
+
+A *spec* is how a user names a plugin: `"uniform"`, `{"uniform": {"interval": 4}}`,
+`{"name": "uniform", "interval": 4}`, or a ready object of the right class.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fdplug.errors import ConfigError, PluginClashError, PluginError, UnknownPluginError
+from fdplug.plugins import PluginManager, get_plugin_manager
+
+Spec = str | Mapping[str, Any] | object
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of plugin: its word, its hook, and the base class that every implementation has."""
+
+    word: str
+    plural: str
+    hook: str
+    base: str
+
+    def base_class(self) -> type:
+        """Import and return the base class."""
+        module, _, name = self.base.rpartition(".")
+        return getattr(importlib.import_module(module), name)
+
+
+KINDS: dict[str, Kind] = {
+    kind.word: kind
+    for kind in (
+        Kind("policy", "policies", "fdplug_key_step_policies", "fdplug.policies.KeyStepPolicy"),
+        Kind("cache", "caches", "fdplug_feature_caches", "fdplug.caches.FeatureCache"),
+        Kind("injector", "injectors", "fdplug_noise_injectors", "fdplug.injectors.NoiseInjector"),
+        Kind("sampler", "samplers", "fdplug_samplers", "fdplug.samplers.Sampler"),
+        Kind("family", "families", "fdplug_denoiser_families", "fdplug.denoisers.DenoiserFamily"),
+        Kind("transform", "transforms", "fdplug_transforms", "fdplug.transforms.Transform"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered class, the plugin it came with, and who provides that plugin (`name version`)."""
+
+    cls: type[Any]
+    plugin: str
+    provider: str
+    rivals: tuple[Entry, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Where the class is defined."""
+        return f"{self.cls.__module__}.{self.cls.__qualname__}"
+
+
+def entries(kind: str, manager: PluginManager | None = None) -> dict[str, Entry]:
+    """Return every registered class of `kind` by name.
+
+    A plugin whose hook fails, or yields something that is no named class of the kind, is left out with a warning; a
+    class whose name is taken becomes a rival of the first, and `find` refuses that name.
+    """
+    manager = manager or get_plugin_manager()
+    found: dict[str, Entry] = {}
+    for implementation in getattr(manager.hook, KINDS[kind].hook).get_hookimpls():
+        plugin = implementation.plugin_name
+        provider = manager.providers.get(plugin, plugin)
+        try:
+            classes = [_checked(KINDS[kind], cls) for cls in implementation.function() or ()]
+        except Exception as error:
+            manager.leave_out(plugin, provider, error)
+            continue
+        for cls in classes:
+            _add(found, Entry(cls, plugin, provider))
+    return found
+
+
+def _add(found: dict[str, Entry], entry: Entry) -> None:
+    first = found.get(entry.cls.name, entry)
+    found[entry.cls.name] = first if first is entry else replace(first, rivals=(*first.rivals, entry))
+
+
+def _checked(kind: Kind, cls: Any) -> type[Any]:
+    if not (isinstance(cls, type) and issubclass(cls, kind.base_class())):
+        raise PluginError(f"{kind.hook} must yield subclasses of {kind.base}, got {cls!r}")
+    if not isinstance(getattr(cls, "name", None), str):
+        raise PluginError(f'{cls.__qualname__} has no `name`; give the class a `name = "..."`')
+    return cls
+
+
+def clash(kind: str, entry: Entry) -> str:
+    """Say in one line who claims the name of `entry`."""
+    claims = " and ".join(f"{one.path} of {one.provider}" for one in (entry, *entry.rivals))
+    blocked = entry.rivals[0].plugin
+    return (
+        f"several {KINDS[kind].plural} are named '{entry.cls.name}': {claims}; uninstall all but one, "
+        f"or leave a plugin out, as with FDPLUG_BLOCK={blocked}"
+    )
+
+
+def names(kind: str) -> list[str]:
+    """Return the registered names of `kind`, sorted."""
+    return sorted(entries(kind))
+
+
+def find(kind: str, name: str) -> type[Any]:
+    """Return the class registered under `name`.
+
+    Raises:
+        UnknownPluginError: nobody registered the name; the message suggests one and lists what is installed.
+        PluginClashError: several plugins registered it; the message names them with their versions.
+    """
+    known = entries(kind)
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f", did you mean '{close[0]}'?" if close else "."
+        raise UnknownPluginError(f"no {kind} '{name}'{hint} Installed: {', '.join(sorted(known))}")
+    if known[name].rivals:
+        raise PluginClashError(clash(kind, known[name]))
+    return known[name].cls
+
+
+def parse(kind: str, spec: Spec) -> tuple[str, dict[str, Any]]:
+    """Split a spec that is not a ready object into a name and its options."""
+    if isinstance(spec, str):
+        return spec, {}
+    if not isinstance(spec, Mapping):
+        raise ConfigError(f"a {kind} is a name, a mapping {{name: {{option: value}}}} or an object, got {spec!r}")
+    if "name" in spec:
+        return str(spec["name"]), {key: value for key, value in spec.items() if key != "name"}
+    if len(spec) != 1:
+        raise ConfigError(f"a {kind} mapping has one key, its name, or a key 'name'; got {list(spec)}")
+    ((name, options),) = spec.items()
+    if options is not None and not isinstance(options, Mapping):
+        raise ConfigError(f"the options of {kind} '{name}' are a mapping {{option: value}}, got {options!r}")
+    return str(name), dict(options or {})
+
+
+def options(cls: type) -> dict[str, inspect.Parameter]:
+    """Return the configuration of a class: the parameters of its `__init__`, by name."""
+    if cls.__init__ is object.__init__:
+        return {}
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    return {parameter.name: parameter for parameter in parameters}
+
+
+def _check_options(kind: str, name: str, cls: type, given: Mapping[str, Any]) -> None:
+    known = options(cls)
+    for option in given:
+        if option not in known:
+            close = difflib.get_close_matches(str(option), known, n=1)
+            hint = f", did you mean '{close[0]}'?" if close else ";"
+            allowed = ", ".join(known) or "no options"
+            raise ConfigError(f"{kind} '{name}' has no option '{option}'{hint} it has {allowed}")
+    missing = [key for key, value in known.items() if value.default is value.empty and key not in given]
+    if missing:
+        raise ConfigError(f"{kind} '{name}' needs {', '.join(missing)}: {{{name}: {{{missing[0]}: ...}}}}")
+
+
+def build(kind: str, spec: Spec) -> Any:
+    """Build the object that a spec names; a ready object is returned as it is.
+
+    Raises:
+        UnknownPluginError: no plugin carries the name; the message suggests one and lists what is installed.
+        ConfigError: an option is unknown, missing or refused by the class.
+    """
+    if isinstance(spec, KINDS[kind].base_class()):
+        return spec
+    name, given = parse(kind, spec)
+    cls = find(kind, name)
+    _check_options(kind, name, cls, given)
+    try:
+        return cls(**given)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{kind} '{name}': {error}") from error
+
+
+def check(kind: str, spec: Spec) -> None:
+    """Raise what `build` would raise, and keep nothing."""
+    build(kind, spec)

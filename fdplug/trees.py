@@ -1,0 +1,96 @@
+"""Tensors inside nested tuples, lists, mappings and diffusers outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def map_tensors(function: Callable[[Tensor], Any], tree: Any, memo: dict[int, Any] | None = None) -> Any:
+    """Return `tree` with every tensor replaced; a tensor that occurs twice is replaced by one object, twice."""
+    memo = {} if memo is None else memo
+    if isinstance(tree, Tensor):
+        if id(tree) not in memo:
+            memo[id(tree)] = function(tree)
+        return memo[id(tree)]
+    if isinstance(tree, Mapping):
+        items = {key: map_tensors(function, value, memo) for key, value in tree.items()}
+        return items if type(tree) is dict else type(tree)(**items)
+    if isinstance(tree, list | tuple):
+        values = [map_tensors(function, value, memo) for value in tree]
+        return type(tree)(*values) if hasattr(tree, "_fields") else type(tree)(values)
+    return tree
+
+
+def leaves(tree: Any) -> list[Tensor]:
+    """Return the distinct tensors of `tree`, in order."""
+    found: list[Tensor] = []
+    map_tensors(found.append, tree)
+    return found
+
+
+@dataclass(frozen=True)
+class _Slot:
+    index: int
+
+
+class Skeleton:
+    """The shape of a nested output without its tensors."""
+
+    def __init__(self, tree: Any) -> None:
+        count = iter(range(1_000_000))
+        self._tree = map_tensors(lambda _: _Slot(next(count)), tree)
+
+    def fill(self, tensors: tuple[Tensor, ...]) -> Any:
+        """Return the output with these tensors, in the order of `leaves`."""
+        return _fill(self._tree, tensors)
+
+
+def _fill(tree: Any, tensors: tuple[Tensor, ...]) -> Any:
+    if isinstance(tree, _Slot):
+        return tensors[tree.index]
+    if isinstance(tree, Mapping):
+        items = {key: _fill(value, tensors) for key, value in tree.items()}
+        return items if type(tree) is dict else type(tree)(**items)
+    if isinstance(tree, list | tuple):
+        values = [_fill(value, tensors) for value in tree]
+        return type(tree)(*values) if hasattr(tree, "_fields") else type(tree)(values)
+    return tree
+
+
+def repeat_rows(tree: Any, rows: int, times: int) -> Any:
+    """Repeat every tensor of `rows` rows `times` times, time-major; others are left to broadcast."""
+    if times == 1:
+        return tree
+
+    def repeat(tensor: Tensor) -> Tensor:
+        if tensor.dim() == 0 or tensor.shape[0] != rows:
+            return tensor
+        return tensor.repeat(times, *[1] * (tensor.dim() - 1))
+
+    return map_tensors(repeat, tree)
+
+
+def first_rows(tree: Any, rows: int, times: int) -> Any:
+    """Undo `repeat_rows`: keep the first of `times` equal parts of every tensor that has them."""
+    if times == 1:
+        return tree
+
+    def cut(tensor: Tensor) -> Tensor:
+        if tensor.dim() == 0 or tensor.shape[0] == 0 or tensor.shape[0] % (rows * times):
+            return tensor
+        return tensor[: tensor.shape[0] // times]
+
+    return map_tensors(cut, tree)
+
+
+def split_rows(tree: Any, times: int) -> list[Any]:
+    """Cut every tensor into `times` equal parts along its first dimension; return one tree per part."""
+    if times == 1:
+        return [tree]
+    parts = {id(tensor): torch.chunk(tensor, times) for tensor in leaves(tree)}
+    return [map_tensors(lambda tensor, index=index: parts[id(tensor)][index], tree) for index in range(times)]
