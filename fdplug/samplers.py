@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -56,6 +57,12 @@ class DpmSolver(Sampler):
         "final_sigmas_type": "sigma_min",
     }
     steps = 20
+
+    def build(self, config: Mapping[str, Any]) -> Any:
+        """Return the scheduler. diffusers advises against this older solver by a warning; the paper measures it."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*dpmsolver.*", category=FutureWarning)
+            return super().build(config)
 
 
 class DpmSolverPlusPlus(Sampler):

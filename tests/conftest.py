@@ -1,0 +1,31 @@
+"""Shared fixtures: a fresh tiny pipeline, and a guard against patches that a test leaves behind."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("FDPLUG_PLUGINS", "")  # installed third-party plugins have tests of their own
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+
+
+@pytest.fixture
+def pipe():
+    """A tiny Stable Diffusion with random weights, 16 x 16 images."""
+    from fdplug.testing import tiny_pipeline
+
+    return tiny_pipeline()
+
+
+@pytest.fixture(autouse=True)
+def no_leaked_propagation():
+    """Fail a test that leaves a propagation active."""
+    yield
+    import sys
+
+    if "fdplug.pipeline" in sys.modules:
+        active = [handle for handle in sys.modules["fdplug.pipeline"]._active.values() if handle.active]
+        for handle in active:
+            handle.remove()
+        assert not active, f"left active: {active}"
