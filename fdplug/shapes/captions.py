@@ -20,7 +20,9 @@ MIRRORED = {"right": "left", "below": "above"}
 HELD_OUT_MODULUS = 50
 
 _LOOK = rf"a ({'|'.join(SIZES)}) ({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})"
-_GRAMMAR = re.compile(rf"{_LOOK}(?: ({'|'.join(RELATIONS.values())}) {_LOOK})? on a ({'|'.join(BACKGROUNDS)}) background")
+_GRAMMAR = re.compile(
+    rf"{_LOOK}(?: ({'|'.join(RELATIONS.values())}) {_LOOK})? on a ({'|'.join(BACKGROUNDS)}) background"
+)
 
 
 @dataclass(frozen=True)

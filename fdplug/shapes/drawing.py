@@ -92,9 +92,8 @@ def _triangle(dx: Array, dy: Array, radius: float) -> Array:
 @lru_cache(maxsize=8)
 def _grid(size: int) -> tuple[Array, Array]:
     """Centres of the pixels in frame units."""
-    centres = (np.arange(size) + 0.5) * (FRAME / size)
-    x, y = np.meshgrid(centres, centres)
-    return x, y
+    centres = (np.arange(size, dtype=np.float64) + 0.5) * (FRAME / size)
+    return np.tile(centres, (size, 1)), np.tile(centres[:, None], (1, size))
 
 
 def _paper(scene: Scene, size: int) -> Array:

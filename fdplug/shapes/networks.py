@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -25,8 +27,8 @@ def build_vae() -> AutoencoderKL:
         mid_block_add_attention=False,
         sample_size=32,
     )
-    assert vae.quant_conv is not None
-    nn.init.constant_(vae.quant_conv.bias[LATENT_CHANNELS:], -5.0)
+    log_variance = vae.get_parameter("quant_conv.bias")[LATENT_CHANNELS:]
+    nn.init.constant_(log_variance, -5.0)
     return vae
 
 

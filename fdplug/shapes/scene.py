@@ -103,13 +103,13 @@ class Scene:
         """Read a scene written by `to_dict`.
 
         Raises:
-            ValueError: if a key is missing or unknown, or a value is outside the vocabulary.
+            ValueError: if a key is missing or a value is outside the vocabulary.
         """
         try:
-            things = tuple(Thing(**{**thing, "tint": _tint(thing)}) for thing in record["things"])
-            return cls(**{**record, "things": things, "tint": _tint(record)})
+            things = tuple(_thing(thing) for thing in record["things"])
+            return cls(record["layout"], record["background"], things, _tint(record), int(record["texture"]))
         except (KeyError, TypeError) as error:
-            raise ValueError(f"not a scene: {error}; expected what Scene.to_dict() writes") from error
+            raise ValueError(f"not a scene: {error!r}; expected what Scene.to_dict() writes") from error
 
 
 def random_scene(rng: np.random.Generator) -> Scene:
@@ -142,6 +142,11 @@ def _random_tint(rng: np.random.Generator) -> tuple[int, int, int]:
 
 def _choice(rng: np.random.Generator, options: tuple[str, ...]) -> str:
     return options[int(rng.integers(len(options)))]
+
+
+def _thing(record: Mapping[str, Any]) -> Thing:
+    place = (float(record["x"]), float(record["y"]), float(record["radius"]))
+    return Thing(record["size"], record["colour"], record["shape"], *place, _tint(record))
 
 
 def _tint(record: Mapping[str, Any]) -> tuple[int, int, int]:

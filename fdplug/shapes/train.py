@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fdplug.shapes.training.config import STAGES, UNET_STEPS, TrainConfig
 
@@ -28,8 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train every stage in turn."""
     from fdplug.shapes.training.stages import train
 
-    options = vars(parser().parse_args(arguments))
-    train(TrainConfig(**{**options, "stages": tuple(options["stages"])}))
+    options: dict[str, Any] = vars(parser().parse_args(arguments))
+    options["stages"] = tuple(options["stages"])
+    train(TrainConfig(**options))
 
 
 if __name__ == "__main__":

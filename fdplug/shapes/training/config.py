@@ -23,7 +23,6 @@ class TrainConfig:
         resume: continue from the checkpoints in `out` instead of refusing to overwrite them.
         stages: which stages to run, in the order of `STAGES`.
         save_every: steps between checkpoints.
-        stop_after: leave each stage at this step as if interrupted (for tests of resuming).
     """
 
     out: Path
@@ -35,7 +34,6 @@ class TrainConfig:
     resume: bool = False
     stages: tuple[str, ...] = STAGES
     save_every: int = 200
-    stop_after: int | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.processes < 1 or self.save_every < 1:
@@ -47,3 +45,7 @@ class TrainConfig:
     def scaled(self, steps: int) -> int:
         """The steps of a stage that takes `steps` in a run of the default length."""
         return max(2, round(steps * self.steps / UNET_STEPS))
+
+    def at_most(self, count: int) -> int:
+        """`count` pictures for preparing or examining; fewer in a run shorter than the default."""
+        return min(count, self.scaled(count))

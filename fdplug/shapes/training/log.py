@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -24,14 +25,16 @@ class StageLog:
         self.progress = Progress(*columns, disable=not enabled)
 
     def __enter__(self) -> StageLog:
-        if self.enabled:
-            forget(self.path, self.stage, self.start)
-        self.clock, self.cpu = time.perf_counter(), time.process_time()
+        spent = forget(self.path, self.stage, self.start) if self.enabled else {}
+        self.clock = time.perf_counter() - spent.get("wall_s", 0.0)
+        self.cpu = time.process_time() - spent.get("cpu_s", 0.0)
         self.progress.start()
         self.task = self.progress.add_task(self.stage, total=self.steps, completed=self.start)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.progress.stop()
 
     def write(self, step: int, figures: dict[str, float]) -> None:
@@ -59,13 +62,18 @@ class StageLog:
             print(json.dumps(record), flush=True)
 
 
-def forget(path: Path, stage: str, step: int) -> None:
-    """Drop the lines of `stage` beyond `step`, which a resumed run will write again."""
+def forget(path: Path, stage: str, step: int) -> dict[str, Any]:
+    """Drop the lines of `stage` beyond `step`, which a resumed run will write again.
+
+    Returns:
+        The last line of `stage` that was kept, or an empty record.
+    """
     kept = [line for line in read(path) if line["stage"] != stage or (line["step"] <= step and "final" not in line)]
     path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    return next((line for line in reversed(kept) if line["stage"] == stage), {})
 
 
-def read(path: Path) -> list[dict[str, object]]:
+def read(path: Path) -> list[dict[str, Any]]:
     """The lines of a log, oldest first; none if there is no log yet."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 

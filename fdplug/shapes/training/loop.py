@@ -34,6 +34,10 @@ class Stage(ABC):
     module: nn.Module
     steps: int
 
+    def __init__(self, workers: Workers, config: TrainConfig) -> None:
+        torch.manual_seed(config.seed)
+        self.workers, self.config = workers, config
+
     @abstractmethod
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """The loss of this worker's batch at `step`, and figures for the log."""
@@ -53,32 +57,29 @@ def rate(step: int, steps: int, warmup: int, decay: float) -> float:
     return min(1.0, (step + 1) / max(1, warmup), falling)
 
 
-def run_stage(stage: Stage, workers: Workers, config: TrainConfig) -> bool:
-    """Train `stage` to its end, from its checkpoint if there is one.
-
-    Returns:
-        Whether the stage is complete (false only when `config.stop_after` cut it short).
-    """
+def run_stage(stage: Stage, workers: Workers, config: TrainConfig) -> None:
+    """Train `stage` to its end, from its checkpoint if there is one."""
     optimizer = torch.optim.AdamW(stage.groups(), lr=stage.learning_rate, betas=stage.betas, weight_decay=1e-4)
     ema = None if stage.ema is None else Ema(stage.module, stage.ema)
-    step = load_checkpoint(config.out / f"{stage.name}.pt", stage.module, optimizer, ema)
+    path = config.out / f"{stage.name}.pt"
+    step = load_checkpoint(path, stage.module, optimizer, ema)
+    if step >= stage.steps:
+        return
     log = StageLog(config.out, stage.name, stage.steps, step, enabled=workers.leads)
-    end = stage.steps if config.stop_after is None else min(stage.steps, config.stop_after)
     with log:
-        while step < end:
+        while step < stage.steps:
             figures = _advance(stage, step, optimizer, workers)
             step += 1
             if ema is not None:
                 ema.update(stage.module, step)
             log.write(step, figures)
-            if workers.leads and (step % config.save_every == 0 or step == end):
-                save_checkpoint(config.out / f"{stage.name}.pt", step, stage.module, optimizer, ema)
+            if workers.leads and (step % config.save_every == 0 or step == stage.steps):
+                save_checkpoint(path, step, stage.module, optimizer, ema)
         if ema is not None:
             ema.copy_to(stage.module)
-        if step == stage.steps and workers.leads:
+        if workers.leads:
             log.conclude(stage.examine())
     workers.wait()
-    return step == stage.steps
 
 
 def timed_steps(stage: Stage, workers: Workers, seconds: float, trials: int = 6) -> int:

@@ -5,8 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fdplug.shapes.training.config import TrainConfig
-from fdplug.shapes.training.loop import run_stage
+from fdplug.shapes.training.evaluators import ClassifierStage, EmbeddingStage
+from fdplug.shapes.training.export import export
+from fdplug.shapes.training.loop import Stage, run_stage, timed_steps
+from fdplug.shapes.training.text import TextStage
+from fdplug.shapes.training.unet import UnetStage
+from fdplug.shapes.training.vae import VaeStage
 from fdplug.shapes.training.workers import Workers, launch
+
+TRAINED: dict[str, tuple[type[Stage], ...]] = {
+    "vae": (VaeStage,),
+    "text": (TextStage,),
+    "evaluators": (ClassifierStage, EmbeddingStage),
+    "unet": (UnetStage,),
+}
+TIME_SHARES = {"vae": 0.2, "text": 0.01, "classifier": 0.06, "embedding": 0.03, "unet": 0.7}
 
 
 def train(config: TrainConfig) -> None:
@@ -16,13 +29,26 @@ def train(config: TrainConfig) -> None:
         FileExistsError: if the run would overwrite checkpoints and `config.resume` is false.
     """
     config.out.mkdir(parents=True, exist_ok=True)
-    found = [name for name in config.stages if (config.out / f"{name}.pt").exists()]
+    found = sorted(stage.name for name in config.stages for stage in TRAINED.get(name, ()) if _begun(stage, config))
     if found and not config.resume:
-        raise FileExistsError(f"{config.out} has checkpoints of {', '.join(found)}; add --resume or choose another --out")
+        raise FileExistsError(
+            f"{config.out} has checkpoints of {', '.join(found)}; add --resume or choose another --out"
+        )
     for name in config.stages:
-        launch(_work, replace(config, stages=(name,)), config.processes)
+        if name == "export":
+            export(config)
+        else:
+            launch(_work, replace(config, stages=(name,)), config.processes)
+
+
+def _begun(stage: type[Stage], config: TrainConfig) -> bool:
+    return (config.out / f"{stage.name}.pt").exists()
 
 
 def _work(workers: Workers, config: TrainConfig) -> None:
-    from fdplug.shapes.training.vae import VaeStage
-    run_stage(VaeStage(workers, config), workers, config)
+    for kind in TRAINED[config.stages[0]]:
+        stage = kind(workers, config)
+        if config.minutes is not None:
+            seconds = 60 * config.minutes * TIME_SHARES[stage.name]
+            stage.steps = timed_steps(stage, workers, seconds)
+        run_stage(stage, workers, config)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
 
+from fdplug.shapes.coding import decode, encode
 from fdplug.shapes.networks import build_vae
 from fdplug.shapes.training.batches import Batch, generators, training_batch
 from fdplug.shapes.training.checkpoints import load_result
@@ -27,9 +30,10 @@ class VaeStage(Stage):
     decay = 0.5
 
     def __init__(self, workers: Workers, config: TrainConfig) -> None:
-        torch.manual_seed(config.seed)
-        self.workers, self.config, self.steps = workers, config, config.scaled(3600)
-        self.module = self.vae = build_vae().to(config.device)
+        super().__init__(workers, config)
+        self.steps = config.scaled(3600)
+        vae: Any = build_vae()
+        self.module = self.vae = vae.to(config.device)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """The loss of one drawn batch and its reconstruction's PSNR in dB."""
@@ -46,8 +50,8 @@ class VaeStage(Stage):
     @torch.no_grad()
     def examine(self) -> dict[str, float]:
         """PSNR of the posterior mean on pictures that were not drawn in training."""
-        images = probe(self.config.seed, 256).images * 2 - 1
-        return {"psnr": psnr(reconstruct(self.vae, images.to(self.config.device)), images.to(self.config.device))}
+        images = probe(self.config.seed, self.config.at_most(256)).images.to(self.config.device)
+        return {"psnr": psnr(decode(self.vae, encode(self.vae, images)) * 2 - 1, images * 2 - 1)}
 
 
 def weighted_error(drawn: Tensor, images: Tensor, weight: Tensor) -> Tensor:
@@ -56,11 +60,6 @@ def weighted_error(drawn: Tensor, images: Tensor, weight: Tensor) -> Tensor:
     error = drawn - images
     across, down = error.diff(dim=3).abs() * weight[..., 1:], error.diff(dim=2).abs() * weight[:, :, 1:]
     return (weight * (error.abs() + error**2)).mean() + EDGE_WEIGHT * (across.mean() + down.mean())
-
-
-def reconstruct(vae: AutoencoderKL, images: Tensor) -> Tensor:
-    """Encode images in [-1, 1] to the posterior mean and decode."""
-    return vae.decode(vae.encode(images).latent_dist.mean).sample
 
 
 def psnr(drawn: Tensor, images: Tensor) -> float:
@@ -75,6 +74,6 @@ def probe(seed: int, count: int) -> Batch:
 
 def trained_vae(config: TrainConfig) -> AutoencoderKL:
     """The finished autoencoder, frozen."""
-    vae = build_vae()
+    vae: Any = build_vae()
     load_result(config.out / "vae.pt", vae)
     return vae.to(config.device).eval().requires_grad_(False)

@@ -1,0 +1,91 @@
+"""The annotation file: 1,000 held-out captions in COCO's form, with the scene behind each reference picture.
+
+``python -m fdplug.shapes.annotations`` writes it again, byte by byte the same.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fdplug.shapes import annotations_file
+from fdplug.shapes.drawing import SIZE, draw
+from fdplug.shapes.scene import Scene, held_out, random_scene
+
+COUNT = 1000
+SEED = 2017
+_INFO = {
+    "description": "fdplug shapes: held-out captions of procedurally drawn scenes",
+    "version": "1.0",
+    "note": "draw the reference image of a record with fdplug.shapes.drawing.draw(Scene.from_dict(record['scene']))",
+}
+_LICENSES = [{"id": 1, "name": "Apache License 2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"}]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One held-out record: its image id, its caption and the scene of its reference picture."""
+
+    id: int
+    caption: str
+    scene: Scene
+
+    def image(self) -> npt.NDArray[np.uint8]:
+        """The reference picture, (32, 32, 3)."""
+        return draw(self.scene)
+
+
+def held_out_scenes(count: int = COUNT, seed: int = SEED) -> list[Scene]:
+    """`count` scenes with different held-out captions, in a fixed order."""
+    rng = np.random.default_rng(seed)
+    scenes: dict[str, Scene] = {}
+    while len(scenes) < count:
+        scene = random_scene(rng)
+        if held_out(scene.caption):
+            scenes.setdefault(scene.caption, scene)
+    return list(scenes.values())
+
+
+def coco_record(scenes: list[Scene]) -> dict[str, Any]:
+    """The COCO record of `scenes`; ids count from 1."""
+    images = [
+        {
+            "id": number,
+            "file_name": f"{number:012d}.png",
+            "height": SIZE,
+            "width": SIZE,
+            "license": 1,
+            "scene": s.to_dict(),
+        }
+        for number, s in enumerate(scenes, start=1)
+    ]
+    captions = [{"id": i, "image_id": i, "caption": scene.caption} for i, scene in enumerate(scenes, start=1)]
+    return {"info": _INFO, "licenses": _LICENSES, "images": images, "annotations": captions}
+
+
+def references(path: Path | None = None) -> list[Reference]:
+    """The records of an annotation file (the package's by default) in the order of their image ids."""
+    record = json.loads((annotations_file() if path is None else path).read_text())
+    captions = {note["image_id"]: note["caption"] for note in record["annotations"]}
+    images = sorted(record["images"], key=lambda image: image["id"])
+    return [Reference(image["id"], captions[image["id"]], Scene.from_dict(image["scene"])) for image in images]
+
+
+def write_annotations(path: Path, scenes: list[Scene]) -> None:
+    """Write the annotation file of `scenes`, one record per line."""
+    record = coco_record(scenes)
+    lines = {
+        key: "[\n" + ",\n".join(json.dumps(row) for row in record[key]) + "\n]" for key in ("images", "annotations")
+    }
+    head = f'"info": {json.dumps(record["info"])},\n"licenses": {json.dumps(record["licenses"])}'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'{{\n{head},\n"images": {lines["images"]},\n"annotations": {lines["annotations"]}\n}}\n')
+
+
+if __name__ == "__main__":
+    write_annotations(annotations_file(), held_out_scenes())

@@ -1,0 +1,122 @@
+"""The trained evaluators of `shapes`: an image/text embedding and a semantic check.
+
+Their scores are analogues, comparable only with each other; they are not the CLIP score or FID of any real model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import CLIPTokenizer
+
+from fdplug.shapes import evaluators_folder, pipeline_folder
+from fdplug.shapes.captions import parse_caption
+from fdplug.shapes.drawing import SIZE
+from fdplug.shapes.labels import CLASSES, agreement, labels
+from fdplug.shapes.tokenizer import load_tokenizer
+from fdplug.shapes.towers import Classifier, Embedder
+
+BATCH = 256
+
+
+class Evaluators:
+    """Judges pictures of `shapes`; build it with `load`.
+
+    Pictures are always float tensors (N, 3, 32, 32) in [0, 1]; results come back on the CPU.
+    """
+
+    def __init__(
+        self, classifier: Classifier, embedder: Embedder, tokenizer: CLIPTokenizer, device: torch.device | str
+    ) -> None:
+        self.classifier = classifier.to(device).eval().requires_grad_(False)
+        self.embedder = embedder.to(device).eval().requires_grad_(False)
+        self.tokenizer, self.device = tokenizer, device
+
+    @torch.inference_mode()
+    def embed_images(self, images: Tensor) -> Tensor:
+        """Unit vectors (N, 64) of `images`, float32.
+
+        Raises:
+            ValueError: if `images` is not (N, 3, 32, 32) floating point.
+        """
+        _check(images)
+        parts = [self.embedder.embed_images(part.to(self.device).float()).cpu() for part in images.split(BATCH)]
+        return torch.cat(parts)
+
+    @torch.inference_mode()
+    def embed_texts(self, captions: Sequence[str]) -> Tensor:
+        """Unit vectors (N, 64) of `captions`, float32."""
+        encoded = self.tokenizer(list(captions), padding="max_length", truncation=True, return_tensors="pt")
+        return self.embedder.embed_tokens(encoded.input_ids.to(self.device)).cpu()
+
+    def clip_score(self, images: Tensor, captions: Sequence[str]) -> Tensor:
+        """Cosine (N,) between each picture and its caption: the analogue of a CLIP score.
+
+        Raises:
+            ValueError: if there are not as many captions as pictures.
+        """
+        _check_count(images, captions)
+        return (self.embed_images(images) * self.embed_texts(captions)).sum(dim=-1)
+
+    @torch.inference_mode()
+    def semantics(self, images: Tensor, captions: Sequence[str]) -> dict[str, Tensor]:
+        """Whether each picture shows what its caption demands.
+
+        Returns:
+            Bool tensors (N,) under ``layout``, ``background``, ``size``, ``colour``, ``shape`` and ``all``. Objects are
+            compared place by place, so two swapped objects are errors of colour, shape or size; ``all`` is the exact
+            match of every attribute and of the relation.
+
+        Raises:
+            ValueError: if a picture has another size, a caption is outside the grammar, or their numbers differ.
+        """
+        _check_count(images, captions)
+        wanted = labels([parse_caption(caption) for caption in captions])
+        parts = [self.classifier(part.to(self.device).float()) for part in images.split(BATCH)]
+        answers = {head: torch.cat([part[head].argmax(-1).cpu() for part in parts]) for head in CLASSES}
+        return agreement(answers, wanted)
+
+
+def load(device: torch.device | str = "cpu", folder: Path | None = None) -> Evaluators:
+    """Load the evaluators of the package, or those that a training run exported to `folder`."""
+    folder = evaluators_folder() if folder is None else folder
+    tokenizer = load_tokenizer(pipeline_folder() / "tokenizer")
+    classifier, embedder = Classifier(), Embedder(len(tokenizer))
+    _fill(classifier, folder / "classifier.safetensors")
+    _fill(embedder, folder / "embedding.safetensors")
+    return Evaluators(classifier, embedder, tokenizer, device)
+
+
+def frechet_distance(features: Tensor, reference: Tensor) -> float:
+    """Frechet distance of two sets of feature vectors (N, d) and (M, d), each fitted by a Gaussian.
+
+    The analogue of FID in the space of `Evaluators.embed_images`; at least d + 1 rows each give a stable value.
+    """
+    first, second = features.double(), reference.double()
+    shift = (first.mean(0) - second.mean(0)).pow(2).sum()
+    left, right = first.T.cov(), second.T.cov()
+    values, vectors = torch.linalg.eigh(left)
+    root = vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ right @ root).clamp(min=0).sqrt().sum()
+    return float(shift + left.trace() + right.trace() - 2 * cross)
+
+
+def _fill(module: nn.Module, path: Path) -> None:
+    weights = {name: value.float() for name, value in load_file(path).items()}
+    module.load_state_dict(weights, strict=False)
+
+
+def _check(images: Tensor) -> None:
+    if images.ndim != 4 or images.shape[1:] != (3, SIZE, SIZE) or not images.is_floating_point():
+        wanted = f"floating-point images of shape (N, 3, {SIZE}, {SIZE}) in [0, 1]"
+        raise ValueError(f"the shapes evaluators take {wanted}, not {images.dtype} of shape {tuple(images.shape)}")
+
+
+def _check_count(images: Tensor, captions: Sequence[str]) -> None:
+    _check(images)
+    if len(images) != len(captions):
+        raise ValueError(f"{len(images)} images but {len(captions)} captions")

@@ -1,0 +1,106 @@
+"""Stage `unet`: the noise predictor and, at a lower rate, the text tower, on latents encoded beforehand."""
+
+from __future__ import annotations
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPTextModel
+
+from fdplug.shapes.coding import encode
+from fdplug.shapes.networks import build_scheduler, build_unet
+from fdplug.shapes.training.batches import generators, training_batch
+from fdplug.shapes.training.checkpoints import load_result
+from fdplug.shapes.training.config import UNET_STEPS, TrainConfig
+from fdplug.shapes.training.loop import Stage
+from fdplug.shapes.training.text import new_tokenizer, tokens_of, trained_text_encoder
+from fdplug.shapes.training.vae import probe, trained_vae
+from fdplug.shapes.training.workers import Workers
+
+BATCH = 48
+POOL = 32_000
+CHUNK = 100
+CAPTION_DROPOUT = 0.1
+MIN_SNR = 5.0
+TEXT_RATE = 0.3
+
+
+class UnetModule(nn.Module):
+    """What this stage trains."""
+
+    def __init__(self, unet: UNet2DConditionModel, text: CLIPTextModel) -> None:
+        super().__init__()
+        self.unet, self.text = unet, text
+
+
+class UnetStage(Stage):
+    """Noise prediction with min-SNR weights, stratified timesteps and one caption in ten left empty."""
+
+    name = "unet"
+    learning_rate = 1e-3
+    warmup = 100
+    ema = 0.998
+
+    def __init__(self, workers: Workers, config: TrainConfig) -> None:
+        super().__init__(workers, config)
+        self.steps = config.scaled(UNET_STEPS)
+        self.module = self.both = UnetModule(build_unet(), trained_text_encoder(config)).to(config.device)
+        self.keep = build_scheduler().alphas_cumprod.to(config.device)
+        self.latents, self.tokens = self._pool()
+        self.empty = tokens_of(new_tokenizer(), [""])
+
+    def groups(self) -> list[dict[str, object]]:
+        """The text tower learns at three tenths of the U-Net's rate."""
+        unet, text = list(self.both.unet.parameters()), list(self.both.text.parameters())
+        return [{"params": unet, "scale": 1.0}, {"params": text, "scale": TEXT_RATE}]
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        """Weighted and plain mean squared error of the predicted noise."""
+        _, random = generators(self.config.seed, self.name, step, self.workers.rank)
+        count, device = BATCH // self.workers.world, self.config.device
+        rows = torch.randint(len(self.latents), (count,), generator=random)
+        clean, noise = self.latents[rows].to(device), torch.randn(count, *self.latents.shape[1:], generator=random)
+        times, noise = stratified_times(count, random).to(device), noise.to(device)
+        empty = torch.rand(count, 1, generator=random) < CAPTION_DROPOUT
+        tokens = torch.where(empty, self.empty, self.tokens[rows]).to(device)
+        keep = self.keep[times].view(-1, 1, 1, 1)
+        noisy = keep.sqrt() * clean + (1 - keep).sqrt() * noise
+        guess = self.both.unet(noisy, times, self.both.text(tokens).last_hidden_state).sample
+        error = (guess - noise).pow(2).mean(dim=(1, 2, 3))
+        ratio = self.keep[times] / (1 - self.keep[times])
+        return (error * ratio.clamp(max=MIN_SNR) / ratio).mean(), {"mse": error.mean().item()}
+
+    @torch.no_grad()
+    def _pool(self) -> tuple[Tensor, Tensor]:
+        """This worker's share of the training pictures as scaled latents, and their captions as tokens."""
+        vae, tokenizer = trained_vae(self.config), new_tokenizer()
+        factor = scaling_factor(vae, self.config)
+        chunks = max(1, self.config.at_most(POOL) // self.workers.world // CHUNK)
+        latents, captions = [], []
+        for chunk in range(chunks):
+            scenes, _ = generators(self.config.seed, "pool", chunk, self.workers.rank)
+            batch = training_batch(scenes, CHUNK)
+            latents.append(encode(vae, batch.images.to(self.config.device)).cpu() * factor)
+            captions += batch.captions
+        return torch.cat(latents), tokens_of(tokenizer, captions)
+
+
+def stratified_times(count: int, random: torch.Generator) -> Tensor:
+    """One timestep in each of `count` equal parts of 0..999, in random order."""
+    places = (torch.randperm(count, generator=random) + torch.rand(count, generator=random)) / count
+    return (places * 1000).long().clamp(max=999)
+
+
+@torch.no_grad()
+def scaling_factor(vae: AutoencoderKL, config: TrainConfig) -> float:
+    """What brings the latents to unit standard deviation."""
+    images = probe(config.seed, config.at_most(512)).images.to(config.device)
+    return round(1 / float(encode(vae, images).std()), 4)
+
+
+def trained_unet(config: TrainConfig) -> UnetModule:
+    """The finished U-Net and text tower (their averaged weights)."""
+    both = UnetModule(build_unet(), trained_text_encoder(config))
+    load_result(config.out / "unet.pt", both)
+    return both.to(config.device).eval()

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fdplug.shapes import annotations_file
+from fdplug.shapes.annotations import held_out_scenes, references, write_annotations
+from fdplug.shapes.drawing import draw
+from fdplug.shapes.scene import Scene
+
+
+def test_the_first_records_come_from_the_generator() -> None:
+    assert held_out_scenes(30) == [reference.scene for reference in references()[:30]]
+
+
+@pytest.mark.slow
+def test_all_records_come_from_the_generator() -> None:
+    assert held_out_scenes() == [reference.scene for reference in references()]
+
+
+def test_the_file_is_what_its_scenes_give(tmp_path: Path) -> None:
+    write_annotations(tmp_path / "again.json", [reference.scene for reference in references()])
+    assert (tmp_path / "again.json").read_bytes() == annotations_file().read_bytes()
+
+
+def test_the_file_has_the_form_of_coco() -> None:
+    record = json.loads(annotations_file().read_text())
+    assert set(record) == {"info", "licenses", "images", "annotations"}
+    images, notes = record["images"], record["annotations"]
+    assert [image["id"] for image in images] == list(range(1, 1001))
+    assert {(image["height"], image["width"]) for image in images} == {(32, 32)}
+    assert images[0]["file_name"] == "000000000001.png"
+    assert [note["image_id"] for note in notes] == [image["id"] for image in images]
+    assert len({note["caption"] for note in notes}) == 1000
+
+
+def test_captions_tell_the_scenes() -> None:
+    record = json.loads(annotations_file().read_text())
+    for image, note in zip(record["images"], record["annotations"], strict=True):
+        assert Scene.from_dict(image["scene"]).caption == note["caption"]
+
+
+def test_references_are_drawn_on_the_fly() -> None:
+    first = references()[0]
+    assert first.id == 1
+    np.testing.assert_array_equal(first.image(), draw(first.scene))

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fdplug.shapes.train import parser
+from fdplug.shapes.training import loop
+from fdplug.shapes.training.config import TrainConfig
+from fdplug.shapes.training.log import LOG_NAME, forget, read
+from fdplug.shapes.training.stages import train
+
+STAGES = ("vae", "text", "classifier", "embedding", "unet")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    return TrainConfig(out=tmp_path_factory.mktemp("whole"), steps=2, processes=1, save_every=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trained(config: TrainConfig) -> None:
+    train(config)
+
+
+def _weights(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.safetensors"))}
+
+
+def test_a_resumed_run_is_bit_identical(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resumed = replace(config, out=tmp_path, resume=True)
+    real = loop._advance
+    broken: set[str] = set()
+
+    def break_off_once(stage: Any, step: int, *rest: Any) -> dict[str, float]:
+        if step == 1 and stage.name not in broken:
+            broken.add(stage.name)
+            raise KeyboardInterrupt
+        return real(stage, step, *rest)
+
+    monkeypatch.setattr(loop, "_advance", break_off_once)
+    for _ in STAGES:
+        with pytest.raises(KeyboardInterrupt):
+            train(resumed)
+    train(resumed)
+    assert broken == set(STAGES)
+    assert _weights(tmp_path / "export") == _weights(config.out / "export")
+    assert len(_weights(tmp_path / "export")) == 5
+
+
+def test_the_export_holds_a_pipeline_a_log_and_curves(config: TrainConfig) -> None:
+    export = config.out / "export"
+    assert (
+        json.loads((export / "pipeline" / "model_index.json").read_text())["_class_name"] == "StableDiffusionPipeline"
+    )
+    assert (export / "curves.png").stat().st_size > 1000
+    assert [line["stage"] for line in read(export / LOG_NAME) if "final" in line] == list(STAGES)
+
+
+def test_a_run_does_not_overwrite_another(config: TrainConfig) -> None:
+    with pytest.raises(FileExistsError, match=r"has checkpoints of .*; add --resume or choose another --out"):
+        train(config)
+
+
+def test_checkpoints_hold_no_code(config: TrainConfig) -> None:
+    for stage in STAGES:
+        assert torch.load(config.out / f"{stage}.pt", weights_only=True)["step"] >= 2
+
+
+def test_a_missing_stage_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="train stage 'text' first"):
+        train(TrainConfig(out=tmp_path, steps=2, processes=1, stages=("unet",)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"steps": 0}, "must be at least 1"), ({"stages": ("vae", "gan")}, r"unknown stages \['gan'\]; choose from vae")],
+)
+def test_wrong_settings_are_refused(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(out=tmp_path, **options)
+
+
+def test_rate_rises_stays_and_falls() -> None:
+    rates = [loop.rate(step, 1000, 100, 0.35) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.01)
+    assert set(rates[100:600]) == {1.0}
+    assert rates[-1] == pytest.approx(1 / 350)
+
+
+def test_forgetting_keeps_other_stages(tmp_path: Path) -> None:
+    lines = [{"stage": "vae", "step": 50}, {"stage": "text", "step": 90}, {"stage": "vae", "step": 100}]
+    (tmp_path / LOG_NAME).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert forget(tmp_path / LOG_NAME, "vae", 60) == lines[0]
+    assert read(tmp_path / LOG_NAME) == lines[:2]
+
+
+def test_the_command_line_reads_its_options() -> None:
+    options = parser().parse_args(["--out", "x", "--minutes", "3", "--stages", "vae", "text"])
+    assert (options.minutes, options.stages, options.processes) == (3.0, ["vae", "text"], 2)
