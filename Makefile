@@ -1,0 +1,6 @@
+# Every task sets up `.venv` by itself; without make, call `python3 dev.py TASK`.
+PYTHON ?= python3
+
+.PHONY: demo test test-slow lint bench setup
+demo test test-slow lint bench setup:
+	$(PYTHON) dev.py $@

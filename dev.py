@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""Set up a virtual environment and run the project's tasks in it. Needs nothing but Python 3.11+ and pip.
+
+    python3 dev.py test       lint, types, tests: what must hold before a change lands
+    python3 dev.py demo       compare samplers with and without propagation on the embedded model
+    python3 dev.py --help     all tasks
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+STAMP = VENV / "fdplug.stamp"
+SOURCES = ["fdplug", "tests", "benchmarks", "dev.py"]
+
+
+def run(*command: str | Path) -> None:
+    """Run a command in the project root; stop with its exit code if it fails."""
+    environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
+    environment["PATH"] = f"{BIN}{os.pathsep}{environment.get('PATH', '')}"
+    done = subprocess.run([str(word) for word in command], cwd=ROOT, env=environment, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def python(*arguments: str) -> None:
+    """Run the environment's Python."""
+    run(PYTHON, *arguments)
+
+
+def setup() -> None:
+    """Make `.venv` and install fdplug with its tools at the versions of constraints.txt; only when they changed."""
+    wanted = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt")))
+    if STAMP.exists() and STAMP.read_text() == wanted.hexdigest():
+        return
+    if not PYTHON.exists():
+        make_venv()
+    print("installing fdplug and its tools into .venv (a few minutes the first time)", flush=True)
+    run(*pip(), "install", "--quiet", "--constraint", "constraints.txt", "--editable", ".[dev]")
+    STAMP.write_text(wanted.hexdigest())
+
+
+def make_venv() -> None:
+    """Make `.venv`, without pip where the system's Python lacks ensurepip."""
+    made = subprocess.run([sys.executable, "-m", "venv", str(VENV)], capture_output=True, check=False)
+    if made.returncode:
+        run(sys.executable, "-m", "venv", "--clear", "--without-pip", VENV)
+
+
+def pip() -> list[str | Path]:
+    """Return the command that installs into `.venv`."""
+    own = subprocess.run([str(PYTHON), "-m", "pip", "--version"], capture_output=True, check=False)
+    return [PYTHON, "-m", "pip"] if own.returncode == 0 else [sys.executable, "-m", "pip", "--python", PYTHON]
+
+
+def lint() -> None:
+    """Check style, format and types."""
+    sources = [name for name in SOURCES if (ROOT / name).exists()]
+    python("-m", "ruff", "check", *sources)
+    python("-m", "ruff", "format", "--check", *sources)
+    run(BIN / "pyrefly", "check")
+
+
+def test() -> None:
+    """Lint, then run the default tests."""
+    lint()
+    python("-m", "pytest", "-q")
+
+
+def slow() -> None:
+    """Run the tests marked slow."""
+    python("-m", "pytest", "-q", "-m", "slow")
+
+
+def demo() -> None:
+    """Compare the default variants on 64 captions of the embedded model; results go to outputs/demo."""
+    python("-m", "fdplug", "compare", "--captions", "64", "--out", "outputs/demo", "--overwrite")
+
+
+def bench() -> None:
+    """Run the benchmarks of the core's own cost."""
+    python("-m", "pytest", "-q", "benchmarks/overhead.py", "--benchmark-only", "-p", "no:cacheprovider")
+
+
+TASKS = {"setup": setup, "lint": lint, "test": test, "test-slow": slow, "demo": demo, "bench": bench}
+
+
+def main() -> None:
+    """Set up, then run the task that was named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=TASKS, help="; ".join(f"{name}: {task.__doc__}" for name, task in TASKS.items()))
+    task = parser.parse_args().task
+    setup()
+    TASKS[task]()
+
+
+if __name__ == "__main__":
+    main()
