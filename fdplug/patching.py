@@ -65,7 +65,7 @@ def _covered(patch: Patch) -> str:
     top = patch.owner.__dict__.get(patch.name)
     if top is None:
         return f"cannot undo: the patch of {place} is gone; something else removed it"
-    who = getattr(getattr(top, "func", top), "__module__", None) or type(top).__module__
+    who = __name__ if isinstance(top, Patch) else getattr(getattr(top, "func", top), "__module__", type(top).__module__)
     return f"cannot undo: {place} was replaced again, by {who}; undo that first, then this"
 
 
