@@ -102,3 +102,18 @@ def test_forgetting_keeps_other_stages(tmp_path: Path) -> None:
 def test_the_command_line_reads_its_options() -> None:
     options = parser().parse_args(["--out", "x", "--minutes", "3", "--stages", "vae", "text"])
     assert (options.minutes, options.stages, options.processes) == (3.0, ["vae", "text"], 2)
+
+
+@pytest.mark.slow
+def test_two_processes_agree_and_repeat(tmp_path: Path) -> None:
+    runs = [TrainConfig(out=tmp_path / name, steps=2, processes=2, stages=("text",)) for name in ("one", "two")]
+    for run in runs:
+        train(run)
+    first, second = (torch.load(run.out / "text.pt", weights_only=True)["module"] for run in runs)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_minutes_set_the_steps(tmp_path: Path) -> None:
+    train(TrainConfig(out=tmp_path, minutes=0.02, processes=1, stages=("text",)))
+    assert torch.load(tmp_path / "text.pt", weights_only=True)["step"] >= 2

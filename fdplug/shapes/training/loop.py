@@ -84,6 +84,7 @@ def run_stage(stage: Stage, workers: Workers, config: TrainConfig) -> None:
 
 def timed_steps(stage: Stage, workers: Workers, seconds: float, trials: int = 6) -> int:
     """How many steps of `stage` fit into `seconds`, from timing a few without changing any weight."""
+    stage.loss(0)
     started = time.perf_counter()
     for trial in range(trials):
         stage.loss(trial)[0].backward()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -47,7 +49,6 @@ class UnetStage(Stage):
         self.steps = config.scaled(UNET_STEPS)
         self.module = self.both = UnetModule(build_unet(), trained_text_encoder(config)).to(config.device)
         self.keep = build_scheduler().alphas_cumprod.to(config.device)
-        self.latents, self.tokens = self._pool()
         self.empty = tokens_of(new_tokenizer(), [""])
 
     def groups(self) -> list[dict[str, object]]:
@@ -59,11 +60,12 @@ class UnetStage(Stage):
         """Weighted and plain mean squared error of the predicted noise."""
         _, random = generators(self.config.seed, self.name, step, self.workers.rank)
         count, device = BATCH // self.workers.world, self.config.device
-        rows = torch.randint(len(self.latents), (count,), generator=random)
-        clean, noise = self.latents[rows].to(device), torch.randn(count, *self.latents.shape[1:], generator=random)
+        latents, captions = self.pool
+        rows = torch.randint(len(latents), (count,), generator=random)
+        clean, noise = latents[rows].to(device), torch.randn(count, *latents.shape[1:], generator=random)
         times, noise = stratified_times(count, random).to(device), noise.to(device)
         empty = torch.rand(count, 1, generator=random) < CAPTION_DROPOUT
-        tokens = torch.where(empty, self.empty, self.tokens[rows]).to(device)
+        tokens = torch.where(empty, self.empty, captions[rows]).to(device)
         keep = self.keep[times].view(-1, 1, 1, 1)
         noisy = keep.sqrt() * clean + (1 - keep).sqrt() * noise
         guess = self.both.unet(noisy, times, self.both.text(tokens).last_hidden_state).sample
@@ -71,8 +73,9 @@ class UnetStage(Stage):
         ratio = self.keep[times] / (1 - self.keep[times])
         return (error * ratio.clamp(max=MIN_SNR) / ratio).mean(), {"mse": error.mean().item()}
 
+    @cached_property
     @torch.no_grad()
-    def _pool(self) -> tuple[Tensor, Tensor]:
+    def pool(self) -> tuple[Tensor, Tensor]:
         """This worker's share of the training pictures as scaled latents, and their captions as tokens."""
         vae, tokenizer = trained_vae(self.config), new_tokenizer()
         factor = scaling_factor(vae, self.config)
