@@ -51,15 +51,14 @@ def _export_pipeline(config: TrainConfig, folder: Path) -> None:
         requires_safety_checker=False,
     )
     pipe.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
-    for name in ("vocab.json", "merges.txt"):
+    for name in ("vocab.json", "merges.txt", "tokenizer_config.json"):
         shutil.copy(config.out / "tokenizer" / name, folder / "tokenizer" / name)
-    for path in folder.rglob("config.json"):
-        _forget_paths(path)
+    _tidy(folder / "text_encoder" / "config.json")
 
 
-def _forget_paths(path: Path) -> None:
-    """Drop the folder that a part was loaded from: it means nothing elsewhere."""
-    settings = json.loads(path.read_text())
+def _tidy(path: Path) -> None:
+    """Let the text tower load as fp32 unless asked otherwise, as the other parts do, and drop where it came from."""
+    settings = {**json.loads(path.read_text()), "dtype": "float32"}
     settings.pop("_name_or_path", None)
     path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
