@@ -1,0 +1,49 @@
+"""Draw captions, score the images, and compare variants: on Lightning, and on stock diffusers pipelines."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fdplug.predict.callbacks import LogClipScore, LogCosts, LogFid, LogFidelity, LogShapesScores
+    from fdplug.predict.captions import Caption, read_captions
+    from fdplug.predict.data import CocoCaptions
+    from fdplug.predict.module import Prediction, TextToImage
+    from fdplug.predict.variant import Variant
+    from fdplug.predict.writer import ImageWriter
+
+__all__ = [
+    "Caption",
+    "CocoCaptions",
+    "ImageWriter",
+    "LogClipScore",
+    "LogCosts",
+    "LogFid",
+    "LogFidelity",
+    "LogShapesScores",
+    "Prediction",
+    "TextToImage",
+    "Variant",
+    "read_captions",
+]
+
+_HOMES = {
+    "captions": ("Caption", "read_captions"),
+    "data": ("CocoCaptions",),
+    "writer": ("ImageWriter",),
+    "callbacks": ("LogClipScore", "LogCosts", "LogFid", "LogFidelity", "LogShapesScores"),
+    "module": ("Prediction", "TextToImage"),
+    "variant": ("Variant",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,163 @@
+"""`fdplug compare`: the same captions by several variants, and one table."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from typing import Any
+
+from rich.console import Console
+
+from fdplug import checks
+from fdplug.errors import ConfigError, FdplugWarning
+from fdplug.predict import options as shared
+from fdplug.predict.captions import SHAPES, Caption, read_captions
+from fdplug.predict.comparison import Comparison, plan
+from fdplug.predict.generation import Look, check_size
+from fdplug.predict.live import LiveWatcher, bars
+from fdplug.predict.memory import PeakMemory
+from fdplug.predict.notes import equal_time_sentences, explanations
+from fdplug.predict.pipelines import default_guidance, load_pipeline
+from fdplug.predict.provenance import provenance
+from fdplug.predict.references import has_references
+from fdplug.predict.results import FILES, REAL, SHOWN, ResultFolder
+from fdplug.predict.scores import CLIP_MODEL
+from fdplug.predict.scoring import Scoring, chosen
+from fdplug.predict.table import print_table
+from fdplug.predict.variant import DEFAULT_NAMES, Variant, read_variants
+
+EPILOG = f"""A variant is a name such as ddim-25, ddim-50+paper or ddim-50+uniform6 (sampler-steps+policy), a mapping
+such as '{{name: x, sampler: ddim, steps: 50, propagate: {{policy: {{uniform: {{interval: 4}}}}}}}}', or a YAML or JSON
+file with a list of these. The default ones are {", ".join(DEFAULT_NAMES)}."""
+
+
+def main(argv: list[str]) -> int:
+    """Run `fdplug compare` with these arguments."""
+    options = parser().parse_args(argv)
+    compare(options, Console())
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = shared.Parser(
+        prog="fdplug compare", description="Compare variants over the same captions and seeds.", epilog=EPILOG
+    )
+    parser.add_argument("--variants", nargs="+", default=list(DEFAULT_NAMES), help="what to compare, see below")
+    parser.add_argument("--annotations", default=SHAPES, help="json in the form of captions_val2017.json, or 'shapes'")
+    parser.add_argument("--images", help="folder of the real images, for FID")
+    parser.add_argument("--captions", type=int, default=64, help="how many captions, one image each (default 64)")
+    parser.add_argument("--batch-size", type=int, default=16, help="images per pipeline call (default 16)")
+    parser.add_argument("--scores", default="auto", help="auto, none, or some of shapes,clip,fid")
+    parser.add_argument("--clip-model", default=CLIP_MODEL, help=f"hub id or folder, or 'none' (default {CLIP_MODEL})")
+    parser.add_argument("--out", default="outputs/compare", help="folder of the results (default outputs/compare)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier comparison there")
+    shared.add_model_options(parser)
+    return parser
+
+
+def compare(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Check everything, draw everything, write and print everything; returns what `results.json` holds."""
+    variants, captions, scoring = _checked(options)
+    folder = ResultFolder(options.out, options.overwrite)
+    pipe = load_pipeline(options.model, **shared.loading(options))
+    check_size(pipe, options.size)
+    folder.clear()
+    with warnings.catch_warnings(record=True) as caught, bars(console) as progress:
+        warnings.simplefilter("always", FdplugWarning)
+        task = progress.add_task("real images", total=scoring.num_references, visible=scoring.num_references > 0)
+        scores = scoring.load(pipe.device, lambda count: progress.advance(task, count))
+        comparison = Comparison(pipe, variants, _look(options), scores)
+        rounds = len(plan(captions, options.batch_size))
+        watcher = LiveWatcher(console, progress, folder, rounds * len(variants), len(variants))
+        rows = [trial.row() for trial in comparison.run(captions, options.batch_size, watcher)]
+    results = _results(options, rows, pipe, captions, _texts(caught))
+    _write(folder, results, variants, captions, options)
+    _print(console, results, folder, options)
+    return results
+
+
+def _checked(options: argparse.Namespace) -> tuple[list[Variant], list[Caption], Scoring]:
+    """Refuse every option that cannot be right, before any model is loaded."""
+    checks.whole("captions", options.captions, 1)
+    checks.whole("batch-size", options.batch_size, 1)
+    shared.check_model_options(options)
+    variants = read_variants(list(shared.variants(options.variants)))
+    names = chosen(options.scores, options.model, options.images, options.clip_model)
+    captions = read_captions(options.annotations, options.captions)
+    if len(captions) < options.captions and options.annotations == SHAPES:
+        raise ConfigError(f"captions is {options.captions}, but there are only {len(captions)} of them.")
+    return variants, captions, Scoring(names, options.annotations, options.images, captions, options.clip_model)
+
+
+def _look(options: argparse.Namespace) -> Look:
+    guidance = default_guidance(options.model) if options.guidance is None else options.guidance
+    return Look(steps=1, guidance=guidance, size=options.size, seed=options.seed)
+
+
+def _results(
+    options: argparse.Namespace, rows: list[dict[str, Any]], pipe: Any, captions: list[Caption], caught: list[str]
+) -> dict[str, Any]:
+    settings = {
+        **{key: value for key, value in vars(options).items() if key not in ("variants", "overwrite", "out")},
+        "scores": chosen(options.scores, options.model, options.images, options.clip_model),
+        "guidance": _look(options).guidance,
+        "pipeline": type(pipe).__name__,
+        "images_per_variant": len(captions),
+        "timed_rounds": len(rows[0]["rounds"]),
+        "timed_batch": min(options.batch_size, len(captions)),
+        "memory_kind": PeakMemory(pipe.device).kind,
+        "image_seeds": "the first 63 bits of SHA-256 over 'seed:image_id', one CPU generator per image",
+        "image_ids": [caption.image_id for caption in captions],
+    }
+    return {
+        **provenance(pipe.device),
+        "settings": settings,
+        "variants": rows,
+        "equal_time": equal_time_sentences(rows),
+        "notes": explanations(rows, settings),
+        "warnings": caught,
+    }
+
+
+def _texts(caught: list[warnings.WarningMessage]) -> list[str]:
+    """What fdplug warned of, once each; other warnings are passed on."""
+    texts: dict[str, None] = {}
+    for one in caught:
+        if issubclass(one.category, FdplugWarning):
+            texts[str(one.message)] = None
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return list(texts)
+
+
+def _write(
+    folder: ResultFolder,
+    results: dict[str, Any],
+    variants: list[Variant],
+    captions: list[Caption],
+    options: argparse.Namespace,
+) -> None:
+    shown = captions[:SHOWN]
+    if has_references(shown, options.images):
+        from fdplug.predict.references import ReferenceImages
+
+        references = ReferenceImages(shown, options.images)
+        folder.add_pictures(REAL, [references.read(index) for index in range(len(shown))])
+    folder.write_sheet([variant.name for variant in variants], shown)
+    folder.write_results(results, _title(results))
+
+
+def _print(console: Console, results: dict[str, Any], folder: ResultFolder, options: argparse.Namespace) -> None:
+    print_table(results["variants"], _title(results), console)
+    for note in (*results["equal_time"], *results["notes"], *results["warnings"]):
+        console.print(f"- {note}", highlight=False)
+    console.print(f"Written to {folder.folder}: {', '.join(FILES)}, images/", highlight=False)
+
+
+def _title(results: dict[str, Any]) -> str:
+    settings = results["settings"]
+    return (
+        f"{settings['model']}: {settings['images_per_variant']} captions, guidance {settings['guidance'] or 'default'},"
+        f" batches of {settings['batch_size']}, seed {settings['seed']}, {results['hardware']['device']}"
+    )

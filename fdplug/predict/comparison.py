@@ -1,0 +1,108 @@
+"""Draw the same captions with several variants, interleaved batch by batch in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fdplug.predict.trial import Trial
+from fdplug.predict.variant import baseline_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fdplug.predict.captions import Caption
+    from fdplug.predict.generation import Look
+    from fdplug.predict.scores import Score
+    from fdplug.predict.variant import Variant
+
+
+@dataclass(frozen=True)
+class Round:
+    """One batch that every variant draws.
+
+    The first round of a run warms up: it is counted, not timed. `keep` is False for a round that is drawn for its time
+    alone, when there is no other to be timed.
+    """
+
+    captions: Sequence[Caption]
+    warm_up: bool = False
+    timed: bool = False
+    keep: bool = True
+
+
+def plan(captions: Sequence[Caption], batch_size: int) -> list[Round]:
+    """The rounds: the first warms up, every other full batch is timed."""
+    batches = [captions[start : start + batch_size] for start in range(0, len(captions), batch_size)]
+    full = len(batches[0])
+    rounds = [Round(batches[0], warm_up=True), *(Round(batch, timed=len(batch) == full) for batch in batches[1:])]
+    if not any(one.timed for one in rounds):
+        rounds.append(Round(batches[0], timed=True, keep=False))
+    return rounds
+
+
+class Watcher(Protocol):
+    """Who is told how the comparison goes on."""
+
+    def begin(self, trial: Trial, number: int) -> None:
+        """A variant starts a round."""
+
+    def step(self, done: int, total: int) -> None:
+        """A denoising step is done."""
+
+    def finish(self, trial: Trial, captions: Sequence[Caption], images: Tensor, keep: bool) -> None:
+        """A variant has drawn a batch."""
+
+
+class Comparison:
+    """Variants, one pipeline, and the trials that measure them.
+
+    Args:
+        pipe: The pipeline; its scheduler is exchanged for each variant and put back at the end.
+        variants: What to compare.
+        look: Guidance, size and seed of the run; `steps` is each variant's own.
+        scores: Called once per variant for its scores.
+    """
+
+    def __init__(
+        self, pipe: Any, variants: Sequence[Variant], look: Look, scores: Callable[[], list[Score]] = list
+    ) -> None:
+        self.pipe = pipe
+        self.trials = [Trial.of(variant, pipe, look, scores()) for variant in variants]
+        by_name = {trial.variant.name: trial for trial in self.trials}
+        for trial in self.trials:
+            baseline = baseline_of(trial.variant, list(variants))
+            trial.baseline = None if baseline is None else by_name[baseline.name]
+
+    def run(self, captions: Sequence[Caption], batch_size: int, watcher: Watcher) -> list[Trial]:
+        """Draw everything; the order of the variants rotates from round to round."""
+        scheduler = self.pipe.scheduler
+        try:
+            for number, one in enumerate(plan(captions, batch_size)):
+                self._round(one, number, watcher)
+        finally:
+            self.pipe.scheduler = scheduler
+        return self.trials
+
+    def _round(self, one: Round, number: int, watcher: Watcher) -> None:
+        drawn: dict[str, Tensor] = {}
+        for trial in self._rotated(number):
+            watcher.begin(trial, number)
+            draw = trial.warm_up if one.warm_up else trial.timed if one.timed else trial.untimed
+            images = drawn[trial.variant.name] = draw(self.pipe, one.captions, watcher.step)
+            if one.keep:
+                trial.keep(images, one.captions)
+            watcher.finish(trial, one.captions, images, one.keep)
+        if one.keep:
+            self._compare(drawn)
+
+    def _rotated(self, number: int) -> Iterator[Trial]:
+        start = number % len(self.trials)
+        yield from self.trials[start:]
+        yield from self.trials[:start]
+
+    def _compare(self, drawn: dict[str, Tensor]) -> None:
+        for trial in self.trials:
+            if trial.baseline is not None:
+                trial.fidelity.update(drawn[trial.variant.name], drawn[trial.baseline.variant.name])

@@ -1,0 +1,46 @@
+"""The ready configurations inside the package, found by their bare names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from fdplug.errors import ConfigError
+
+FOLDER = Path(__file__).parent.parent / "configs"
+
+
+def names() -> list[str]:
+    """File names of the ready configurations."""
+    return sorted(path.name for path in FOLDER.glob("*.yaml"))
+
+
+def find(given: str) -> str:
+    """The path of a configuration: a file that exists, or a ready one by its name (with or without `.yaml`).
+
+    Raises:
+        ConfigError: Neither; the message suggests one and lists what is ready.
+    """
+    if Path(given).is_file():
+        return given
+    for name in (given, f"{given}.yaml"):
+        if name in names():
+            return str(FOLDER / name)
+    close = difflib.get_close_matches(given, names(), n=1)
+    hint = f", did you mean '{close[0]}'?" if close else "."
+    raise ConfigError(f"no configuration file '{given}'{hint} Ready ones: {', '.join(names())}")
+
+
+def resolve(arguments: Sequence[str]) -> list[str]:
+    """Command-line arguments with every `--config` replaced by its path."""
+    resolved: list[str] = []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        if resolved and resolved[-1] in ("-c", "--config"):
+            resolved.append(find(argument))
+        elif flag == "--config" and equals:
+            resolved.append(f"--config={find(value)}")
+        else:
+            resolved.append(argument)
+    return resolved

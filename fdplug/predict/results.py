@@ -1,0 +1,93 @@
+"""The files of a comparison: images, one picture of all, and the numbers as json, csv and Markdown."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from fdplug.errors import ConfigError
+from fdplug.predict.provenance import summary
+from fdplug.predict.sheet import side_by_side
+from fdplug.predict.table import to_csv, to_markdown
+from fdplug.predict.writer import writable_folder, write_png, write_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fdplug.predict.captions import Caption
+    from fdplug.predict.trial import Trial
+
+SHOWN = 8
+REAL = "real"
+FILES = ("results.json", "results.csv", "results.md", "side_by_side.png")
+
+
+class ResultFolder:
+    """Where a comparison writes.
+
+    Args:
+        folder: Made if it is missing.
+        overwrite: Replace the results of an earlier comparison.
+
+    Raises:
+        ConfigError: The folder holds something already, or cannot be written.
+    """
+
+    def __init__(self, folder: str | Path, overwrite: bool = False) -> None:
+        self.folder = Path(folder)
+        if self.folder.is_dir() and any(self.folder.iterdir()) and not overwrite:
+            raise ConfigError(f"the folder {self.folder} is not empty; name another with --out, or add --overwrite.")
+        writable_folder(self.folder)
+        self.pictures: dict[str, list[Image.Image]] = {}
+
+    def clear(self) -> None:
+        """Remove what an earlier comparison wrote, and nothing else."""
+        if (self.folder / "results.json").is_file():
+            shutil.rmtree(self.folder / "images", ignore_errors=True)
+        for name in FILES:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def write_images(self, trial: Trial, captions: Sequence[Caption], images: Tensor) -> None:
+        """Write the images of one variant; keep the first few for the picture of all."""
+        folder = self.folder / "images" / trial.variant.slug
+        folder.mkdir(parents=True, exist_ok=True)
+        for image, caption in zip(images, captions, strict=True):
+            write_png(image, folder / caption.output_name)
+        self.add_pictures(trial.variant.name, [image.permute(1, 2, 0).numpy() for image in images])
+
+    def add_pictures(self, name: str, pixels: Sequence[np.ndarray]) -> None:
+        """Remember pictures (H, W, 3) for the picture of all."""
+        kept = self.pictures.setdefault(name, [])
+        kept += [Image.fromarray(one) for one in pixels[: SHOWN - len(kept)]]
+
+    def write_sheet(self, names: Sequence[str], captions: Sequence[Caption]) -> Path:
+        """Write the picture of all: rows are captions, columns are variants."""
+        columns = [name for name in (REAL, *names) if name in self.pictures]
+        rows = [caption.text for caption in captions[:SHOWN]]
+        grid = [[self.pictures[name][index] for name in columns] for index in range(len(rows))]
+        path = self.folder / "side_by_side.png"
+        write_png(side_by_side(columns, rows, grid), path)
+        return path
+
+    def write_results(self, results: dict[str, Any], title: str) -> None:
+        """Write the numbers."""
+        rows = results["variants"]
+        write_text(
+            json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False) + "\n", self.folder / "results.json"
+        )
+        write_text(to_csv(rows), self.folder / "results.csv")
+        write_text(_markdown(results, title), self.folder / "results.md")
+
+
+def _markdown(results: dict[str, Any], title: str) -> str:
+    notes = "".join(f"- {note}\n" for note in (*results["equal_time"], *results["notes"], *results["warnings"]))
+    machine = f"{summary(results['hardware'])}; " + ", ".join(
+        f"{name} {version}" for name, version in results["versions"].items() if version
+    )
+    return f"# {title}\n\n{to_markdown(results['variants'])}\n{notes}\n{results['created']}, {machine}.\n"

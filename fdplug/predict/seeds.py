@@ -1,0 +1,27 @@
+"""One random generator per image, so that an image depends on its id and the run's seed only.
+
+Generators live on the CPU even when the model does not: the noise is then the same on every device.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import torch
+
+
+def seed_of(run_seed: int, image_id: int) -> int:
+    """Seed of one image: the first 63 bits of SHA-256 over `run_seed:image_id`."""
+    digest = hashlib.sha256(f"{run_seed}:{image_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def generators(run_seed: int, image_ids: Iterable[int]) -> list[torch.Generator]:
+    """One CPU generator per image."""
+    import torch
+
+    return [torch.Generator().manual_seed(seed_of(run_seed, image_id)) for image_id in image_ids]

@@ -1,0 +1,63 @@
+"""Checks of what a user asks for, made before any model is loaded."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from fdplug import checks, registry
+from fdplug.errors import ConfigError
+
+DTYPES = ("auto", "float32", "float16", "bfloat16")
+DECODINGS = ("auto", "serial", "parallel")
+KINDS = ("policy", "cache", "injector")
+PROPAGATION = (*KINDS, "part", "decoding", "max_span_batch", "transforms")
+UNACCELERATED: dict[str, Any] = {"policy": "all", "injector": "none"}
+"""The settings of `fdplug.propagate` that change nothing, bit for bit, but let its ledger count."""
+
+
+def check_propagation(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of `fdplug.propagate`, checked; every plugin name and option is looked up.
+
+    Raises:
+        ConfigError: A setting, plugin or option is unknown or impossible.
+    """
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"propagate is {settings!r:.60}, a mapping of {', '.join(PROPAGATION)} is needed.")
+    for key in settings:
+        check_choice("propagate() setting", key, PROPAGATION)
+    for kind in KINDS:
+        if kind in settings:
+            registry.check(kind, settings[kind])
+    transforms = settings.get("transforms", ())
+    if isinstance(transforms, (str, Mapping)):
+        raise ConfigError(f"transforms is {transforms!r:.60}, a list of transforms is needed.")
+    for transform in transforms:
+        registry.check("transform", transform)
+    check_choice("decoding", settings.get("decoding", "auto"), DECODINGS)
+    if settings.get("max_span_batch") is not None:
+        checks.whole("max_span_batch", settings["max_span_batch"], 1)
+    if not isinstance(settings.get("part", "encoder"), str):
+        raise ConfigError(f"part is {settings['part']!r:.60}, the name of a part such as 'encoder' is needed.")
+    return dict(settings)
+
+
+def check_choice(what: str, value: object, allowed: tuple[str, ...] | list[str]) -> None:
+    """Refuse a value that is not among the allowed ones, and suggest the nearest."""
+    if value in allowed:
+        return
+    close = difflib.get_close_matches(str(value), allowed, n=1)
+    hint = f", did you mean '{close[0]}'?" if close else "."
+    raise ConfigError(f"no {what} '{value}'{hint} Allowed: {', '.join(allowed)}")
+
+
+def check_run(*, steps: object = None, guidance: object = None, seed: object = 0, size: object = None) -> None:
+    """Refuse impossible numbers; None stands for the default of the sampler or the model."""
+    if steps is not None:
+        checks.whole("steps", steps, 1)
+    if guidance is not None:
+        checks.number("guidance", guidance, 0)
+    if size is not None:
+        checks.whole("size", size, 8)
+    checks.whole("seed", seed, 0)

@@ -1,0 +1,112 @@
+"""The table of a comparison: for the terminal, and as CSV and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+Row = dict[str, Any]
+NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its title, and the text of a row's cell."""
+
+    title: str
+    text: Callable[[Row], str]
+    key: str
+
+
+def _number(key: str, digits: int) -> Callable[[Row], str]:
+    def text(row: Row) -> str:
+        return NOTHING if row.get(key) is None else f"{row[key]:.{digits}f}"
+
+    return text
+
+
+def _psnr(row: Row) -> str:
+    return "equal" if row["identical"] else _number("psnr", 1)(row)
+
+
+def _semantic(row: Row) -> str:
+    share, error = row.get("semantic_accuracy"), row.get("semantic_accuracy_se")
+    return NOTHING if share is None else f"{share:.3f} ±{error:.3f}".replace("0.", ".")
+
+
+def _gflops(row: Row) -> str:
+    value = row["gflops_per_image"]
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _seconds(key: str) -> Callable[[Row], str]:
+    return lambda row: f"{row[key]:.3g}" if row[key] < 100 else f"{row[key]:.0f}"
+
+
+COLUMNS = (
+    Column("variant", lambda row: row["name"], "name"),
+    Column("steps", lambda row: str(row["steps"]), "steps"),
+    Column("key steps", lambda row: str(row["num_key_steps"]), "num_key_steps"),
+    Column("FID", _number("fid", 2), "fid"),
+    Column("shapes-FD x1000", _number("shapes_fd", 1), "shapes_fd"),
+    Column("CLIP score", _number("clip_score", 2), "clip_score"),
+    Column("shapes-CLIP", _number("shapes_clip", 3), "shapes_clip"),
+    Column("semantic accuracy", _semantic, "semantic_accuracy"),
+    Column("PSNR dB", _psnr, "psnr"),
+    Column("SSIM", _number("ssim", 3), "ssim"),
+    Column("GFLOPs /image", _gflops, "gflops_per_image"),
+    Column("denoiser s/image", _seconds("denoiser_seconds_per_image"), "denoiser_seconds_per_image"),
+    Column("total s/image", _seconds("seconds_per_image"), "seconds_per_image"),
+    Column("peak MB", _number("peak_memory_mb", 0), "peak_memory_mb"),
+    Column("speed-up", lambda row: f"{row['speedup']:.2f}x", "speedup"),
+)
+
+
+def shown(rows: list[Row]) -> list[Column]:
+    """The columns that some row has a value for."""
+    return [column for column in COLUMNS if any(row.get(column.key) is not None for row in rows)]
+
+
+def print_table(rows: list[Row], title: str, console: Console | None = None) -> None:
+    """Print the table, in one piece even where the terminal is narrow."""
+    console = console or Console()
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    columns = shown(rows)
+    for column in columns:
+        head = column.title.replace(" ", "\n")
+        table.add_column(head, justify="left" if column.key == "name" else "right", no_wrap=True)
+    for row in rows:
+        style = "" if row["propagate"] is None else "bold"
+        table.add_row(*(column.text(row) for column in columns), style=style)
+    before = console.width
+    console.width = max(before, Console(width=1000).measure(table).maximum)
+    try:
+        console.print(table, crop=False, overflow="ignore")
+    finally:
+        console.width = before
+
+
+def to_markdown(rows: list[Row]) -> str:
+    """The table as Markdown."""
+    columns = shown(rows)
+    lines = ["| " + " | ".join(column.title for column in columns) + " |"]
+    lines.append("|" + "|".join(" --- " if column.key == "name" else " ---: " for column in columns) + "|")
+    lines += ["| " + " | ".join(column.text(row) for column in columns) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def to_csv(rows: list[Row]) -> str:
+    """Every number of every row, unrounded; lists and settings are left to the json."""
+    keys = [key for key, value in rows[0].items() if not isinstance(value, (list, dict)) and key != "propagate"]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, keys, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()

@@ -1,0 +1,68 @@
+"""How long the denoiser takes, without a synchronisation inside the loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fdplug.patching import Patch
+
+
+class DenoiserTimer:
+    """Seconds spent in the denoiser's `forward` while the `with` block runs.
+
+    On a GPU a pair of CUDA events brackets each call and is read once, at the end; elsewhere a wall clock does.
+    """
+
+    def __init__(self, pipe: Any) -> None:
+        self.denoiser = denoiser_of(pipe)
+        self.on_gpu = next(self.denoiser.parameters()).device.type == "cuda"
+        self.calls = 0
+        self._seconds = 0.0
+        self._events: list[tuple[Any, Any]] = []
+        self._patch: Patch | None = None
+
+    def __enter__(self) -> DenoiserTimer:
+        self._patch = Patch(self.denoiser, "forward", self._timed)
+        self._patch.apply()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._patch is not None:
+            self._patch.remove()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds in the denoiser so far."""
+        if self._events:
+            import torch
+
+            torch.cuda.synchronize()
+        return self._seconds + sum(start.elapsed_time(end) for start, end in self._events) / 1000
+
+    def _timed(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self.calls += 1
+        return (self._on_gpu if self.on_gpu else self._on_cpu)(original, *args, **kwargs)
+
+    def _on_cpu(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return original(*args, **kwargs)
+        finally:
+            self._seconds += time.perf_counter() - start
+
+    def _on_gpu(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        import torch
+
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        output = original(*args, **kwargs)
+        end.record()
+        self._events.append((start, end))
+        return output
+
+
+def denoiser_of(pipe: Any) -> Any:
+    """The noise-predicting network of a pipeline."""
+    return pipe.unet if getattr(pipe, "unet", None) is not None else pipe.transformer
