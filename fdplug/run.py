@@ -46,7 +46,14 @@ class Lane:
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
-    return one is other
+    """Whether two tensors hold the same values, as far as that can be told without waiting for an accelerator."""
+    if one is other:
+        return True
+    if one.shape != other.shape or one.dtype != other.dtype or one.device != other.device:
+        return False
+    if one.data_ptr() == other.data_ptr() and one.stride() == other.stride():
+        return True
+    return one.device.type == "cpu" and torch.equal(one, other)
 
 
 class Run:
