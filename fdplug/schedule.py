@@ -33,7 +33,7 @@ class Schedule:
 
     def _time(self, index: int) -> float:
         """Timesteps on the training chain as a fraction of it; other parametrisations by their place in the run."""
-        if 1 < max(self.timesteps) <= self.num_train_timesteps:
+        if min(self.timesteps) >= 0 and 2 < max(self.timesteps) <= self.num_train_timesteps:
             return self.timesteps[index] / self.num_train_timesteps
         return 1 - index / self.num_steps
 

@@ -7,6 +7,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fdplug.conformance import check_cache, check_injector, check_policy, check_sampler, check_transform
+
+__all__ = [
+    "check_cache",
+    "check_injector",
+    "check_policy",
+    "check_sampler",
+    "check_transform",
+    "latents",
+    "tiny_pipeline",
+    "tiny_text_encoder",
+    "tiny_tokenizer",
+    "tiny_unet",
+    "tiny_vae",
+]
+
 WORDS = (
     "a",
     "small",

@@ -221,7 +221,9 @@ def test_what_cannot_be_parallel_is_refused_or_decoded_serially(pipe):
 
 def test_an_unknown_denoiser_is_an_error_that_names_what_is_supported(pipe):
     pipe.register_modules(unet=torch.nn.Linear(2, 2))
-    with pytest.raises(UnsupportedDenoiserError, match=r"cannot accelerate denoiser Linear; supported are .*UNet2DCond"):
+    with pytest.raises(
+        UnsupportedDenoiserError, match=r"cannot accelerate denoiser Linear; supported are .*UNet2DCond"
+    ):
         fdplug.propagate(pipe)
 
 
