@@ -1,0 +1,1 @@
+"""Benchmarks: anyone can rerun them, and their results are kept with the hardware named."""
