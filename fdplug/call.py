@@ -13,32 +13,36 @@ from torch import Tensor
 from fdplug import trees
 
 if TYPE_CHECKING:
-    from fdplug.denoisers import DenoiserFamily
+    from fdplug.denoisers import Companion, DenoiserFamily
 
 
 @dataclass(frozen=True)
 class Call:
-    """What a denoiser was given."""
+    """What a network was given; its role says which argument is what."""
 
-    family: DenoiserFamily
+    role: DenoiserFamily | Companion
     arguments: dict[str, Any]
 
     @classmethod
     def of(
-        cls, family: DenoiserFamily, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        cls,
+        role: DenoiserFamily | Companion,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
     ) -> Call:
         """Name the arguments of `forward(*args, **kwargs)`."""
-        return cls(family, dict(inspect.signature(forward).bind(*args, **kwargs).arguments))
+        return cls(role, dict(inspect.signature(forward).bind(*args, **kwargs).arguments))
 
     @property
     def sample(self) -> Tensor:
         """The noisy sample, (B, ...)."""
-        return self.arguments[self.family.sample]
+        return self.arguments[self.role.sample]
 
     @property
     def timestep(self) -> Any:
         """The timestep as it was given: a number, or a tensor of one or B values."""
-        return self.arguments[self.family.timestep]
+        return self.arguments[self.role.timestep]
 
     @property
     def rows(self) -> int:
@@ -46,27 +50,44 @@ class Call:
         return self.sample.shape[0]
 
     @property
-    def conditioning(self) -> list[Tensor]:
-        """The tensors that the computed rest of the denoiser reads, besides sample and time."""
-        return trees.leaves([self.arguments.get(name) for name in self.family.conditioning])
+    def conditioning(self) -> list[Any]:
+        """What the prediction at a replayed step depends on besides sample and time: values, then tensors."""
+        given = [self.arguments.get(name) for name in self.role.conditioning]
+        return [trees.Skeleton(given), *trees.leaves(given)]
+
+    def is_at(self, timestep: Tensor) -> bool:
+        """Whether the timestep given stands for the scheduler's `timestep`, (1,)."""
+        given = self.timestep
+        expected = self.role.timesteps(timestep, given, 1).flatten()[0]
+        if isinstance(given, Tensor):
+            return bool(expected.to(given.dtype) == given.flatten()[0])
+        return float(expected) == float(given)
 
     def spanning(self, timesteps: Tensor) -> dict[str, Any]:
         """Return the arguments for a whole span, time-major; `timesteps` (len,) are the scheduler's."""
-        family, times = self.family, len(timesteps)
-        spread = {family.sample, *family.conditioning, *family.batch_arguments}
+        times = len(timesteps)
         arguments = {
-            name: trees.repeat_rows(value, self.rows, times) if name in spread else value
+            name: trees.repeat_rows(value, self.rows, times) if name in self._batched else value
             for name, value in self.arguments.items()
         }
-        arguments[family.timestep] = family.timesteps(timesteps, self.timestep, self.rows)
+        arguments[self.role.timestep] = self.role.timesteps(timesteps, self.timestep, self.rows)
         return arguments
+
+    @property
+    def _batched(self) -> set[str]:
+        return {self.role.sample, *self.role.conditioning, *self.role.batch_arguments}
 
     def example(self) -> dict[str, Any]:
         """Return the arguments for one row, tensors without their values."""
-        rows = self.rows
+        rows, batched = self.rows, {*self._batched, self.role.timestep}
 
-        def outline(tensor: Tensor) -> Tensor:
-            shape = (1, *tensor.shape[1:]) if tensor.dim() and tensor.shape[0] == rows else tensor.shape
+        def outline(tensor: Tensor, name: str) -> Tensor:
+            shape = list(tensor.shape)
+            if shape and name in batched and shape[0] % rows == 0:
+                shape[0] //= rows
             return torch.empty(shape, dtype=tensor.dtype, device="meta")
 
-        return trees.map_tensors(outline, self.arguments)
+        return {
+            name: trees.map_tensors(lambda tensor, name=name: outline(tensor, name), value)
+            for name, value in self.arguments.items()
+        }

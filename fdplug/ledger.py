@@ -12,6 +12,8 @@ from fdplug.errors import PropagationError
 if TYPE_CHECKING:
     from torch import nn
 
+    from fdplug.call import Call
+
 WHOLE = ""
 
 
@@ -36,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Example:
-    """The arguments of a network's first call of a run, one row, without their values."""
+    """A network, and the arguments of its first call of a run: one row, without their values."""
 
     network: nn.Module
     arguments: dict[str, Any]
@@ -56,6 +58,12 @@ class Ledger:
         self.entries: list[Entry] = []
         self.examples: dict[str, Example] = {}
         self.parts: dict[str, tuple[str, ...]] = {}
+
+    def introduce(self, component: str, network: nn.Module, call: Call, modules: tuple[str, ...] = ()) -> None:
+        """Keep an example of the first call of `network`, whose `modules` are recorded one by one."""
+        if component not in self.examples:
+            self.examples[component] = Example(network, call.example())
+            self.parts[component] = modules
 
     def record(self, entry: Entry) -> None:
         """Write one line."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import PatchOrderError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Around = Callable[..., Any]
 _ABSENT = object()
@@ -67,6 +70,18 @@ def _covered(patch: Patch) -> str:
         return f"cannot undo: the patch of {place} is gone; something else removed it"
     who = __name__ if isinstance(top, Patch) else getattr(getattr(top, "func", top), "__module__", type(top).__module__)
     return f"cannot undo: {place} was replaced again, by {who}; undo that first, then this"
+
+
+def call_patches(module: nn.Module, around: Around) -> Iterator[Patch]:
+    """Yield the patches that put `around` outside of everything a call of `module` does.
+
+    They stand in for what `module(...)` runs, not for its `forward`: accelerate and diffusers put their offload hooks
+    on `forward`, and take them off and on again at the end of every pipeline call. `module.compile()` has a way in of
+    its own.
+    """
+    yield Patch(module, "_call_impl", around)
+    if module._compiled_call_impl is not None:
+        yield Patch(module, "_compiled_call_impl", around)
 
 
 class PatchStack:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 from weakref import WeakValueDictionary
@@ -13,7 +13,7 @@ from fdplug.checks import choice, whole
 from fdplug.denoisers import DenoiserFamily, Part
 from fdplug.errors import ConfigError, FdplugWarning, PipelineError, UnsupportedDenoiserError
 from fdplug.ledger import Ledger
-from fdplug.patching import Patch, PatchStack
+from fdplug.patching import Patch, PatchStack, call_patches
 from fdplug.policies import AdaptivePolicy
 from fdplug.propagation import Method, Propagator
 from fdplug.registry import Spec
@@ -29,7 +29,7 @@ def propagate(
     policy: Spec = "paper",
     cache: Spec = "reuse",
     injector: Spec = "prior",
-    part: str = "encoder",
+    part: str | Mapping[str, Any] = "encoder",
     decoding: str = "auto",
     max_span_batch: int | None = None,
     transforms: Sequence[Spec] = (),
@@ -48,7 +48,8 @@ def propagate(
         policy: which steps are key steps.
         cache: what is handed out at the other steps.
         injector: noise injected before each scheduler step.
-        part: the modules that are computed at key steps only.
+        part: the modules that are computed at key steps only; `{"encoder": {"blocks": 14}}` where its family has
+            options.
         decoding: `parallel` answers a whole span of steps in one batch, `serial` one step at a time; `auto` is parallel
             where the part and the policy allow it. Both give the same images up to rounding.
         max_span_batch: most rows (steps x batch, guidance included) in one parallel call; None: the whole span. Memory
@@ -104,11 +105,11 @@ def _method(
     policy: Spec,
     cache: Spec,
     injector: Spec,
-    part: str,
+    part: str | Mapping[str, Any],
     decoding: str,
     max_span_batch: int | None,
 ) -> Method:
-    chosen = family.part(network, part)
+    chosen = family.part(network, *registry.parse("part", part))
     rule = registry.build("policy", policy)
     return Method(
         family=family,
@@ -156,7 +157,7 @@ class Propagation:
         self._denoiser = PatchStack()
         self._scheduler = PatchStack()
         self._followed: Any = None
-        self._propagator = Propagator(method, network, self._follow)
+        self._propagator = Propagator(method, network, self._follow, lambda: getattr(pipe, "num_timesteps", None))
 
     @property
     def ledger(self) -> Ledger:
@@ -190,9 +191,14 @@ class Propagation:
         self.active = False
 
     def _denoiser_patches(self) -> Iterator[Patch]:
-        for name in self.method.part.modules:
-            yield Patch(self._network.get_submodule(name), "forward", self._propagator.around_module(name))
-        yield Patch(self._network, "forward", self._propagator.around_denoiser)
+        propagator, part = self._propagator, self.method.part
+        for name in part.modules:
+            yield from call_patches(self._network.get_submodule(name), propagator.around_module(name))
+        yield from call_patches(self._network, propagator.around_denoiser)
+        for companion in part.companions:
+            network = getattr(self.pipe, companion.component, None)
+            if network is not None:
+                yield from call_patches(network, propagator.around_companion(companion, network))
 
     def _patch_scheduler(self) -> None:
         self._followed = scheduler = self.pipe.scheduler

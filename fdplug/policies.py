@@ -98,7 +98,7 @@ class Uniform(KeyStepPolicy):
 
     def key_steps(self, schedule: Schedule) -> frozenset[int]:
         """Return the evenly spaced steps."""
-        first, last = schedule.start, schedule.num_steps
+        first, last = schedule.start, schedule.end
         if self.interval is not None:
             return frozenset(range(first, last, self.interval))
         count = min(self.count or 1, last - first)

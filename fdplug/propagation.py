@@ -13,21 +13,23 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fdplug import trees
 from fdplug.call import Call
 from fdplug.errors import FdplugWarning, NoEffectWarning, PropagationError
 from fdplug.injectors import NoNoise
-from fdplug.ledger import WHOLE, Entry, Example, Ledger
+from fdplug.ledger import WHOLE, Entry, Ledger
 from fdplug.policies import AdaptivePolicy, All
-from fdplug.run import Lane, Run, Window, some
+from fdplug.replay import Replay
+from fdplug.run import Lane, Run, Window, shown, some
 
 if TYPE_CHECKING:
     from torch import nn
 
     from fdplug.caches import FeatureCache
-    from fdplug.denoisers import DenoiserFamily, Part
+    from fdplug.denoisers import Companion, DenoiserFamily, Part
     from fdplug.injectors import NoiseInjector
     from fdplug.policies import KeyStepPolicy
     from fdplug.schedule import Schedule
@@ -56,18 +58,28 @@ class Method:
 
 
 class Propagator:
-    """Answers for the denoiser, its part and its scheduler during a run."""
+    """Answers for the denoiser, its part, its companions and its scheduler during a run."""
 
-    def __init__(self, method: Method, network: nn.Module, follow: Callable[[], Any]) -> None:
-        """Work on `network`; `follow()` returns the pipeline's scheduler, seeing to it that it is patched."""
+    def __init__(
+        self, method: Method, network: nn.Module, follow: Callable[[], Any], count: Callable[[], int | None]
+    ) -> None:
+        """Know what to work on.
+
+        Args:
+            method: the plain objects to work with.
+            network: the denoiser.
+            follow: returns the pipeline's scheduler, seeing to it that it is patched.
+            count: returns how many steps the pipeline is going to take, None where it does not say.
+        """
         self.method = method
         self.ledger = Ledger(self.paused)
         self._network = network
         self._follow = follow
+        self._count = count
+        self._replay = Replay(method.cache, method.part.chained)
         self._run: Run | None = None
         self._keys: frozenset[int] = frozenset()
         self._window: Window | None = None
-        self._skeletons: dict[str, trees.Skeleton] = {}
         self._paused = False
 
     @contextmanager
@@ -90,8 +102,7 @@ class Propagator:
         """Drop the run and free what it kept; the ledger stays."""
         self._run = None
         self._window = None
-        self._skeletons = {}
-        self.method.cache.reset()
+        self._replay.clear()
 
     def around_set_timesteps(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Begin a new run after the scheduler has set its timesteps."""
@@ -123,8 +134,7 @@ class Propagator:
         return bound.args, bound.kwargs
 
     def _finish(self) -> None:
-        self.method.cache.reset()
-        self._skeletons = {}
+        self._replay.clear()
         steps = len(self.ledger.steps)
         if self.method.replays and len(self.ledger.key_steps) == steps:
             warnings.warn(
@@ -141,13 +151,11 @@ class Propagator:
         run = self._current_run()
         if run is None:
             return original(*args, **kwargs)
-        call = Call.of(self.method.family, original, args, kwargs)
-        if run.schedule is None:
-            self._start(run, call)
-        elif not run.expects(call.timestep):
-            _warn_foreign(run, call)
+        call = Call.of(self.method.family, self._network.forward, args, kwargs)
+        if not self._belongs(run, call):
             return original(*args, **kwargs)
-        lane = run.next_lane()
+        self.ledger.introduce(call.role.component, self._network, call, self.method.part.modules)
+        lane = run.next_lane(call.role.component)
         ahead = self._ahead(run, lane, call)
         return self._decode(run, lane, call, original, args, kwargs) if ahead is None else ahead
 
@@ -157,15 +165,25 @@ class Propagator:
         scheduler = self._follow()
         if self._run is not None and self._run.scheduler is not scheduler:
             self.begin(scheduler)
-        return None if self._run is None or self._run.over else self._run
+        return self._run
+
+    def _belongs(self, run: Run, call: Call) -> bool:
+        """Whether this is a call of the run, which its first call starts."""
+        if run.schedule is None:
+            self._start(run, call)
+            return True
+        if run.follow(call):
+            return True
+        if not run.over:
+            _warn_foreign(run, call)
+        return False
 
     def _start(self, run: Run, call: Call) -> None:
-        schedule = run.start(call.timestep)
+        schedule = run.start(call, self._count())
+        run.one_by_one = self.method.family.couples_rows(self._network)
         self._keys = _inside(self.method.policy, schedule)
         self.method.cache.begin(schedule)
         self.ledger.reset(schedule.num_steps)
-        self.ledger.parts[self.method.family.component] = self.method.part.modules
-        self.ledger.examples[self.method.family.component] = Example(self._network, call.example())
 
     def _ahead(self, run: Run, lane: Lane, call: Call) -> Any:
         """Return what was decoded ahead for this step, None where nothing was or the call no longer fits it."""
@@ -216,7 +234,8 @@ class Propagator:
         assert run.schedule is not None
         if run.one_by_one or not self.method.parallel:
             return (run.step,)
-        end = min((key for key in self._keys if key > run.step), default=run.schedule.num_steps)
+        end = min((key for key in self._keys if key > run.step), default=run.schedule.end)
+        end = min(end, run.schedule.end)
         limit = self.method.span(call.rows)
         return tuple(range(run.step, min(end, run.step + limit) if limit else end))
 
@@ -233,22 +252,54 @@ class Propagator:
             window = self._window
             if window is None:
                 return original(*args, **kwargs)
-            return self._replay(name, window, original, args, kwargs)
+            if not window.computes:
+                return self._replay.answer(name, window)
+            args, kwargs = self._first_step(window, args, kwargs)
+            output = original(*args, **kwargs)
+            self._record(name, window, window.rows)
+            return self._replay.keep(name, window, output) if self.method.replays else output
 
         return around
 
-    def _replay(self, name: str, window: Window, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        key = f"{name}@{window.lane}" if window.lane else name
-        cache = self.method.cache
-        if window.computes:
-            args, kwargs = trees.first_rows((args, kwargs), window.rows, len(window.steps))
-            output = original(*args, **kwargs)
-            self._record(name, window, window.rows)
-            if not self.method.replays:
-                return output
-            self._skeletons[key] = trees.Skeleton(output)
-            cache.write(key, window.steps[0], tuple(trees.leaves(output)))
-        return self._skeletons[key].fill(tuple(cache.read(key, window.steps)))
+    def _first_step(self, window: Window, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Cut what a module is given for a whole window down to the rows of its first step."""
+        batched = {name: value for name, value in kwargs.items() if name not in self.method.family.unbatched}
+        args, batched = trees.first_rows((args, batched), window.rows, len(window.steps))
+        return args, {**kwargs, **batched}
+
+    # --- the companions ----------------------------------------------------------------------------------------------
+
+    def around_companion(self, companion: Companion, network: nn.Module) -> Callable[..., Any]:
+        """Return what is to be called around a companion's forward: its whole output is computed or replayed."""
+
+        def around(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            run = self._current_run()
+            if run is None:
+                return original(*args, **kwargs)
+            call = Call.of(companion, network.forward, args, kwargs)
+            if not self._belongs(run, call):
+                return original(*args, **kwargs)
+            self.ledger.introduce(companion.component, network, call)
+            return self._accompany(run, run.next_lane(companion.component), call, partial(original, *args, **kwargs))
+
+        return around
+
+    def _accompany(self, run: Run, lane: Lane, call: Call, compute: Callable[[], Any]) -> Any:
+        """Return the output kept; compute it at key steps, and where its conditioning is no longer the one kept.
+
+        What the denoiser decoded ahead rests on the output that was kept: a new one makes it void.
+        """
+        is_key = self._computes(run, lane, call)
+        if is_key or not lane.conditioned_on(call):
+            run.drop_predictions()
+            try:
+                lane.output = compute()
+            except BaseException:
+                self.forget()
+                raise
+            lane.shape, lane.conditioning = call.sample.shape, call.conditioning
+            self.ledger.record(Entry((run.step,), call.role.component, WHOLE, call.rows, is_key))
+        return lane.output
 
 
 def _inside(policy: KeyStepPolicy, schedule: Schedule) -> frozenset[int]:
@@ -264,8 +315,9 @@ def _inside(policy: KeyStepPolicy, schedule: Schedule) -> frozenset[int]:
 
 def _warn_foreign(run: Run, call: Call) -> None:
     assert run.schedule is not None
+    expected = run.schedule.timesteps[run.step]
     message = (
-        f"the denoiser was called with timestep {call.timestep}, the run is at {run.schedule.timesteps[run.step]:g}: "
+        f"the {call.role.component} was called with timestep {shown(call.timestep)}, the run is at {expected:g}: "
         "this call is left as it is"
     )
     warnings.warn(message, FdplugWarning, stacklevel=5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,26 +28,32 @@ class Window:
 
 
 class Lane:
-    """The n-th denoiser call of every step: guidance by separate calls keeps its own features and predictions."""
+    """The n-th call of a network in every step: guidance by separate calls keeps its own features and predictions.
+
+    A companion, such as a ControlNet, keeps its output instead.
+    """
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.shape: torch.Size | None = None
-        self.conditioning: list[Tensor] = []
+        self.conditioning: list[Any] = []
         self.predictions: dict[int, Any] = {}
+        self.output: Any = None
 
     def fits(self, call: Call) -> bool:
         """Whether the features kept are for a batch like that of `call`."""
         return self.shape == call.sample.shape
 
     def conditioned_on(self, call: Call) -> bool:
-        """Whether the predictions kept were made for the very conditioning of `call`."""
-        tensors = call.conditioning
-        return len(tensors) == len(self.conditioning) and all(map(_same, tensors, self.conditioning))
+        """Whether what is kept was made for the conditioning of `call`."""
+        given = call.conditioning
+        return len(given) == len(self.conditioning) and all(map(_same, given, self.conditioning))
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors hold the same values, as far as that can be told without waiting for an accelerator."""
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values or tensors are the same, as far as that can be told without waiting for an accelerator."""
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return one == other
     if one is other:
         return True
     if one.shape != other.shape or one.dtype != other.dtype or one.device != other.device:
@@ -65,36 +72,46 @@ class Run:
         self.step = 0
         self.prior: Tensor | None = None
         self.one_by_one = False
-        self._calls = 0
-        self._lanes: dict[int, Lane] = {}
+        self._calls: Counter[str] = Counter()
+        self._lanes: dict[tuple[str, int], Lane] = {}
         self._decision: tuple[int, bool] = (-1, False)
 
     @property
     def over(self) -> bool:
         """Whether every step has been taken."""
-        return self.schedule is not None and self.step >= self.schedule.num_steps
+        return self.schedule is not None and self.step >= self.schedule.end
 
-    def start(self, timestep: Any) -> Schedule:
-        """Read the scheduler's timesteps and find the step with which the run begins."""
+    def start(self, call: Call, count: int | None) -> Schedule:
+        """Read the scheduler's timesteps, find the step with which the run begins, and after how many it ends."""
         self.timesteps: Tensor = torch.as_tensor(self.scheduler.timesteps)
         values = tuple(float(value) for value in self.timesteps.tolist())
         train = int(getattr(self.scheduler.config, "num_train_timesteps", 1000))
-        self.step = self._first_step(values, timestep)
-        self.schedule = Schedule(values, self.step, train)
+        self.step = self._first_step(values, call)
+        stop = None if count is None else min(self.step + count, len(values))
+        self.schedule = Schedule(values, self.step, train, stop)
         self._scales = self._noise_scales(values)
         return self.schedule
 
-    def _first_step(self, values: tuple[float, ...], timestep: Any) -> int:
+    def _first_step(self, values: tuple[float, ...], call: Call) -> int:
         begin = getattr(self.scheduler, "begin_index", None)
-        if begin is not None:
-            return int(begin)
-        value = _number(timestep)
-        if value not in values:
+        place = self._place(call.timestep) if begin is None else int(begin)
+        if place is not None:
+            return place
+        matching = [index for index in range(len(values)) if call.is_at(self.timesteps[index : index + 1])]
+        if not matching:
             raise PropagationError(
-                f"the denoiser was called with timestep {value:g}, which is not among the scheduler's "
+                f"the denoiser was called with timestep {shown(call.timestep)}, which is not among the scheduler's "
                 f"({some(values)}): this pipeline does not follow its scheduler, so fdplug cannot accelerate it"
             )
-        return values.index(value)
+        return matching[0]
+
+    def _place(self, timestep: Any) -> int | None:
+        """Return which of the scheduler's timesteps this is, if it is one of that very tensor's elements."""
+        if not isinstance(timestep, Tensor) or timestep.device != self.timesteps.device:
+            return None
+        offset = timestep.data_ptr() - self.timesteps.data_ptr()
+        inside = timestep.numel() and 0 <= offset < self.timesteps.nbytes
+        return offset // self.timesteps.element_size() if inside else None
 
     def _noise_scales(self, values: tuple[float, ...]) -> list[float]:
         """Per step, the standard deviation of a sample over that of the run's first one.
@@ -113,18 +130,40 @@ class Run:
         scale = self._scales[self.step]
         return self.prior if scale == 1.0 else self.prior * scale
 
-    def expects(self, timestep: Any) -> bool:
-        """Whether the timestep is the current one; timesteps on an accelerator are trusted, not fetched."""
-        assert self.schedule is not None
-        if isinstance(timestep, Tensor) and timestep.device.type != "cpu":
-            return True
-        return _number(timestep) == self.schedule.timesteps[self.step]
+    def follow(self, call: Call) -> bool:
+        """Whether the call belongs to this run; go to its step where the pipeline has gone back or ahead to another.
 
-    def next_lane(self) -> Lane:
-        """Return the lane of the denoiser call that now begins."""
-        lane = self._lanes.setdefault(self._calls, Lane(self._calls))
-        self._calls += 1
-        return lane
+        A pipeline that jumps hands over an element of the scheduler's own timesteps, so its place is known. Otherwise
+        the value must be that of the current step; values on an accelerator are trusted, not fetched.
+        """
+        place = self._place(call.timestep)
+        if place is not None:
+            if place != self.step:
+                self._jump(place)
+            return True
+        if self.over:
+            return False
+        if isinstance(call.timestep, Tensor) and call.timestep.device.type != "cpu":
+            return True
+        return call.is_at(self.timesteps[self.step : self.step + 1])
+
+    def _jump(self, step: int) -> None:
+        """Go to another step; nothing kept is of use there, so that it becomes a key step."""
+        self.step = step
+        self._calls.clear()
+        self._lanes = {}
+        self._decision = (-1, False)
+
+    def next_lane(self, network: str) -> Lane:
+        """Return the lane of the call of `network` that now begins."""
+        index = self._calls[network]
+        self._calls[network] += 1
+        return self._lanes.setdefault((network, index), Lane(index))
+
+    def drop_predictions(self) -> None:
+        """Drop what was decoded ahead."""
+        for lane in self._lanes.values():
+            lane.predictions.clear()
 
     def decide(self, is_key: bool) -> bool:
         """Remember the decision for the current step: all calls of one step share it."""
@@ -139,14 +178,15 @@ class Run:
     def advance(self) -> None:
         """Go on to the next step."""
         self.step += 1
-        self._calls = 0
+        self._calls.clear()
         if self.over:
             self._lanes = {}
             self.prior = None
 
 
-def _number(timestep: Any) -> float:
-    return float(timestep.flatten()[0]) if isinstance(timestep, Tensor) else float(timestep)
+def shown(timestep: Any) -> str:
+    """Write a timestep, which may be a tensor of one value or of several equal ones."""
+    return f"{float(timestep.flatten()[0]) if isinstance(timestep, Tensor) else float(timestep):g}"
 
 
 def some(values: Iterable[float]) -> str:

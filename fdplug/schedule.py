@@ -10,22 +10,29 @@ class Schedule:
     """The steps of one run: one entry of `scheduler.timesteps` per denoiser call, noisiest first.
 
     Steps are known by their index into `timesteps`, never by value: Heun and PNDM repeat values. Image-to-image runs
-    begin at `start`; the steps before it do not take place.
+    begin at `start`; the steps before it do not take place. Runs that hand over to another model stop early.
 
     Attributes:
         timesteps: the scheduler's timesteps as plain numbers.
         start: index of the first step that is run.
         num_train_timesteps: length of the chain that the model was trained on.
+        stop: index after the last step that is run; None: all.
     """
 
     timesteps: tuple[float, ...]
     start: int = 0
     num_train_timesteps: int = 1000
+    stop: int | None = None
 
     @property
     def num_steps(self) -> int:
-        """Number of entries, those before `start` included."""
+        """Number of entries, those before `start` and after `stop` included."""
         return len(self.timesteps)
+
+    @property
+    def end(self) -> int:
+        """Index after the last step that is run."""
+        return self.num_steps if self.stop is None else self.stop
 
     def step(self, index: int) -> Step:
         """Return the step at `index`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,8 +43,12 @@ class Skeleton:
     """The shape of a nested output without its tensors."""
 
     def __init__(self, tree: Any) -> None:
-        count = iter(range(1_000_000))
+        count = itertools.count()
         self._tree = map_tensors(lambda _: _Slot(next(count)), tree)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all that is not a tensor is equal, and tensors stand in the same places."""
+        return isinstance(other, Skeleton) and self._tree == other._tree
 
     def fill(self, tensors: tuple[Tensor, ...]) -> Any:
         """Return the output with these tensors, in the order of `leaves`."""
@@ -63,12 +68,12 @@ def _fill(tree: Any, tensors: tuple[Tensor, ...]) -> Any:
 
 
 def repeat_rows(tree: Any, rows: int, times: int) -> Any:
-    """Repeat every tensor of `rows` rows `times` times, time-major; others are left to broadcast."""
+    """Repeat every tensor of `rows` rows (times frames) `times` times, time-major; others are left to broadcast."""
     if times == 1:
         return tree
 
     def repeat(tensor: Tensor) -> Tensor:
-        if tensor.dim() == 0 or tensor.shape[0] != rows:
+        if tensor.dim() == 0 or tensor.shape[0] % rows:
             return tensor
         return tensor.repeat(times, *[1] * (tensor.dim() - 1))
 

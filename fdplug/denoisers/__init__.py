@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fdplug.denoisers.base import DenoiserFamily, Part
+from fdplug.denoisers.base import Companion, DenoiserFamily, Part
 from fdplug.denoisers.unet_2d_condition import UNet2DCondition
 from fdplug.hooks import hookimpl
 
-__all__ = ["DenoiserFamily", "Part"]
+__all__ = ["Companion", "DenoiserFamily", "Part"]
 
 
 @hookimpl

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +13,35 @@ from fdplug.errors import ConfigError, PropagationError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+def spread(values: Tensor, rows: int) -> Tensor:
+    """Return one timestep per row of a whole span, (len(values) * rows,), time-major."""
+    return values.repeat_interleave(rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Companion:
+    """A network that the pipeline runs before the denoiser, whose whole output is replayed, such as a ControlNet.
+
+    It is computed at key steps, and where its conditioning changes; pipelines without it run without it.
+
+    Attributes:
+        component: the pipeline's attribute that holds it.
+        sample: the forward argument that holds the noisy sample, batch first.
+        timestep: the forward argument that holds the timestep.
+        conditioning: what its output depends on besides sample and time.
+    """
+
+    component: str
+    sample: str = "sample"
+    timestep: str = "timestep"
+    conditioning: tuple[str, ...] = ()
+    batch_arguments: tuple[str, ...] = ()
+
+    def timesteps(self, values: Tensor, given: Any, rows: int) -> Tensor:
+        """Return the timestep argument, as in a family."""
+        return spread(values, rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +53,15 @@ class Part:
         modules: dotted names inside the denoiser, none inside another.
         sample_free: whether the prediction at a replayed step no longer depends on the sample; only then may a span be
             decoded in one batch.
+        chained: modules whose output nothing reads but the next module of the part: it is not kept.
+        companions: networks that run before the denoiser and are replayed along with the part.
     """
 
     name: str
     modules: tuple[str, ...]
     sample_free: bool
+    chained: frozenset[str] = frozenset()
+    companions: tuple[Companion, ...] = ()
 
 
 class DenoiserFamily(ABC):
@@ -38,8 +72,10 @@ class DenoiserFamily(ABC):
         component: the pipeline's attribute that holds the denoiser.
         sample: the forward argument that holds the noisy sample, batch first.
         timestep: the forward argument that holds the timestep.
-        conditioning: batch-first arguments (tensors, or nested) that what is *not* replayed reads.
-        batch_arguments: further batch-first arguments, read only by what is replayed or added to its features.
+        conditioning: batch-first arguments (tensors, or nested) that what is *not* replayed reads. What was decoded
+            ahead holds only as long as they stay the same.
+        batch_arguments: further batch-first arguments, read only by what is replayed.
+        unbatched: arguments of the part's modules without a batch dimension, such as rotary embeddings.
     """
 
     name: ClassVar[str]
@@ -49,10 +85,14 @@ class DenoiserFamily(ABC):
     timestep: ClassVar[str] = "timestep"
     conditioning: ClassVar[tuple[str, ...]] = ()
     batch_arguments: ClassVar[tuple[str, ...]] = ()
+    unbatched: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def parts(self, denoiser: nn.Module) -> Iterable[Part]:
-        """Yield the parts of this denoiser; the first one is the default."""
+        """Yield the parts of this denoiser; the first one is the default.
+
+        Further parameters with defaults are options that a user may set: `part={"encoder": {"blocks": 12}}`.
+        """
 
     def matches(self, denoiser: Any) -> bool:
         """Whether the denoiser is an instance of one of `models`."""
@@ -71,16 +111,26 @@ class DenoiserFamily(ABC):
             given: the timestep argument at the first of these steps.
             rows: rows of the batch at one step.
         """
-        return values.repeat_interleave(rows)
+        return spread(values, rows)
 
-    def part(self, denoiser: nn.Module, name: str) -> Part:
+    def couples_rows(self, denoiser: nn.Module) -> bool:
+        """Whether rows of a batch see each other, as it is now set up: then steps are decoded one by one."""
+        return False
+
+    def part(self, denoiser: nn.Module, name: str, options: Mapping[str, Any] | None = None) -> Part:
         """Return the part called `name`.
 
         Raises:
-            ConfigError: the family has no such part.
+            ConfigError: the family has no such part or option.
             PropagationError: the part has no modules on this denoiser, so that nothing would be replayed.
         """
-        known = {part.name: part for part in self.parts(denoiser)}
+        options = options or {}
+        allowed = list(inspect.signature(self.parts).parameters)[1:]
+        for option in options:
+            if option not in allowed:
+                has = ", ".join(allowed) or "no options"
+                raise ConfigError(f"the parts of family '{self.name}' have no option '{option}'; they have {has}")
+        known = {part.name: part for part in self.parts(denoiser, **options)}
         if name not in known:
             raise ConfigError(f"no part '{name}' in family '{self.name}'; it has {', '.join(known)}")
         if not known[name].modules:

@@ -200,9 +200,9 @@ def test_two_pipelines_of_one_class_do_not_meet():
 
 def test_undo_out_of_order_is_refused_and_says_who_is_on_top(pipe):
     on = fdplug.propagate(pipe)
-    outer = Patch(pipe.unet, "forward", lambda original, *args, **kwargs: original(*args, **kwargs))
+    outer = Patch(pipe.unet, "_call_impl", lambda original, *args, **kwargs: original(*args, **kwargs))
     outer.apply()
-    with pytest.raises(PatchOrderError, match=r"UNet2DConditionModel.forward was replaced again, by fdplug.patching"):
+    with pytest.raises(PatchOrderError, match=r"UNet2DConditionModel._call_impl was replaced again, by fdplug.patching"):
         on.remove()
     assert on.active
     outer.remove()
