@@ -1,6 +1,6 @@
 """The GFLOPs column of the paper's Table 1, counted again: Stable Diffusion v1.5 with and without propagation.
 
-    python benchmarks/gflops.py
+    python -m benchmarks.gflops
 
 Builds the U-Net of SD v1.5 from its public config (random weights: FLOPs do not depend on them), counts one forward
 pass with fvcore, and multiplies by what a real run's ledger holds. The run itself uses a tiny U-Net of the same layout:
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from fdplug.flops import CONVENTIONS, module_flops
 from fdplug.ledger import WHOLE, Ledger
 from fdplug.testing import latents, tiny_pipeline
 
+RESULTS = Path(__file__).parent / "results" / "gflops.md"
 # runwayml/stable-diffusion-v1-5, unet/config.json
 SD15 = {
     "sample_size": 64,
@@ -109,11 +111,13 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Measure, print, and keep the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parser.parse_args()
     rows = measure()
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(f"GFLOPs per image, Stable Diffusion v1.5, 512 x 512, guidance on.\n\n{table(rows)}\n")
     print(json.dumps(rows, indent=2) if given.json else table(rows))
 
 

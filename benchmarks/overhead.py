@@ -1,7 +1,7 @@
 """What propagation itself costs: its own time per denoiser call, and time against GFLOPs on a real U-Net.
 
     make bench                          the core's costs with pytest-benchmark
-    python benchmarks/overhead.py       both figures below, written to benchmarks/results/overhead.json
+    python -m benchmarks.overhead       both figures below, written to benchmarks/results/overhead.json
 
 *Own cost*: a tiny U-Net, with and without propagation whose every step is a key step that writes to and reads from the
 cache: the same computation plus all of the machinery. Calls of both are interleaved; the difference of the medians is
@@ -27,7 +27,7 @@ import torch
 
 import fdplug
 from fdplug.errors import NoEffectWarning
-from fdplug.patching import Patch
+from fdplug.patching import PatchStack, call_patches
 from fdplug.policies import AdaptivePolicy, Step
 from fdplug.testing import latents, tiny_pipeline
 
@@ -58,8 +58,8 @@ def call_seconds(pipe: Any, settings: dict[str, Any] | None, **arguments: Any) -
         return result
 
     handle = fdplug.propagate(pipe, **settings) if settings else None
-    outer = Patch(pipe.unet, "forward", timed)
-    outer.apply()
+    outer = PatchStack()
+    outer.apply(call_patches(pipe.unet, timed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoEffectWarning)
         latents(pipe, **arguments)
