@@ -91,7 +91,14 @@ def bench() -> None:
     python("-m", "pytest", "-q", "benchmarks/overhead.py", "--benchmark-only", "-p", "no:cacheprovider")
 
 
-TASKS = {"setup": setup, "lint": lint, "test": test, "test-slow": slow, "demo": demo, "bench": bench}
+def docs() -> None:
+    """Build the documentation site into `site/`; warnings are errors."""
+    run(*pip(), "install", "--quiet", "--constraint", "constraints.txt", "--editable", ".[docs]")
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"
+    python("-m", "mkdocs", "build", "--strict")
+
+
+TASKS = {"setup": setup, "lint": lint, "test": test, "test-slow": slow, "demo": demo, "docs": docs, "bench": bench}
 
 
 def main() -> None:
