@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fdplug.patching import Patch
+from fdplug.patching import PatchStack, call_patches
 
 
 class DenoiserTimer:
-    """Seconds spent in the denoiser's `forward` while the `with` block runs.
+    """Seconds spent in calls of the denoiser while the `with` block runs, whatever is patched on it before included.
 
     On a GPU a pair of CUDA events brackets each call and is read once, at the end; elsewhere a wall clock does.
     """
@@ -21,16 +21,14 @@ class DenoiserTimer:
         self.calls = 0
         self._seconds = 0.0
         self._events: list[tuple[Any, Any]] = []
-        self._patch: Patch | None = None
+        self._patches = PatchStack()
 
     def __enter__(self) -> DenoiserTimer:
-        self._patch = Patch(self.denoiser, "forward", self._timed)
-        self._patch.apply()
+        self._patches.apply(call_patches(self.denoiser, self._timed))
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._patch is not None:
-            self._patch.remove()
+        self._patches.remove()
 
     @property
     def seconds(self) -> float:
