@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Set up a virtual environment and run the project's tasks in it. Needs nothing but Python 3.11+ and pip.
 
-    python3 dev.py test       lint, types, tests: what must hold before a change lands
-    python3 dev.py demo       compare samplers with and without propagation on the embedded model
-    python3 dev.py --help     all tasks
+python3 dev.py test       lint, types, tests: what must hold before a change lands
+python3 dev.py demo       compare samplers with and without propagation on the embedded model
+python3 dev.py --help     all tasks
 """
 
 from __future__ import annotations
@@ -104,8 +104,14 @@ TASKS = {"setup": setup, "lint": lint, "test": test, "test-slow": slow, "demo": 
 def main() -> None:
     """Set up, then run the task that was named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=TASKS, help="; ".join(f"{name}: {task.__doc__}" for name, task in TASKS.items()))
+    parser.add_argument(
+        "task", choices=TASKS, help="; ".join(f"{name}: {task.__doc__}" for name, task in TASKS.items())
+    )
     task = parser.parse_args().task
+    if sys.version_info < (3, 11):
+        sys.exit(
+            f"fdplug needs Python 3.11 or newer, this is {sys.version.split()[0]}; try: make PYTHON=python3.11 {task}"
+        )
     setup()
     TASKS[task]()
 

@@ -120,7 +120,7 @@ def tiny_pipeline(seed: int = 0, **unet_changes: Any) -> Any:
     return pipe
 
 
-def latents(pipe: Any, prompt: str | list[str] = "a red circle", seed: int = 0, **arguments: Any) -> Tensor:
+def latents(pipe: Any, prompt: str | list[str] | None = "a red circle", seed: int = 0, **arguments: Any) -> Tensor:
     """Run a text-to-image pipeline from a seed and return its latents, (B, C, H, W)."""
     generator = torch.Generator().manual_seed(seed)
     return pipe(prompt, generator=generator, output_type="latent", **{"num_inference_steps": 10, **arguments}).images
