@@ -202,7 +202,9 @@ def test_undo_out_of_order_is_refused_and_says_who_is_on_top(pipe):
     on = fdplug.propagate(pipe)
     outer = Patch(pipe.unet, "_call_impl", lambda original, *args, **kwargs: original(*args, **kwargs))
     outer.apply()
-    with pytest.raises(PatchOrderError, match=r"UNet2DConditionModel._call_impl was replaced again, by fdplug.patching"):
+    with pytest.raises(
+        PatchOrderError, match=r"UNet2DConditionModel._call_impl was replaced again, by fdplug.patching"
+    ):
         on.remove()
     assert on.active
     outer.remove()
