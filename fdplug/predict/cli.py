@@ -36,6 +36,8 @@ QUIET = (
     ".*does not have many workers.*",
     ".*Experiment logs directory .* exists and is not empty.*",
     ".*LeafSpec.*",
+    r"(?s).*was deprecated in v4\..* and will be removed in v5",  # how Lightning calls jsonargparse
+    r"(?s).*only one JsonargparseDeprecationWarning",
 )
 
 

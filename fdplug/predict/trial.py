@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import statistics
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fdplug import registry
-from fdplug.errors import NoEffectWarning
 from fdplug.predict.fidelity import Fidelity
 from fdplug.predict.generation import Look, Run, run
 from fdplug.predict.memory import PeakMemory
@@ -57,11 +55,8 @@ class Trial:
 
     def warm_up(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> Tensor:
         """Draw a batch that is not timed, and count what ran."""
-        plain = self.variant.propagate is None
-        with warnings.catch_warnings():
-            if plain:
-                warnings.simplefilter("ignore", NoEffectWarning)
-            done = self._run(pipe, captions, UNACCELERATED if plain else self.variant.propagate, on_step)
+        counted = UNACCELERATED if self.variant.propagate is None else self.variant.propagate
+        done = self._run(pipe, captions, counted, on_step)
         self.key_steps = tuple(done.ledger.key_steps)
         for convention in ("full", "paper"):
             self.gflops[convention] = done.ledger.gflops(convention) / len(captions)

@@ -1,0 +1,139 @@
+"""`fdplug predict` end to end: in process, and as a command for exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from fdplug.errors import ConfigError, DataError, FdplugError, PipelineError
+from fdplug.predict import ready_configs
+from fdplug.predict.cli import main
+from tests.predict.conftest import document, opened, written
+
+
+@pytest.fixture
+def arguments(model, annotations, tmp_path):
+    return [
+        f"--model.model={model}",
+        "--model.steps=4",
+        f"--data.annotations={annotations}",
+        f"--writer.folder={tmp_path / 'out'}",
+        "--trainer.accelerator=cpu",
+        "--trainer.devices=1",
+        "--trainer.enable_progress_bar=false",
+    ]
+
+
+@pytest.fixture
+def unloaded(monkeypatch):
+    """Fail if a model is loaded."""
+    monkeypatch.setattr("fdplug.predict.module.load_pipeline", lambda *a, **k: pytest.fail("the model was loaded"))
+
+
+def test_a_configuration_file_draws_five_captions(arguments, tmp_path, capsys):
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        "model: {sampler: dpm-solver++, policy: {uniform: {interval: 2}}, seed: 3}\ndata: {batch_size: 2}\n"
+    )
+    assert main(["--config", str(config), *arguments]) == 0
+    out = tmp_path / "out"
+    images = sorted(path.name for path in out.glob("*.png"))
+    assert images == [f"{7 * index + 3:012d}.png" for index in range(5)]
+    assert opened(out / images[0]).shape == (16, 16, 3)
+    values = json.loads((out / "metrics.json").read_text())
+    assert values["key_steps"] == 2
+    saved = yaml.safe_load((out / "config.yaml").read_text())
+    assert saved["model"]["policy"] == {"uniform": {"interval": 2}}
+    assert saved["model"]["sampler"] == "dpm-solver++"
+    assert saved["return_predictions"] is False
+    printed = capsys.readouterr().out
+    assert f"Written to {out}: 5 images (000000000003.png, ...), metrics.json" in printed
+    assert "Tip" not in printed
+
+
+def test_a_saved_configuration_repeats_the_run(arguments, tmp_path):
+    assert main([*arguments, "--model.policy={uniform: {interval: 3}}"]) == 0
+    first = (tmp_path / "out" / "000000000003.png").read_bytes()
+    again = tmp_path / "again"
+    assert main(["--config", str(tmp_path / "out" / "config.yaml"), f"--writer.folder={again}"]) == 0
+    assert (again / "000000000003.png").read_bytes() == first
+
+
+@pytest.mark.parametrize("name", ready_configs.names())
+def test_every_ready_configuration_is_valid(name, arguments, unloaded, tmp_path, capsys):
+    with pytest.raises(SystemExit) as finished:
+        main(["--config", name, *arguments, "--print_config"])
+    assert finished.value.code == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["trainer"]["callbacks"]
+    assert printed["writer"]["folder"] == str(tmp_path / "out")
+
+
+def test_a_ready_configuration_is_found_by_its_bare_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert ready_configs.find("shapes-ddim50") == ready_configs.find("shapes-ddim50.yaml")
+    (tmp_path / "shapes-ddim50.yaml").write_text("{}")
+    assert ready_configs.find("shapes-ddim50.yaml") == "shapes-ddim50.yaml"
+    with pytest.raises(ConfigError, match=r"no configuration file 'shapes-ddim5.yaml', did you mean 'shapes-ddim50"):
+        ready_configs.find("shapes-ddim5.yaml")
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--model.policy=unifrom"], "model.policy: no policy 'unifrom', did you mean 'uniform'"),
+        (["--model.policy={uniform: {intreval: 4}}"], "no option 'intreval', did you mean 'interval'"),
+        (["--model.policy={uniform: {interval: 0}}"], "interval must be a whole number of at least 1"),
+        (["--model.injector={prior: {alpha: -1}}"], "alpha"),
+        (["--model.stepz=3"], "--model.stepz=3, did you mean 'model.steps'"),
+        (["--model.steps=three"], "model.steps: .*Expected a <class 'int'>.*three"),
+        (["--model.steps=0"], "steps must be a whole number of at least 1, got 0"),
+        (["--model.guidance=-1"], "guidance must be a number of at least 0"),
+        (["--model.model=./none"], "the model folder none does not exist"),
+        (["--data.annotations=none.json"], "cannot read the annotation file none.json"),
+        (["--writer.folder=/proc/none"], "cannot write to the folder /proc/none"),
+        (["--config=none.yaml"], "no configuration file 'none.yaml'"),
+    ],
+)
+def test_bad_input_is_one_line_before_any_model_is_loaded(arguments, unloaded, extra, message):
+    with pytest.raises((ConfigError, DataError, PipelineError), match=message) as caught:
+        main([*arguments, *extra])
+    assert isinstance(caught.value, FdplugError)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_typo_in_a_file_is_found_as_well(arguments, unloaded, tmp_path):
+    config = tmp_path / "typo.yaml"
+    config.write_text("model: {polcy: paper}\n")
+    with pytest.raises(ConfigError, match=r"'model.polcy', did you mean 'model.policy'"):
+        main(["--config", str(config), *arguments])
+
+
+def _command(*arguments):
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "fdplug", *arguments], capture_output=True, text=True, env=env, timeout=120
+    )
+
+
+def test_the_command_exits_with_2_and_no_traceback(arguments):
+    done = _command("predict", *arguments, "--model.policy=unifrom")
+    assert done.returncode == 2
+    assert "did you mean 'uniform'" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_a_hostile_annotation_file_stops_the_command(arguments, tmp_path):
+    record = document()
+    record["images"][0]["file_name"] = "../../x"
+    path = written(tmp_path, record)
+    done = _command("predict", *arguments, f"--data.annotations={path}", f"--data.images={tmp_path}")
+    assert done.returncode == 2
+    assert "leaves the image folder; refused" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert not list((tmp_path / "out").glob("*.png"))
