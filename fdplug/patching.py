@@ -32,7 +32,7 @@ class Patch:
         self.name = name
         self.around = around
         self.original: Callable[..., Any] = getattr(owner, name)
-        self._before = owner.__dict__.get(name, _ABSENT)
+        self._before = _own(owner, name)
         functools.update_wrapper(self, self.original, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -61,6 +61,13 @@ class Patch:
             del self.owner.__dict__[self.name]
         else:
             self.owner.__dict__[self.name] = self._before
+
+
+def _own(owner: Any, name: str) -> Any:
+    """Return the instance's own attribute; the class's method, which a deep copy of a patch leaves, is none."""
+    held = owner.__dict__.get(name, _ABSENT)
+    inherited = isinstance(held, MethodType) and held.__self__ is owner
+    return _ABSENT if inherited and held.__func__ is getattr(type(owner), name, None) else held
 
 
 def _covered(patch: Patch) -> str:

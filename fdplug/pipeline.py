@@ -210,15 +210,21 @@ class Propagation:
         )
 
     def _follow(self) -> Any:
-        """Return the pipeline's scheduler; one that was exchanged since is patched in place of the old."""
-        if self.pipe.scheduler is not self._followed:
-            old = type(self._followed).__name__
+        """Return the pipeline's scheduler; one that was exchanged since is patched in place of the old.
+
+        A copy of the old one, which a pipeline may make in the middle of a run, goes on where the old one was.
+        """
+        old, new = self._followed, self.pipe.scheduler
+        if new is not old:
             self._scheduler.remove()
             self._patch_scheduler()
-            self._propagator.begin(self._followed)
-            message = f"the pipeline's scheduler was exchanged, {old} for {type(self._followed).__name__}: following it"
-            warnings.warn(message, FdplugWarning, stacklevel=6)
-        return self._followed
+            if type(new) is type(old) and new.config == old.config:
+                self._propagator.go_on(new)
+                return new
+            self._propagator.begin(new)
+            names = f"{type(old).__name__} for {type(new).__name__}"
+            warnings.warn(f"the pipeline's scheduler was exchanged, {names}: following it", FdplugWarning, stacklevel=6)
+        return new
 
     def __enter__(self) -> Propagation:
         return self

@@ -98,6 +98,11 @@ class Propagator:
         self.forget()
         self._run = Run(scheduler)
 
+    def go_on(self, scheduler: Any) -> None:
+        """Go on with a copy of the run's scheduler."""
+        if self._run is not None:
+            self._run.scheduler = scheduler
+
     def forget(self) -> None:
         """Drop the run and free what it kept; the ledger stays."""
         self._run = None
