@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fdplug.denoisers.base import Companion, DenoiserFamily, Part
+from fdplug.denoisers.dit_transformer_2d import DiTTransformer2D
+from fdplug.denoisers.pixart_transformer_2d import PixArtTransformer2D
+from fdplug.denoisers.transformer_flux import FluxTransformer2D
+from fdplug.denoisers.transformer_sd3 import SD3Transformer2D
+from fdplug.denoisers.unet_2d import UNet2D
 from fdplug.denoisers.unet_2d_condition import UNet2DCondition
+from fdplug.denoisers.unet_3d_condition import UNet3DCondition
+from fdplug.denoisers.unet_motion_model import UNetMotion
+from fdplug.denoisers.unet_spatio_temporal_condition import UNetSpatioTemporalCondition
 from fdplug.hooks import hookimpl
 
 __all__ = ["Companion", "DenoiserFamily", "Part"]
@@ -14,4 +22,5 @@ __all__ = ["Companion", "DenoiserFamily", "Part"]
 @hookimpl
 def fdplug_denoiser_families() -> Iterator[type[DenoiserFamily]]:
     """Yield the built-in families."""
-    yield UNet2DCondition
+    yield from (UNet2DCondition, UNet2D, UNet3DCondition, UNetMotion, UNetSpatioTemporalCondition)
+    yield from (DiTTransformer2D, PixArtTransformer2D, SD3Transformer2D, FluxTransformer2D)

@@ -1,0 +1,36 @@
+"""Flux."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from fdplug.denoisers.base import DenoiserFamily, Part, spread
+from fdplug.denoisers.transformer import leading_part
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class FluxTransformer2D(DenoiserFamily):
+    """`FluxTransformer2DModel`: the encoder is the embeddings and the leading 18/28 of all blocks, double and single.
+
+    The paper names no Flux model; the share is DiT's (section 3.1): 36 of 57, all 19 double blocks and 17 single ones.
+    """
+
+    name = "flux-transformer-2d"
+    models = ("diffusers.FluxTransformer2DModel",)
+    component = "transformer"
+    sample = "hidden_states"
+    conditioning = ("encoder_hidden_states", "pooled_projections", "guidance", "joint_attention_kwargs")
+    batch_arguments = ("controlnet_block_samples", "controlnet_single_block_samples")
+    unbatched = frozenset({"image_rotary_emb"})
+
+    def parts(self, denoiser: nn.Module, blocks: int | None = None) -> Iterator[Part]:
+        """Yield the encoder of `blocks` leading blocks."""
+        stacks = ("transformer_blocks", "single_transformer_blocks")
+        yield from leading_part(denoiser, stacks, stem=("x_embedder", "context_embedder"), blocks=blocks)
+
+    def timesteps(self, values: Tensor, given: Any, rows: int) -> Tensor:
+        """Pipelines hand over timesteps in the latents' type and divided by 1,000."""
+        return spread(values, rows).to(given.dtype) / 1000
