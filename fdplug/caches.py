@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fdplug.hooks import hookimpl
 from fdplug.schedule import Schedule
+from fdplug.stacking import Stackable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,10 +22,15 @@ Features = tuple["Tensor", ...]
 __all__ = ["Drop", "FeatureCache", "Features", "Reuse"]
 
 
-class FeatureCache(ABC):
-    """Keeps the features of key steps, one entry per module of the part."""
+class FeatureCache(Stackable, ABC):
+    """Keeps the features of key steps, one entry per module of the part.
+
+    Attributes:
+        exact: whether features come back bit for bit at their key step; a cache that keeps them coded says False.
+    """
 
     name: ClassVar[str]
+    exact: bool = True
 
     def begin(self, schedule: Schedule) -> None:
         """Forget everything: a run with this schedule begins. Override to learn the timesteps."""
@@ -42,8 +48,8 @@ class FeatureCache(ABC):
     def read(self, name: str, steps: Sequence[int]) -> Features:
         """Return features for `steps`, time-major, (len(steps) * B, ...).
 
-        A step that was written last is given back as it was. The tensors must be fresh memory: denoisers write into
-        them (FreeU and T2I-Adapters do).
+        A step that was written last is given back as it was, if the cache is `exact`. The tensors must be fresh memory:
+        denoisers write into them (FreeU and T2I-Adapters do).
         """
 
 

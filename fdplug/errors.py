@@ -3,7 +3,8 @@
 ```
 FdplugError                    every error that fdplug raises on purpose
 ├── ConfigError (ValueError)   a setting or option that cannot be right
-│   └── UnknownPluginError     a name that no installed plugin carries
+│   ├── UnknownPluginError     a name that no installed plugin carries
+│   └── StackError             plugins that cannot be combined
 ├── PluginError                a plugin that breaks the contract
 │   └── PluginClashError       two plugins that carry one name
 ├── DataError (ValueError)     a data file that cannot be used
@@ -33,6 +34,10 @@ class ConfigError(FdplugError, ValueError):
 
 class UnknownPluginError(ConfigError):
     """A name that no installed plugin carries."""
+
+
+class StackError(ConfigError):
+    """Plugins that cannot be combined."""
 
 
 class PluginError(FdplugError):

@@ -97,6 +97,11 @@ def module_flops(network: nn.Module, arguments: Mapping[str, Any], convention: s
     )
 
 
+def forget(network: nn.Module) -> None:
+    """Forget what the modules of `network` cost: it was changed."""
+    _known.pop(network, None)
+
+
 def _example_flops(example: Example, convention: str) -> Counter[str]:
     network = example.network
     key = f"{convention} {_outline(example.arguments)}"

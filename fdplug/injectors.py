@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fdplug.checks import number
 from fdplug.hooks import hookimpl
 from fdplug.schedule import Step
+from fdplug.stacking import Stackable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["NoNoise", "NoiseInjector", "PriorNoise"]
 
 
-class NoiseInjector(ABC):
+class NoiseInjector(Stackable, ABC):
     """May change the sample that a scheduler step starts from."""
 
     name: ClassVar[str]

@@ -7,7 +7,7 @@ Steps are indices into `scheduler.timesteps`, 0 being the noisiest; the paper co
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from fdplug.checks import choice, whole
@@ -15,14 +15,25 @@ from fdplug.errors import ConfigError
 from fdplug.hooks import hookimpl
 from fdplug.key_sets import PUBLISHED, nearest, rescale
 from fdplug.schedule import Schedule, Step
+from fdplug.stacking import Stackable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["AdaptivePolicy", "All", "Explicit", "KeyStepPolicy", "Paper", "Schedule", "Step", "Uniform"]
+__all__ = [
+    "AdaptivePolicy",
+    "All",
+    "BlockPolicy",
+    "Explicit",
+    "KeyStepPolicy",
+    "Paper",
+    "Schedule",
+    "Step",
+    "Uniform",
+]
 
 
-class KeyStepPolicy(ABC):
+class KeyStepPolicy(Stackable, ABC):
     """Chooses the key steps of a run before it begins."""
 
     name: ClassVar[str]
@@ -47,6 +58,25 @@ class AdaptivePolicy(KeyStepPolicy):
     @abstractmethod
     def is_key(self, step: Step, sample: Tensor) -> bool:
         """Say whether `step` is a key step, given the denoiser's input `sample` (B, C, H, W)."""
+
+
+class BlockPolicy(KeyStepPolicy):
+    """Chooses key steps for every module of the part by itself; steps are decoded one at a time.
+
+    Where nothing is kept that fits, as at the first step of a run, every module is computed.
+    """
+
+    needs: ClassVar[Mapping[str, str]] = {
+        "outputs-kept": "each module has key steps of its own, so every module's output must be kept"
+    }
+
+    def key_steps(self, schedule: Schedule) -> frozenset[int]:
+        """Return no step: `block_key_steps` decides."""
+        return frozenset()
+
+    @abstractmethod
+    def block_key_steps(self, schedule: Schedule, modules: Sequence[str]) -> Mapping[str, frozenset[int]]:
+        """Return the key steps of each of the part's `modules`; called as a run begins."""
 
 
 class All(KeyStepPolicy):

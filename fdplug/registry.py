@@ -43,6 +43,7 @@ KINDS: dict[str, Kind] = {
         Kind("sampler", "samplers", "fdplug_samplers", "fdplug.samplers.Sampler"),
         Kind("family", "families", "fdplug_denoiser_families", "fdplug.denoisers.DenoiserFamily"),
         Kind("transform", "transforms", "fdplug_transforms", "fdplug.transforms.Transform"),
+        Kind("part", "parts", "fdplug_parts", "fdplug.parts.PartRule"),
     )
 }
 

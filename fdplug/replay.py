@@ -44,7 +44,7 @@ class Replay:
         key, times = _key(name, window), len(window.steps)
         kept = self._kept[key]
         if name in self._chained:
-            return trees.map_tensors(lambda one: one[:1].expand(times * one.shape[0], *one.shape[1:]), kept)
+            return trees.map_tensors(lambda one: one.new_zeros(times * one.shape[0], *one.shape[1:]), kept)
         return kept.fill(tuple(self._cache.read(key, window.steps)))
 
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from fdplug.hooks import hookimpl
+from fdplug.stacking import Stackable
 
 __all__ = ["NoTransform", "Transform"]
 
 
-class Transform(ABC):
+class Transform(Stackable, ABC):
     """Changes a pipeline in place and takes the change back exactly."""
 
     name: ClassVar[str]
