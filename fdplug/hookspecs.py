@@ -11,6 +11,18 @@ A distribution announces its plugin in `pyproject.toml`:
 [project.entry-points.fdplug]
 my-plugin = "my_module"
 ```
+
+**Version.** `CONTRACT` is the version of this file. A plugin's module may state the contract that it was written for,
+`FDPLUG_CONTRACT = "1.0"`; it is loaded by every fdplug of the same major number whose minor number is not smaller, and
+left out with a warning by others. Additions (a hook, a method with a default, an attribute) raise the minor number;
+whatever would break a plugin raises the major number.
+
+**Public modules.** `fdplug` itself and `fdplug.policies`, `caches`, `injectors`, `samplers`, `denoisers`, `transforms`,
+`parts`, `schedule`, `stacking`, `patching`, `checks`, `errors` and `testing`; a plugin needs no other. Import torch
+inside functions: `fdplug plugins` imports every plugin and must not wait for torch.
+
+**Stacking.** Every plugin class may say what it `needs`, `provides` and `excludes` (`fdplug.stacking`), with a reason
+for the user; what is not said is allowed.
 """
 
 from __future__ import annotations
@@ -25,10 +37,12 @@ if TYPE_CHECKING:
     from fdplug.caches import FeatureCache
     from fdplug.denoisers import DenoiserFamily
     from fdplug.injectors import NoiseInjector
+    from fdplug.parts import PartRule
     from fdplug.policies import KeyStepPolicy
     from fdplug.samplers import Sampler
     from fdplug.transforms import Transform
 
+CONTRACT = "1.0"
 hookspec = pluggy.HookspecMarker("fdplug")
 
 
@@ -54,6 +68,10 @@ def fdplug_key_step_policies() -> Iterable[type[KeyStepPolicy]]:
     def fdplug_key_step_policies():
         yield FirstHalf
     ```
+
+    There are two more base classes. An `AdaptivePolicy` decides step by step, by the denoiser's input. A `BlockPolicy`
+    names key steps for every module of the part by itself: block caching ("Cache Me if You Can", 2312.03209) gives each
+    transformer block a schedule of its own, which one set of steps for the whole part cannot say.
     """
     return ()
 
@@ -201,5 +219,38 @@ def fdplug_transforms() -> Iterable[type[Transform]]:
     def fdplug_transforms():
         yield SlicedVae
     ```
+    """
+    return ()
+
+
+@hookspec
+def fdplug_parts() -> Iterable[type[PartRule]]:
+    """Yield part rules: sets of modules to compute at key steps and replay at the others, for any denoiser.
+
+    ```python
+    import fdplug
+    from fdplug.errors import PropagationError
+    from fdplug.parts import Part, PartRule
+
+
+    class Middle(PartRule):
+        '''The middle block of a U-Net, and nothing else.'''
+
+        name = "middle"
+
+        def part(self, family, denoiser):
+            if getattr(denoiser, "mid_block", None) is None:
+                raise PropagationError(f"{type(denoiser).__name__} has no middle block")
+            return Part(name="middle", modules=("mid_block",), sample_free=False)
+
+
+    @fdplug.hookimpl
+    def fdplug_parts():
+        yield Middle
+    ```
+
+    A family names the parts of its own classes; without this hook, a method that caches other modules (DeepCache caches
+    everything deeper than one skip connection, block caching every transformer block) would need a family of its own,
+    and families of one class exclude each other.
     """
     return ()

@@ -8,15 +8,17 @@ from types import TracebackType
 from typing import Any
 from weakref import WeakValueDictionary
 
-from fdplug import registry
+from fdplug import flops, registry
 from fdplug.checks import choice, whole
 from fdplug.denoisers import DenoiserFamily, Part
 from fdplug.errors import ConfigError, FdplugWarning, PipelineError, UnsupportedDenoiserError
 from fdplug.ledger import Ledger
+from fdplug.parts import PartRule, find_part
 from fdplug.patching import Patch, PatchStack, call_patches
-from fdplug.policies import AdaptivePolicy
+from fdplug.policies import AdaptivePolicy, BlockPolicy
 from fdplug.propagation import Method, Propagator
 from fdplug.registry import Spec
+from fdplug.stacking import Layer, check_stack
 from fdplug.transforms import Transform
 
 DECODINGS = ("auto", "parallel", "serial")
@@ -29,7 +31,7 @@ def propagate(
     policy: Spec = "paper",
     cache: Spec = "reuse",
     injector: Spec = "prior",
-    part: str | Mapping[str, Any] = "encoder",
+    part: str | Mapping[str, Any] | PartRule = "encoder",
     decoding: str = "auto",
     max_span_batch: int | None = None,
     transforms: Sequence[Spec] = (),
@@ -48,8 +50,8 @@ def propagate(
         policy: which steps are key steps.
         cache: what is handed out at the other steps.
         injector: noise injected before each scheduler step.
-        part: the modules that are computed at key steps only; `{"encoder": {"blocks": 14}}` where its family has
-            options.
+        part: the modules that are computed at key steps only, by a name of the denoiser's family or of a plugin;
+            `{"encoder": {"blocks": 14}}` where it has options.
         decoding: `parallel` answers a whole span of steps in one batch, `serial` one step at a time; `auto` is parallel
             where the part and the policy allow it. Both give the same images up to rounding.
         max_span_batch: most rows (steps x batch, guidance included) in one parallel call; None: the whole span. Memory
@@ -62,11 +64,14 @@ def propagate(
     Raises:
         UnsupportedDenoiserError: no family knows the pipeline's denoiser.
         UnknownPluginError, ConfigError: a name or an option is wrong.
+        StackError: the plugins cannot be combined, by what they say.
         PropagationError: the part holds no module, or the run cannot be accelerated.
     """
     family, network = find_family(pipe)
-    method = _method(family, network, policy, cache, injector, part, decoding, max_span_batch)
+    chosen, rule = find_part(part, family, network)
+    method = _method(family, chosen, policy, cache, injector, decoding, max_span_batch)
     built = [registry.build("transform", spec) for spec in transforms]
+    _check_stack(method, rule, built)
     _make_room(pipe, network)
     handle = Propagation(pipe, network, method, built)
     handle.apply()
@@ -101,34 +106,46 @@ def _unsupported(pipe: Any) -> str:
 
 def _method(
     family: DenoiserFamily,
-    network: Any,
+    part: Part,
     policy: Spec,
     cache: Spec,
     injector: Spec,
-    part: str | Mapping[str, Any],
     decoding: str,
     max_span_batch: int | None,
 ) -> Method:
-    chosen = family.part(network, *registry.parse("part", part))
     rule = registry.build("policy", policy)
     return Method(
         family=family,
-        part=chosen,
+        part=part,
         policy=rule,
         cache=registry.build("cache", cache),
         injector=registry.build("injector", injector),
-        parallel=_is_parallel(choice("decoding", decoding, DECODINGS), chosen, rule),
+        parallel=_is_parallel(choice("decoding", decoding, DECODINGS), part, rule),
         max_span_batch=None if max_span_batch is None else whole("max_span_batch", max_span_batch, 1),
     )
 
 
+def _check_stack(method: Method, rule: PartRule | None, transforms: Sequence[Transform]) -> None:
+    part = method.part
+    facts = {"sample-free": part.sample_free, "outputs-kept": not part.chained, f"part:{part.name}": rule is None}
+    layers = [
+        Layer(f"policy:{method.policy.name}", method.policy),
+        Layer(f"cache:{method.cache.name}", method.cache),
+        Layer(f"injector:{method.injector.name}", method.injector),
+        *([Layer(f"part:{rule.name}", rule)] if rule else []),
+        *(Layer(f"transform:{transform.name}", transform) for transform in transforms),
+    ]
+    check_stack(layers, frozenset(fact for fact, holds in facts.items() if holds))
+
+
 def _is_parallel(decoding: str, part: Part, policy: Any) -> bool:
-    adaptive = isinstance(policy, AdaptivePolicy)
-    if decoding == "parallel" and adaptive:
-        raise ConfigError(f"policy '{policy.name}' decides step by step, so its spans cannot be decoded in parallel")
+    stepwise = isinstance(policy, AdaptivePolicy | BlockPolicy)
+    if decoding == "parallel" and stepwise:
+        how = "step by step" if isinstance(policy, AdaptivePolicy) else "module by module"
+        raise ConfigError(f"policy '{policy.name}' decides {how}, so its spans cannot be decoded in parallel")
     if decoding == "parallel" and not part.sample_free:
         raise ConfigError(f"with part '{part.name}' every prediction depends on the sample; take decoding='serial'")
-    return decoding != "serial" and part.sample_free and not adaptive
+    return decoding != "serial" and part.sample_free and not stepwise
 
 
 def _make_room(pipe: Any, network: Any) -> None:
@@ -168,6 +185,7 @@ class Propagation:
         """Wire everything, or nothing if something fails."""
         try:
             for transform in self._transforms:
+                flops.forget(self._network)
                 transform.apply(self.pipe)
                 self._applied.append(transform)
             self._denoiser.apply(self._denoiser_patches())
@@ -187,6 +205,7 @@ class Propagation:
         self._scheduler.remove()
         self._propagator.forget()
         while self._applied:
+            flops.forget(self._network)
             self._applied.pop().undo(self.pipe)
         self.active = False
 

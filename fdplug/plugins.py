@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import pluggy
 
 from fdplug import hookspecs
-from fdplug.errors import PluginWarning
+from fdplug.errors import PluginError, PluginWarning
 
 BUILT_IN = (
     "fdplug.policies",
@@ -34,6 +34,7 @@ BUILT_IN = (
     "fdplug.denoisers",
     "fdplug.transforms",
 )
+STATEMENT = "FDPLUG_CONTRACT"
 GROUP = "fdplug"
 
 
@@ -57,7 +58,12 @@ class PluginManager(pluggy.PluginManager):
         self.add_hookspecs(hookspecs)
 
     def add(self, plugin: object, name: str, provider: str) -> None:
-        """Register `plugin`; raise `pluggy.PluginValidationError` where it breaks the contract, leaving no trace."""
+        """Register `plugin`; raise `pluggy.PluginValidationError` where it breaks the contract, leaving no trace.
+
+        Raises:
+            PluginError: it was written for another contract.
+        """
+        check_contract(plugin)
         if self.register(plugin, name) is None:
             return
         unknown = [caller.name for caller in self.get_hookcallers(plugin) or [] if _is_unknown(caller)]
@@ -80,6 +86,25 @@ class PluginManager(pluggy.PluginManager):
             self.add(entry.load(), entry.name, provider)
         except Exception as error:
             self.leave_out(entry.name, provider, error)
+
+
+def check_contract(plugin: object) -> None:
+    """Refuse a plugin that states another contract than this fdplug has; one that states none is taken at its word.
+
+    Raises:
+        PluginError: the statement cannot be read, or names a contract that this fdplug does not keep.
+    """
+    stated = getattr(plugin, STATEMENT, None)
+    if stated is None:
+        return
+    ours = tuple(map(int, hookspecs.CONTRACT.split(".")))
+    try:
+        major, minor = (int(number) for number in stated.split("."))
+    except (AttributeError, ValueError):
+        raise PluginError(f"{STATEMENT} must read like '{hookspecs.CONTRACT}', got {stated!r}") from None
+    if major != ours[0] or minor > ours[1]:
+        what = "upgrade fdplug" if (major, minor) > ours else "upgrade the plugin"
+        raise PluginError(f"written for contract {stated}, this fdplug has {hookspecs.CONTRACT}: {what}")
 
 
 def _is_unknown(caller: pluggy.HookCaller) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from fdplug.call import Call
 from fdplug.errors import FdplugWarning, NoEffectWarning, PropagationError
 from fdplug.injectors import NoNoise
 from fdplug.ledger import WHOLE, Entry, Ledger
-from fdplug.policies import AdaptivePolicy, All
+from fdplug.policies import AdaptivePolicy, All, BlockPolicy
 from fdplug.replay import Replay
 from fdplug.run import Lane, Run, Window, shown, some
 
@@ -79,6 +79,8 @@ class Propagator:
         self._replay = Replay(method.cache, method.part.chained)
         self._run: Run | None = None
         self._keys: frozenset[int] = frozenset()
+        self._module_keys: Mapping[str, frozenset[int]] = {}
+        self._replayed = False
         self._window: Window | None = None
         self._paused = False
 
@@ -141,7 +143,7 @@ class Propagator:
     def _finish(self) -> None:
         self._replay.clear()
         steps = len(self.ledger.steps)
-        if self.method.replays and len(self.ledger.key_steps) == steps:
+        if self.method.replays and len(self.ledger.key_steps) == steps and not self._replayed:
             warnings.warn(
                 f"propagation changed nothing: policy '{self.method.policy.name}' made all {steps} steps key steps; "
                 "take more steps or another policy",
@@ -186,7 +188,8 @@ class Propagator:
     def _start(self, run: Run, call: Call) -> None:
         schedule = run.start(call, self._count())
         run.one_by_one = self.method.family.couples_rows(self._network)
-        self._keys = _inside(self.method.policy, schedule)
+        self._keys, self._module_keys = _inside(self.method, schedule)
+        self._replayed = False
         self.method.cache.begin(schedule)
         self.ledger.reset(schedule.num_steps)
 
@@ -204,7 +207,8 @@ class Propagator:
         return None
 
     def _decode(self, run: Run, lane: Lane, call: Call, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        window = Window(lane.index, self._steps(run, call), call.rows, self._computes(run, lane, call))
+        computes, fresh = self._computes(run, lane, call), not lane.fits(call)
+        window = Window(lane.index, self._steps(run, call), call.rows, computes, fresh)
         times = len(window.steps)
         if times > 1:
             args, kwargs = (), call.spanning(run.timesteps[run.step : run.step + times])
@@ -257,7 +261,8 @@ class Propagator:
             window = self._window
             if window is None:
                 return original(*args, **kwargs)
-            if not window.computes:
+            if not self._module_computes(name, window):
+                self._replayed = True
                 return self._replay.answer(name, window)
             args, kwargs = self._first_step(window, args, kwargs)
             output = original(*args, **kwargs)
@@ -265,6 +270,11 @@ class Propagator:
             return self._replay.keep(name, window, output) if self.method.replays else output
 
         return around
+
+    def _module_computes(self, name: str, window: Window) -> bool:
+        """Whether a module is computed: all at key steps, or each at its own, unless nothing kept fits."""
+        own = self._module_keys.get(name)
+        return window.computes if own is None or window.fresh else window.steps[0] in own
 
     def _first_step(self, window: Window, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """Cut what a module is given for a whole window down to the rows of its first step."""
@@ -307,15 +317,21 @@ class Propagator:
         return lane.output
 
 
-def _inside(policy: KeyStepPolicy, schedule: Schedule) -> frozenset[int]:
-    keys = policy.key_steps(schedule)
+def _inside(method: Method, schedule: Schedule) -> tuple[frozenset[int], Mapping[str, frozenset[int]]]:
+    """Ask the policy for its key steps and, where each module has its own, for those."""
+    policy = method.policy
+    keys, by_module = policy.key_steps(schedule), {}
+    if isinstance(policy, BlockPolicy):
+        named = policy.block_key_steps(schedule, method.part.modules)
+        by_module = {module: named.get(module, frozenset()) for module in method.part.modules}
+        keys = keys.union(*named.values())
     outside = sorted(keys - set(range(schedule.num_steps)))
     if outside:
         raise PropagationError(
             f"policy '{policy.name}' asks for key steps {some(outside)}, but this run has {schedule.num_steps} steps, "
             f"0 to {schedule.num_steps - 1}; choose key steps inside it"
         )
-    return keys
+    return keys, by_module
 
 
 def _warn_foreign(run: Run, call: Call) -> None:

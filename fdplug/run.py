@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Window:
-    """The steps that the current call of the denoiser answers, and whether the part is computed for them."""
+    """The steps that the current call of the denoiser answers, and whether the part is computed for them.
+
+    Attributes:
+        fresh: nothing is kept that fits, so that every module is computed, whatever the policy says.
+    """
 
     lane: int
     steps: tuple[int, ...]
     rows: int
     computes: bool
+    fresh: bool = False
 
 
 class Lane:
