@@ -42,16 +42,24 @@ def find_part(
     """
     if not isinstance(spec, PartRule):
         name, options = registry.parse("part", spec)
-        own, added = [part.name for part in family.parts(denoiser)], registry.names("part")
-        if name in own and name in added:
-            raise PluginClashError(f"part '{name}' is both family '{family.name}''s own and a plugin's; block the plugin")
-        if name not in own and name not in added and added:
-            own_parts = f"family '{family.name}' has {', '.join(own)}" if own else f"family '{family.name}' has none"
-            raise ConfigError(f"no part '{name}' in family '{family.name}'; {own_parts}; plugins add {', '.join(added)}")
-        if name not in added:
+        if not _is_added(name, family, denoiser):
             return family.part(denoiser, name, options), None
     rule = registry.build("part", spec)
     return _checked(rule, rule.part(family, denoiser), denoiser), rule
+
+
+def _is_added(name: str, family: DenoiserFamily, denoiser: nn.Module) -> bool:
+    """Whether a plugin's part is meant, not one of the family's own."""
+    own, added = [part.name for part in family.parts(denoiser)], registry.entries("part")
+    if name in own and name in added:
+        raise PluginClashError(
+            f"part '{name}' is family '{family.name}''s own and also {added[name].path} of {added[name].provider}; "
+            f"leave the plugin out, as with FDPLUG_BLOCK={added[name].plugin}"
+        )
+    if added and name not in own and name not in added:
+        known = f"it has {', '.join(own)}; plugins add {', '.join(added)}"
+        raise ConfigError(f"no part '{name}' in family '{family.name}'; {known}")
+    return name in added
 
 
 def _checked(rule: PartRule, part: Part, denoiser: nn.Module) -> Part:

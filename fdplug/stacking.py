@@ -2,7 +2,8 @@
 
 A *fact* is a word about the stack. Every plugin in use is one by itself, `kind:name` (`policy:uniform`,
 `transform:tome`). Of a part it is known whether replayed steps do not read the sample (`sample-free`) and whether the
-output of every module is kept (`outputs-kept`). Further facts are what plugins list in `provides`. Reasons are written for users: they end the sentence "... cannot be combined: ...".
+output of every module is kept (`outputs-kept`). Further facts are what plugins list in `provides`. Reasons are written
+for users: they end the sentence "... cannot be combined: ...".
 """
 
 from __future__ import annotations
