@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class UNet3DCondition(DenoiserFamily):
     """`UNet3DConditionModel`: the encoder is `conv_in`, `transformer_in`, the down blocks and the middle block.
 
-    The paper applies its U-Net encoder to VideoFusion (section 4.3, Table 4); `transformer_in`, the temporal layer behind
-    `conv_in`, feeds nothing but the encoder. Inside, a row is a frame: B samples of F frames are B * F rows.
+    The paper applies its U-Net encoder to VideoFusion (section 4.3, Table 4); `transformer_in`, the temporal layer
+    behind `conv_in`, feeds nothing but the encoder. Inside, a row is a frame: B samples of F frames are B * F rows.
     """
 
     name = "unet-3d-condition"

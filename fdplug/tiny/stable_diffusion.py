@@ -114,7 +114,7 @@ def ip_adapter(pipe: Any, width: int = 16, tokens: int = 4) -> None:
 
 
 def _with_image_prompt(n: int) -> dict[str, Any]:
-    embeds = noise(n, 1, 8)
+    embeds = noise(1, 1, 8)  # one picture for the whole batch: the pipeline repeats it
     return {**text_to_image(n), "ip_adapter_image_embeds": [torch.cat([torch.zeros_like(embeds), embeds])]}
 
 
@@ -140,6 +140,7 @@ def _upscaler() -> Any:
 
     pipe = testing.tiny_pipeline(**SMALL, in_channels=7, num_class_embeds=1000, only_cross_attention=(True, False))
     kept = {name: pipe.components[name] for name in ("unet", "vae", "text_encoder", "tokenizer", "scheduler")}
+    pipe.vae.register_to_config(scaling_factor=0.08333)
     return StableDiffusionUpscalePipeline(**kept, low_res_scheduler=DDPMScheduler())
 
 
