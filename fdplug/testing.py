@@ -7,15 +7,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fdplug.conformance import check_cache, check_injector, check_policy, check_sampler, check_transform
+from fdplug.conformance import (
+    check_cache,
+    check_injector,
+    check_policy,
+    check_sampler,
+    check_transform,
+    registered,
+    schedule,
+)
+from fdplug.pipeline_conformance import check_family, check_part, check_propagation
 
 __all__ = [
     "check_cache",
+    "check_family",
     "check_injector",
+    "check_part",
     "check_policy",
+    "check_propagation",
     "check_sampler",
     "check_transform",
     "latents",
+    "registered",
+    "schedule",
     "tiny_pipeline",
     "tiny_text_encoder",
     "tiny_tokenizer",
