@@ -89,7 +89,7 @@ def main(argv: list[str]) -> int:
         _silence_adverts()
         trainer: Any = _cli(None if own else ["predict", *argv]).trainer
     if trainer.is_global_zero:
-        _report(trainer.callbacks)
+        _report(trainer.callbacks, trainer.world_size)
     return 0
 
 
@@ -125,7 +125,7 @@ def _silence_adverts() -> None:
     logger.addFilter(lambda record: "Tip" not in record.getMessage())
 
 
-def _report(callbacks: list[Any]) -> None:
+def _report(callbacks: list[Any], ranks: int) -> None:
     """Write `metrics.json` and say what was written."""
     values: dict[str, float] = {}
     for callback in callbacks:
@@ -134,5 +134,6 @@ def _report(callbacks: list[Any]) -> None:
     write_text(json.dumps(values, indent=2) + "\n", writer.folder / "metrics.json")
     print(", ".join(f"{key} {value:.4g}" for key, value in values.items()))
     files = ", ".join(("metrics.json", "metrics.csv", "config.yaml"))
+    share = "" if ranks == 1 else f" by the first of {ranks} processes"
     first = writer.written[0].name if writer.written else "none"
-    print(f"Written to {writer.folder}: {len(writer.written)} images ({first}, ...), {files}")
+    print(f"Written to {writer.folder}: {len(writer.written)} images{share} ({first}, ...), {files}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def frechet_distance(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> float:
-    """`|m_a - m_b|^2 + tr(A) + tr(B) - 2 tr((A^1/2 B A^1/2)^1/2)`: the symmetric form, by eigenvalues, clamped at 0.
+class Moments(NamedTuple):
+    """Mean (d,) and unbiased covariance (d, d) of features, and of how many."""
 
-    Args:
-        mean_a: (d,) mean of the first set.
-        cov_a: (d, d) covariance of the first set.
-        mean_b: (d,) mean of the second set.
-        cov_b: (d, d) covariance of the second set.
-    """
-    mean_a, cov_a, mean_b, cov_b = (tensor.detach().cpu().double() for tensor in (mean_a, cov_a, mean_b, cov_b))
+    mean: Tensor
+    covariance: Tensor
+    count: int
+
+
+def frechet_distance(a: Moments, b: Moments) -> float:
+    """`|m_a - m_b|^2 + tr(A) + tr(B) - 2 tr((A^1/2 B A^1/2)^1/2)`: the symmetric form, by eigenvalues, clamped at 0."""
+    mean_a, cov_a, mean_b, cov_b = (one.detach().cpu().double() for one in (*a[:2], *b[:2]))
     values, vectors = torch.linalg.eigh(cov_a)
     root_a = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     product = root_a @ cov_b @ root_a
@@ -59,11 +60,11 @@ class FeatureStatistics(Metric):
         self.total += features.sum(0)
         self.outer += features.T @ features
 
-    def compute(self) -> tuple[Tensor, Tensor]:
-        """Mean (d,) and unbiased covariance (d, d)."""
+    def compute(self) -> Moments:
+        """The moments of all features, those of other ranks included."""
         mean = self.total / self.count
         covariance = (self.outer - self.count * torch.outer(mean, mean)) / (self.count - 1).clamp(min=1)
-        return mean, covariance
+        return Moments(mean, covariance, int(self.count))
 
 
 class FrechetDistance(nn.Module):
@@ -83,12 +84,12 @@ class FrechetDistance(nn.Module):
 
     def compute(self) -> float:
         """The distance."""
-        mean, covariance = self.generated.compute()
-        count = int(self.generated.count)
-        if count < self.generated.width:
+        moments = self.generated.compute()
+        if moments.count < self.generated.width:
             message = (
-                f"Frechet distance of {count} images with {self.generated.width} features: fewer images than features."
+                f"Frechet distance of {moments.count} images with {self.generated.width} features: fewer images than"
+                " features."
                 " Compare it only with distances of as many images."
             )
             warnings.warn(message, FdplugWarning, stacklevel=2)
-        return frechet_distance(mean, covariance, *self.reference.compute())
+        return frechet_distance(moments, self.reference.compute())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ def generate(options: argparse.Namespace, console: Console) -> None:
     guidance = default_guidance(options.model) if options.guidance is None else options.guidance
     look = Look(steps=variant.resolved_steps, guidance=guidance, size=options.size, seed=options.seed)
     caption = Caption(0, options.caption.strip())
+    if options.compare:
+        run(pipe, [caption], replace(look, steps=1))  # the first call is slow, whichever it is
     with bars(console) as progress:
         plain = _drawn(pipe, caption, look, None, progress) if options.compare else None
         done = _drawn(pipe, caption, look, variant.propagate, progress)
@@ -95,7 +98,7 @@ def _difference(plain: Run, done: Run) -> str:
 
 
 def _beside(plain: Run, done: Run, caption: str) -> Image.Image:
-    labels = [f"as it is {plain.seconds:.2g} s", f"propagated {done.seconds:.2g} s"]
+    labels = [f"as it is\n{plain.seconds:.2g} s", f"propagated\n{done.seconds:.2g} s"]
     pictures = [Image.fromarray(one.images[0].permute(1, 2, 0).numpy()) for one in (plain, done)]
     return side_by_side(labels, [caption], [pictures])
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, SumMetric
 
 from fdplug.errors import DataError
 from fdplug.predict.frechet import FeatureStatistics, FrechetDistance
@@ -46,6 +46,7 @@ class ShapesScores(Score):
         self.distance = FrechetDistance(reference)
         self.alignment = MeanMetric()
         self.right = MeanMetric()
+        self.count = SumMetric()
 
     def update(self, images: Tensor, captions: Sequence[Caption]) -> None:
         """Add a batch."""
@@ -55,10 +56,11 @@ class ShapesScores(Score):
             self.distance.update(self.evaluators.embed_images(floats))
             self.alignment.update(self.evaluators.clip_score(floats, texts).to(device))
             self.right.update(self.evaluators.semantics(floats, texts)["all"].float().to(device))
+            self.count.update(len(texts))
 
     def compute(self) -> dict[str, float]:
         """The three scores; the standard error is that of a share of independent images."""
-        share, count = float(self.right.compute()), float(self.right.weight)
+        share, count = float(self.right.compute()), float(self.count.compute())
         return {
             "shapes_fd": SCALE * self.distance.compute(),
             "shapes_clip": float(self.alignment.compute()),

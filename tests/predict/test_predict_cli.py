@@ -137,3 +137,28 @@ def test_a_hostile_annotation_file_stops_the_command(arguments, tmp_path):
     assert "leaves the image folder; refused" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert not list((tmp_path / "out").glob("*.png"))
+
+
+@pytest.mark.slow
+def test_two_processes_draw_and_score_the_same(arguments, model, annotations, tmp_path):
+    """Images do not depend on the rank, and scores are summed over ranks."""
+    config = tmp_path / "run.yaml"
+    baseline = {"class_path": "LogFidelity", "init_args": {"baseline": str(tmp_path / "plain")}}
+    config.write_text(
+        yaml.safe_dump({"trainer": {"callbacks": [baseline]}, "model": {"policy": {"uniform": {"interval": 2}}}})
+    )
+    assert (
+        _command("predict", *arguments, "--model.propagate=false", f"--writer.folder={tmp_path / 'plain'}").returncode
+        == 0
+    )
+    values = []
+    for ranks in ("1", "2"):
+        out = tmp_path / f"ranks{ranks}"
+        ddp = ["--trainer.devices", ranks, "--trainer.strategy", "auto" if ranks == "1" else "ddp"]
+        done = _command("predict", "--config", str(config), *arguments, *ddp, f"--writer.folder={out}")
+        assert done.returncode == 0, done.stderr
+        values.append(json.loads((out / "metrics.json").read_text()))
+    for name in (f"{7 * index + 3:012d}.png" for index in range(5)):
+        one, two = (opened(tmp_path / f"ranks{ranks}" / name).astype(int) for ranks in (1, 2))
+        assert abs(one - two).max() <= 1
+    assert values[0]["psnr"] == pytest.approx(values[1]["psnr"], rel=1e-4)
