@@ -31,9 +31,7 @@ class Stackable:
     @classmethod
     def _says(cls, attribute: str) -> dict[str, str]:
         """Return `needs` or `excludes` with those of the base classes, which hold for a subclass too."""
-        return {
-            fact: reason for one in reversed(cls.__mro__) for fact, reason in vars(one).get(attribute, {}).items()
-        }
+        return {fact: reason for one in reversed(cls.__mro__) for fact, reason in vars(one).get(attribute, {}).items()}
 
 
 @dataclass(frozen=True)
