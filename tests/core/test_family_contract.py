@@ -108,7 +108,7 @@ def test_a_part_is_found_by_name_among_those_of_plugins(pipe):
 def test_a_plugin_cannot_take_the_name_of_a_familys_part(pipe):
     with (
         registered("part", part_rule("encoder", "mid_block")),
-        pytest.raises(PluginClashError, match="'encoder' is family 'unet-2d-condition''s own and also .* of a test"),
+        pytest.raises(PluginClashError, match=r"'encoder' is family 'unet-2d-condition''s own and also .* of a test"),
     ):
         propagate(pipe)
 
@@ -151,7 +151,7 @@ def test_what_a_base_class_needs_holds_for_subclasses():
 
 def test_propagate_checks_its_stack(pipe, monkeypatch):
     monkeypatch.setattr(NoNoise, "needs", {"transform:none": "as a test"})
-    with pytest.raises(StackError, match="injector 'none' needs transform 'none', .*: as a test"):
+    with pytest.raises(StackError, match=r"injector 'none' needs transform 'none', .*: as a test"):
         propagate(pipe, injector="none")
     with propagate(pipe, injector="none", transforms=[NoTransform()]):
         latents(pipe)
