@@ -22,6 +22,7 @@ COMMANDS = {
         "fdplug.predict.compare_command", "run several variants over the same captions, print one table"
     ),
     "generate": Command("fdplug.predict.generate_command", "make one image from one prompt"),
+    "families": Command("fdplug.families_command", "list the pipelines that can be accelerated"),
     "plugins": Command("fdplug.plugins_command", "list what is installed, with options and failures"),
 }
 
