@@ -6,6 +6,7 @@ import argparse
 import difflib
 import json
 import logging
+import os
 import re
 import sys
 import warnings
@@ -16,7 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
 
 from fdplug import registry
-from fdplug.errors import ConfigError
+from fdplug.errors import ConfigError, FdplugWarning
 from fdplug.predict import ready_configs
 from fdplug.predict.callbacks import (  # noqa: F401  named in YAML by their class names
     LogClipScore,
@@ -73,7 +74,16 @@ class PredictCLI(LightningCLI):
         folder = writable_folder(given["writer"].folder)
         if given["trainer"]["logger"] in (None, True):
             kwargs["logger"] = CSVLogger(str(folder), name="", version="")
+        if given["trainer"]["default_root_dir"] is None:
+            kwargs["default_root_dir"] = str(folder)
         return super().instantiate_trainer(**kwargs)
+
+    def before_predict(self) -> None:
+        """Warn of processes that know nothing of each other."""
+        started = int(os.environ.get("WORLD_SIZE", "1"))
+        if started > 1 and self.trainer.world_size == 1:
+            message = f"{started} processes were started, but each does the whole job: add --trainer.devices {started}"
+            warnings.warn(message, FdplugWarning, stacklevel=2)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
         bar = [] if config.get("enable_progress_bar") is False else [DenoisingBar()]

@@ -8,6 +8,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from fdplug import checks
+from fdplug.errors import ConfigError
 from fdplug.predict.captions import SHAPES, Caption, read_captions
 from fdplug.predict.references import ReferenceImages
 
@@ -63,6 +64,9 @@ class CocoCaptions(LightningDataModule):
 
     def predict_dataloader(self) -> DataLoader[Caption]:
         """Batches are lists of `Caption`."""
+        ranks = self.trainer.world_size if self.trainer else 1
+        if ranks > len(self.captions):
+            raise ConfigError(f"{ranks} processes for {len(self.captions)} captions; take fewer --trainer.devices.")
         return DataLoader(_Captions(self.captions), batch_size=self.batch_size, collate_fn=list)
 
     def references(self) -> ReferenceImages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,11 +79,19 @@ class ResultFolder:
     def write_results(self, results: dict[str, Any], title: str) -> None:
         """Write the numbers."""
         rows = results["variants"]
-        write_text(
-            json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False) + "\n", self.folder / "results.json"
-        )
+        text = json.dumps(_finite(results), indent=2, ensure_ascii=False, allow_nan=False)
+        write_text(f"{text}\n", self.folder / "results.json")
         write_text(to_csv(rows), self.folder / "results.csv")
         write_text(_markdown(results, title), self.folder / "results.md")
+
+
+def _finite(value: Any) -> Any:
+    """The same, with None for what json has no number for."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _markdown(results: dict[str, Any], title: str) -> str:

@@ -75,8 +75,17 @@ class Variant:
     @property
     def sampler_name(self) -> str:
         """The registered name of the sampler."""
+        return self._sampler[0]
+
+    @property
+    def _sampler(self) -> tuple[str, Any]:
+        """Name and options of the sampler."""
         ready = getattr(self.sampler, "name", None)
-        return ready if isinstance(ready, str) else registry.parse("sampler", self.sampler)[0]
+        return (ready, self.sampler) if isinstance(ready, str) else registry.parse("sampler", self.sampler)
+
+    def like(self, other: Variant) -> bool:
+        """Whether both differ in nothing but steps and propagation."""
+        return self._sampler == other._sampler and self.guidance == other.guidance
 
     @property
     def resolved_steps(self) -> int:
@@ -133,10 +142,10 @@ def _variant(item: Any) -> Variant:
 def baseline_of(variant: Variant, variants: list[Variant]) -> Variant | None:
     """The un-accelerated variant that `variant` is to be compared with.
 
-    For a propagated one: the same sampler with the same steps. For one with fewer steps: the same sampler with the most
-    steps. None if there is no such variant, and for the one with the most steps itself.
+    For a propagated one: the same sampler (and guidance) with the same steps. For one with fewer steps: that with the
+    most steps. None if there is no such variant, and for the one with the most steps itself.
     """
-    plain = [v for v in variants if v.propagate is None and v.sampler_name == variant.sampler_name]
+    plain = [other for other in variants if other.propagate is None and other.like(variant)]
     if variant.propagate is not None:
         plain = [other for other in plain if other.resolved_steps == variant.resolved_steps]
     longest = max(plain, key=lambda other: other.resolved_steps, default=None)

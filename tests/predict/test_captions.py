@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -94,6 +95,14 @@ def test_the_data_module_batches_captions(annotations):
     data.setup("predict")
     batches = [[caption.image_id for caption in batch] for batch in data.predict_dataloader()]
     assert batches == [[3, 10], [17]]
+
+
+def test_more_processes_than_captions_are_refused(annotations):
+    data = CocoCaptions(annotations, limit=2)
+    data.setup("predict")
+    data.trainer = SimpleNamespace(world_size=3)
+    with pytest.raises(ConfigError, match=r"3 processes for 2 captions; take fewer --trainer.devices"):
+        data.predict_dataloader()
 
 
 @pytest.mark.parametrize("options", [{"limit": 0}, {"batch_size": 0}, {"batch_size": 1.5}])

@@ -10,7 +10,7 @@ import sys
 import pytest
 import yaml
 
-from fdplug.errors import ConfigError, DataError, FdplugError, PipelineError
+from fdplug.errors import ConfigError, DataError, FdplugError, FdplugWarning, PipelineError
 from fdplug.predict import ready_configs
 from fdplug.predict.cli import main
 from tests.predict.conftest import document, opened, written
@@ -112,6 +112,23 @@ def test_a_typo_in_a_file_is_found_as_well(arguments, unloaded, tmp_path):
     config.write_text("model: {polcy: paper}\n")
     with pytest.raises(ConfigError, match=r"'model.polcy', did you mean 'model.policy'"):
         main(["--config", str(config), *arguments])
+
+
+def test_processes_that_know_nothing_of_each_other_are_warned_of(arguments, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("fdplug.predict.module.load_pipeline", lambda *a, **k: pytest.skip("far enough"))
+    told = pytest.warns(FdplugWarning, match="2 processes were started, but each does the whole job")
+    with told, pytest.raises(pytest.skip.Exception):
+        main(arguments)
+
+
+def test_nothing_is_written_elsewhere(arguments, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    assert main([*arguments, "--model.propagate=false", "--trainer.logger=false"]) == 0
+    assert not list(home.iterdir())
+    assert (tmp_path / "out" / "config.yaml").is_file()
 
 
 def _command(*arguments):

@@ -82,6 +82,8 @@ def test_a_name_never_leaves_the_folder(name):
 
 
 def test_the_baseline_is_the_same_sampler_unaccelerated():
-    variants = read_variants(["ddim-50", "ddim-50+paper", "ddim-25", "euler-30", "heun-25+paper", "ddim-25+paper"])
-    names = [getattr(baseline_of(variant, variants), "name", None) for variant in variants]
-    assert names == [None, "ddim-50", "ddim-50", None, None, "ddim-25"]
+    other = {"name": "other", "sampler": "ddim", "steps": 50, "guidance": 1.0, "propagate": {}}
+    names = ["ddim-50", "ddim-50+paper", "ddim-25", "euler-30", "heun-25+paper", "ddim-25+paper"]
+    variants = read_variants([*names, other])
+    baselines = [getattr(baseline_of(variant, variants), "name", None) for variant in variants]
+    assert baselines == [None, "ddim-50", "ddim-50", None, None, "ddim-25", None]
