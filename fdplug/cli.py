@@ -23,6 +23,7 @@ COMMANDS = {
     ),
     "generate": Command("fdplug.predict.generate_command", "make one image from one prompt"),
     "families": Command("fdplug.families_command", "list the pipelines that can be accelerated"),
+    "tune": Command("fdplug.predict.tune_command", "find the best key steps for a model, a sampler and a budget"),
     "plugins": Command("fdplug.plugins_command", "list what is installed, with options and failures"),
 }
 

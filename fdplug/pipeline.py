@@ -72,6 +72,7 @@ def propagate(
     method = _method(family, chosen, policy, cache, injector, decoding, max_span_batch)
     built = [registry.build("transform", spec) for spec in transforms]
     _check_stack(method, rule, built)
+    method.policy.prepare(network)
     _make_room(pipe, network)
     handle = Propagation(pipe, network, method, built)
     handle.apply()

@@ -18,7 +18,7 @@ from fdplug.schedule import Schedule, Step
 from fdplug.stacking import Stackable
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 __all__ = [
     "AdaptivePolicy",
@@ -41,6 +41,9 @@ class KeyStepPolicy(Stackable, ABC):
     @abstractmethod
     def key_steps(self, schedule: Schedule) -> frozenset[int]:
         """Return the key steps as indices from 0 to `schedule.num_steps - 1`."""
+
+    def prepare(self, denoiser: nn.Module) -> None:
+        """Look at the denoiser as propagation is switched on; raise `ConfigError` if the policy is not for it."""
 
 
 class AdaptivePolicy(KeyStepPolicy):
@@ -221,6 +224,8 @@ class NonUniformFour(_TableFive):
 @hookimpl
 def fdplug_key_step_policies() -> Iterator[type[KeyStepPolicy]]:
     """Yield the built-in policies."""
-    yield from (All, Explicit, Uniform, Paper)
+    from fdplug.tuned import Tuned
+
+    yield from (All, Explicit, Uniform, Paper, Tuned)
     yield from (UniformOne, UniformTwo, UniformThree)
     yield from (NonUniformOne, NonUniformTwo, NonUniformThree, NonUniformFour)

@@ -1,0 +1,117 @@
+"""Tuned key steps: a file that `fdplug tune` writes, and the policy that reads it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fdplug.checks import whole
+from fdplug.errors import ConfigError, PropagationError
+from fdplug.policies import KeyStepPolicy, Schedule
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The best key steps of one number, what they cost, and the error that the calibration expects."""
+
+    keys: tuple[int, ...]
+    error: float
+    gflops: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunedSchedule:
+    """What was tuned, for what.
+
+    Attributes:
+        model: name of the model, for people.
+        denoiser: fingerprint of the denoiser, see `fingerprint`.
+        timesteps: the scheduler's timesteps.
+        chosen: the number of key steps that was asked for.
+        curve: the best choice for 1, 2, ..., T key steps; GFLOPs per image.
+        calibration: prompts, seed, guidance and so on, for people.
+    """
+
+    model: str
+    denoiser: str
+    timesteps: tuple[float, ...]
+    chosen: int
+    curve: tuple[Choice, ...]
+    calibration: dict[str, Any]
+
+    def save(self, path: str | Path) -> None:
+        """Write the file as JSON."""
+        Path(path).write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> TunedSchedule:
+        """Read a file that `save` wrote; raise `ConfigError` if it is none."""
+        try:
+            held = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+        except ValueError as error:
+            raise ConfigError(f"{path} is no tuned schedule: {error}; write one with `fdplug tune`") from error
+        try:
+            if held.pop("format") != FORMAT:
+                raise ConfigError(f"{path} is of another format than {FORMAT}: tune again with this version of fdplug")
+            curve = tuple(Choice(**{**one, "keys": tuple(one["keys"])}) for one in held.pop("curve"))
+            return cls(**{**held, "timesteps": tuple(held["timesteps"]), "curve": curve})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ConfigError(f"{path} is no tuned schedule ({error}); write one with `fdplug tune`") from error
+
+
+class Tuned(KeyStepPolicy):
+    """The key steps that `fdplug tune` found for a model, a sampler and a number of steps.
+
+    Args:
+        file: what `fdplug tune` wrote.
+        keys: number of key steps; the file's own choice if left out.
+        check: refuse a denoiser other than the one that was tuned.
+    """
+
+    name = "tuned"
+
+    def __init__(self, file: str, keys: int | None = None, check: bool = True) -> None:
+        self.schedule = TunedSchedule.load(file)
+        self.file, self.check = file, check
+        self.count = self.schedule.chosen if keys is None else whole("keys", keys, 1)
+        if self.count > len(self.schedule.curve):
+            raise ConfigError(f"keys is {self.count}, but {file} is for a run of {len(self.schedule.curve)} steps")
+
+    def prepare(self, denoiser: Any) -> None:
+        """Refuse another denoiser."""
+        if self.check and fingerprint(denoiser) != self.schedule.denoiser:
+            raise ConfigError(
+                f"{self.file} was tuned for another denoiser, that of '{self.schedule.model}': tune for this one, "
+                "or set check to false"
+            )
+
+    def key_steps(self, schedule: Schedule) -> frozenset[int]:
+        """Return the tuned key steps; raise `PropagationError` for other timesteps than the tuned ones."""
+        if not _close(schedule.timesteps, self.schedule.timesteps):
+            tuned, given = len(self.schedule.timesteps), schedule.num_steps
+            raise PropagationError(
+                f"{self.file} was tuned for another sampler or step count: {tuned} steps from "
+                f"{self.schedule.timesteps[0]:g}, this run has {given} from {schedule.timesteps[0]:g}; tune again"
+            )
+        return frozenset(self.schedule.curve[self.count - 1].keys)
+
+
+def _close(one: Sequence[float], other: Sequence[float]) -> bool:
+    return len(one) == len(other) and all(abs(a - b) <= 1e-3 * max(1, abs(a)) for a, b in zip(one, other, strict=True))
+
+
+def fingerprint(denoiser: Any) -> str:
+    """Return a short hash of a denoiser's class and of a few of its weights, the same in float32 and float16."""
+    digest = hashlib.sha256(type(denoiser).__name__.encode())
+    for name, parameter in denoiser.named_parameters():
+        sample = parameter.detach().flatten()[:4].half().cpu().tolist()
+        digest.update(f"{name} {tuple(parameter.shape)} {sample}".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,209 @@
+"""Tuned key steps: the cut is optimal, the costs are what replaying does, and the file is checked on use."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import fdplug
+from fdplug import registry
+from fdplug.calibration import calibrate
+from fdplug.errors import ConfigError, PropagationError
+from fdplug.segmentation import segment
+from fdplug.testing import check_policy, latents, tiny_pipeline
+from fdplug.tuned import Choice, Tuned, TunedSchedule, fingerprint
+
+
+def random_costs(total, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.rand(total - step, generator=generator).tolist() for step in range(total)]
+
+
+def price(costs, keys):
+    ends = [*keys[1:], len(costs)]
+    return sum(costs[key][end - key - 1] for key, end in zip(keys, ends, strict=True))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_cut_is_the_best_of_all_cuts(seed):
+    """Against every possible set of key steps, one by one."""
+    costs = random_costs(7, seed)
+    for count, found in enumerate(segment(costs), start=1):
+        every = [(0, *rest) for rest in itertools.combinations(range(1, 7), count - 1)]
+        best = min(every, key=lambda keys: price(costs, keys))
+        assert found.error == pytest.approx(price(costs, best))
+        assert price(costs, found.keys) == pytest.approx(found.error)
+        assert len(found.keys) == count
+
+
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def measured():
+    pipe = tiny_pipeline()
+    told = []
+    found = calibrate(
+        pipe,
+        lambda: latents(pipe, num_inference_steps=STEPS),
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert told == [(done, STEPS) for done in range(1, STEPS + 1)]
+    return pipe, found
+
+
+def test_sensitivity_is_ddims_own_coefficient(measured):
+    """D z_0 / d eps_t by hand: equation (1) of the paper for step t, then only the rescaling of all later steps."""
+    pipe, found = measured
+    alphas = pipe.scheduler.alphas_cumprod.double()
+    gap = 1000 // STEPS
+    now = [float(alphas[int(t)]) for t in found.timesteps]
+    after = [
+        float(alphas[int(t) - gap]) if t - gap >= 0 else float(pipe.scheduler.final_alpha_cumprod)
+        for t in found.timesteps
+    ]
+    for step in range(STEPS):
+        a, b = now[step], after[step]
+        own = b**0.5 * ((1 / b - 1) ** 0.5 - (1 / a - 1) ** 0.5)
+        rest = 1.0
+        for later in range(step + 1, STEPS):
+            rest *= (after[later] / now[later]) ** 0.5
+        assert found.sensitivity[step] == pytest.approx(own * rest, rel=1e-5)
+
+
+def test_costs_are_what_a_span_does_to_predictions(measured):
+    """One entry by hand: predictions at steps 2 and 3 from features of step 1, weighed, summed, squared."""
+    from tests.core import reference
+
+    pipe, found = measured
+    text = torch.cat(pipe.encode_prompt("a red circle", "cpu", 1, True)[::-1])
+    samples = []
+
+    def keep(pipe, step, timestep, tensors):
+        samples.append(tensors["latents"])
+        return {}
+
+    latents(pipe, num_inference_steps=STEPS, callback_on_step_end=keep)
+    pipe.scheduler.set_timesteps(STEPS)
+    times = pipe.scheduler.timesteps
+    with torch.no_grad():
+        features = reference.encode(pipe.unet, torch.cat([samples[0]] * 2), times[1], text)
+        moved = torch.zeros_like(samples[0])
+        for step in (2, 3):
+            wrong = reference.decode(pipe.unet, *features, times[step], text).chunk(2)
+            own = reference.encode(pipe.unet, torch.cat([samples[step - 1]] * 2), times[step], text)
+            right = reference.decode(pipe.unet, *own, times[step], text).chunk(2)
+            error = [one - other for one, other in zip(wrong, right, strict=True)]
+            moved += found.sensitivity[step] * (error[0] + 7.5 * (error[1] - error[0]))
+    assert found.costs[1][2] == pytest.approx(float(moved.square().mean()), rel=1e-3)
+
+
+def test_spans_of_one_step_cost_nothing_and_rows_have_their_lengths(measured):
+    _, found = measured
+    assert [len(row) for row in found.costs] == list(range(STEPS, 0, -1))
+    assert all(row[0] == 0 for row in found.costs)
+
+
+def test_gflops_of_any_number_of_keys(measured):
+    pipe, found = measured
+    with fdplug.propagate(pipe, policy={"explicit": {"steps": [0, 2, 3]}}) as on:
+        latents(pipe, num_inference_steps=STEPS)
+        assert found.gflops_with(3) == pytest.approx(on.ledger.gflops())
+
+
+def tuned(pipe, found, path, chosen=3):
+    curve = tuple(Choice(keys=cut.keys, error=cut.error, gflops=1.0) for cut in segment(found.costs))
+    made = TunedSchedule(
+        model="tiny",
+        denoiser=fingerprint(pipe.unet),
+        timesteps=found.timesteps,
+        chosen=chosen,
+        curve=curve,
+        calibration={"sampler": "ddim"},
+    )
+    made.save(path)
+    return made
+
+
+@pytest.fixture
+def file(measured, tmp_path):
+    made = tuned(*measured, tmp_path / "tuned.json")
+    assert TunedSchedule.load(tmp_path / "tuned.json") == made
+    return str(tmp_path / "tuned.json")
+
+
+def test_the_policy_takes_the_keys_of_the_file(measured, file):
+    pipe, _ = measured
+    for count in (None, 2):
+        with fdplug.propagate(pipe, policy={"tuned": {"file": file, "keys": count}}) as on:
+            latents(pipe, num_inference_steps=STEPS)
+        assert len(on.ledger.key_steps) == (count or 3)
+    check_policy(Tuned(file), lengths=())
+
+
+def test_another_denoiser_is_refused_unless_allowed(file):
+    other = tiny_pipeline(seed=1)
+    with pytest.raises(ConfigError, match="was tuned for another denoiser, that of 'tiny'"):
+        fdplug.propagate(other, policy={"tuned": {"file": file}})
+    with fdplug.propagate(other, policy={"tuned": {"file": file, "check": False}}):
+        latents(other, num_inference_steps=STEPS)
+
+
+def test_another_step_count_is_refused(measured, file):
+    pipe, _ = measured
+    with (
+        fdplug.propagate(pipe, policy={"tuned": {"file": file}}),
+        pytest.raises(PropagationError, match=r"another sampler or step count: 6 steps from .* this run has 7"),
+    ):
+        latents(pipe, num_inference_steps=7)
+
+
+def test_half_precision_has_the_same_fingerprint(measured):
+    pipe, _ = measured
+    assert fingerprint(tiny_pipeline().unet.half()) == fingerprint(pipe.unet)
+    assert fingerprint(tiny_pipeline(seed=1).unet) != fingerprint(pipe.unet)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is no tuned schedule: Expecting property name"),
+        ("[]", "is no tuned schedule"),
+        ('{"format": 2}', "is of another format than 1"),
+        ('{"format": 1}', "is no tuned schedule"),
+    ],
+)
+def test_a_wrong_file_is_one_clear_line(tmp_path, text, message):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        registry.build("policy", {"tuned": {"file": str(tmp_path / "x.json")}})
+
+
+def test_a_missing_file_and_too_many_keys(file, tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot read .*none.json: No such file"):
+        Tuned(str(tmp_path / "none.json"))
+    with pytest.raises(ConfigError, match=r"keys is 7, but .* is for a run of 6 steps"):
+        Tuned(file, keys=7)
+
+
+def test_what_depends_on_the_sample_cannot_be_calibrated():
+    pipe = tiny_pipeline()
+    with pytest.raises(ConfigError, match="'decoder' every prediction depends on the sample"):
+        calibrate(pipe, lambda: latents(pipe), part="decoder")
+
+
+def test_a_run_that_is_not_the_same_each_time_is_refused():
+    pipe = tiny_pipeline()
+    seeds = itertools.count()
+    with pytest.raises(ConfigError, match="not the same each time"):
+        calibrate(pipe, lambda: latents(pipe, seed=next(seeds), num_inference_steps=4))
+
+
+def test_the_file_holds_plain_json(file):
+    held = json.loads(Path(file).read_text())
+    assert held["format"] == 1
+    assert held["curve"][2]["keys"][0] == 0
