@@ -128,7 +128,7 @@ def _method(
 
 def _check_stack(method: Method, rule: PartRule | None, transforms: Sequence[Transform]) -> None:
     part = method.part
-    facts = {"sample-free": part.sample_free, "outputs-kept": not part.chained, f"part:{part.name}": rule is None}
+    facts = {"sample-free": part.sample_free, f"part:{part.name}": rule is None}
     layers = [
         Layer(f"policy:{method.policy.name}", method.policy),
         Layer(f"cache:{method.cache.name}", method.cache),

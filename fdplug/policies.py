@@ -69,17 +69,18 @@ class BlockPolicy(KeyStepPolicy):
     Where nothing is kept that fits, as at the first step of a run, every module is computed.
     """
 
-    needs: ClassVar[Mapping[str, str]] = {
-        "outputs-kept": "each module has key steps of its own, so every module's output must be kept"
-    }
-
     def key_steps(self, schedule: Schedule) -> frozenset[int]:
         """Return no step: `block_key_steps` decides."""
         return frozenset()
 
     @abstractmethod
     def block_key_steps(self, schedule: Schedule, modules: Sequence[str]) -> Mapping[str, frozenset[int]]:
-        """Return the key steps of each of the part's `modules`; called as a run begins."""
+        """Return the key steps of each of the part's modules; called as a run begins.
+
+        Args:
+            schedule: the steps of the run.
+            modules: the modules whose output is kept; those chained before one of them go along with it.
+        """
 
 
 class All(KeyStepPolicy):

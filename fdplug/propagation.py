@@ -322,9 +322,8 @@ def _inside(method: Method, schedule: Schedule) -> tuple[frozenset[int], Mapping
     policy = method.policy
     keys, by_module = policy.key_steps(schedule), {}
     if isinstance(policy, BlockPolicy):
-        named = policy.block_key_steps(schedule, method.part.modules)
-        by_module = {module: named.get(module, frozenset()) for module in method.part.modules}
-        keys = keys.union(*named.values())
+        by_module = _by_module(policy, schedule, method.part)
+        keys = keys.union(*by_module.values())
     outside = sorted(keys - set(range(schedule.num_steps)))
     if outside:
         raise PropagationError(
@@ -332,6 +331,16 @@ def _inside(method: Method, schedule: Schedule) -> tuple[frozenset[int], Mapping
             f"0 to {schedule.num_steps - 1}; choose key steps inside it"
         )
     return keys, by_module
+
+
+def _by_module(policy: BlockPolicy, schedule: Schedule, part: Part) -> dict[str, frozenset[int]]:
+    """Key steps of every module: chained ones have those of the module at the end of their chain."""
+    named = policy.block_key_steps(schedule, tuple(name for name in part.modules if name not in part.chained))
+    found: dict[str, frozenset[int]] = {}
+    keys: frozenset[int] = frozenset()
+    for name in reversed(part.modules):
+        found[name] = keys = keys if name in part.chained else named.get(name, frozenset())
+    return found
 
 
 def _warn_foreign(run: Run, call: Call) -> None:

@@ -1,9 +1,8 @@
 """Which plugins may work together: each states what it needs, provides and excludes, and nothing is guessed.
 
 A *fact* is a word about the stack. Every plugin in use is one by itself, `kind:name` (`policy:uniform`,
-`transform:tome`). Of a part it is known whether replayed steps do not read the sample (`sample-free`) and whether the
-output of every module is kept (`outputs-kept`). Further facts are what plugins list in `provides`. Reasons are written
-for users: they end the sentence "... cannot be combined: ...".
+`transform:tome`); a part whose replayed steps do not read the sample is `sample-free`. Further facts are what plugins
+list in `provides`. Reasons are written for users: they end the sentence "... cannot be combined: ...".
 """
 
 from __future__ import annotations
