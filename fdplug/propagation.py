@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from fdplug import trees
 from fdplug.call import Call
-from fdplug.errors import FdplugWarning, NoEffectWarning, PropagationError
+from fdplug.errors import FdplugWarning, NoEffectWarning
 from fdplug.injectors import NoNoise
+from fdplug.key_steps import key_steps
 from fdplug.ledger import WHOLE, Entry, Ledger
-from fdplug.policies import AdaptivePolicy, All, BlockPolicy
+from fdplug.policies import AdaptivePolicy, All
 from fdplug.replay import Replay
-from fdplug.run import Lane, Run, Window, shown, some
+from fdplug.run import Lane, Run, Window, shown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -188,7 +189,7 @@ class Propagator:
     def _start(self, run: Run, call: Call) -> None:
         schedule = run.start(call, self._count())
         run.one_by_one = self.method.family.couples_rows(self._network)
-        self._keys, self._module_keys = _inside(self.method, schedule)
+        self._keys, self._module_keys = key_steps(self.method.policy, self.method.part, schedule)
         self._replayed = False
         self.method.cache.begin(schedule)
         self.ledger.reset(schedule.num_steps)
@@ -315,32 +316,6 @@ class Propagator:
             lane.shape, lane.conditioning = call.sample.shape, call.conditioning
             self.ledger.record(Entry((run.step,), call.role.component, WHOLE, call.rows, is_key))
         return lane.output
-
-
-def _inside(method: Method, schedule: Schedule) -> tuple[frozenset[int], Mapping[str, frozenset[int]]]:
-    """Ask the policy for its key steps and, where each module has its own, for those."""
-    policy = method.policy
-    keys, by_module = policy.key_steps(schedule), {}
-    if isinstance(policy, BlockPolicy):
-        by_module = _by_module(policy, schedule, method.part)
-        keys = keys.union(*by_module.values())
-    outside = sorted(keys - set(range(schedule.num_steps)))
-    if outside:
-        raise PropagationError(
-            f"policy '{policy.name}' asks for key steps {some(outside)}, but this run has {schedule.num_steps} steps, "
-            f"0 to {schedule.num_steps - 1}; choose key steps inside it"
-        )
-    return keys, by_module
-
-
-def _by_module(policy: BlockPolicy, schedule: Schedule, part: Part) -> dict[str, frozenset[int]]:
-    """Key steps of every module: chained ones have those of the module at the end of their chain."""
-    named = policy.block_key_steps(schedule, tuple(name for name in part.modules if name not in part.chained))
-    found: dict[str, frozenset[int]] = {}
-    keys: frozenset[int] = frozenset()
-    for name in reversed(part.modules):
-        found[name] = keys = keys if name in part.chained else named.get(name, frozenset())
-    return found
 
 
 def _warn_foreign(run: Run, call: Call) -> None:
