@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STAGES = ("vae", "text", "evaluators", "unet", "export")
-UNET_STEPS = 3200
+UNET_STEPS = 2400
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from fdplug.shapes.training.checkpoints import load_result
 from fdplug.shapes.training.config import TrainConfig
 from fdplug.shapes.training.curves import draw_curves
 from fdplug.shapes.training.log import LOG_NAME
-from fdplug.shapes.training.text import new_tokenizer
+from fdplug.shapes.training.text import new_tokenizer, trained_text_encoder
 from fdplug.shapes.training.unet import scaling_factor, trained_unet
 from fdplug.shapes.training.vae import trained_vae
 
@@ -36,15 +36,15 @@ def export(config: TrainConfig) -> Path:
 
 
 def _export_pipeline(config: TrainConfig, folder: Path) -> None:
-    vae, both = trained_vae(config), trained_unet(config)
+    vae = trained_vae(config)
     vae.register_to_config(scaling_factor=scaling_factor(vae, config))
     write_tokenizer(config.out / "tokenizer")
     build: Any = StableDiffusionPipeline
     pipe = build(
         vae=vae,
-        text_encoder=both.text,
+        text_encoder=trained_text_encoder(config),
         tokenizer=load_tokenizer(config.out / "tokenizer"),
-        unet=both.unet,
+        unet=trained_unet(config),
         scheduler=build_scheduler(),
         safety_checker=None,
         feature_extractor=None,

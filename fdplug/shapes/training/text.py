@@ -1,7 +1,8 @@
 """Stage `text`: the text tower learns what captions mean before the U-Net starts.
 
-Extra supervision: every position after the caption must name the layout, the background and each object's size,
-colour and shape. Attribute binding is then solved before any picture is generated.
+Extra supervision: every position after the caption must name the layout and the background; the first half of these
+positions must name the place, size, colour and shape of the left or upper object, the second half those of the other,
+by the same linear heads. The U-Net can then look up an object by its place and read its attributes in one common code.
 """
 
 from __future__ import annotations
@@ -25,24 +26,39 @@ from fdplug.shapes.training.workers import Workers
 
 AFTER_CAPTION = 16
 BATCH = 128
+PLACES = ("centre", "left", "top", "nowhere", "right", "bottom")
+OBJECT_HEADS = ("place", "size", "colour", "shape")
+HEADS = {
+    "layout": len(CLASSES["layout"]),
+    "background": len(CLASSES["background"]),
+    "place": len(PLACES),
+    "size": len(CLASSES["size1"]),
+    "colour": len(CLASSES["colour1"]),
+    "shape": len(CLASSES["shape1"]),
+}
 
 
 class TextModule(nn.Module):
-    """The text tower with one linear head per label."""
+    """The text tower with one linear head per kind of label."""
 
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
         self.encoder = build_text_encoder(vocabulary)
-        self.heads = nn.ModuleDict({head: nn.Linear(TEXT_WIDTH, len(names)) for head, names in CLASSES.items()})
+        self.heads = nn.ModuleDict({head: nn.Linear(TEXT_WIDTH, count) for head, count in HEADS.items()})
 
     def forward(self, tokens: Tensor) -> dict[str, Tensor]:
-        """Logits (N, positions, classes) of every head at every position after the caption."""
+        """Logits (N, positions, classes) of every label at its positions after the caption."""
         hidden = self.encoder(tokens).last_hidden_state[:, AFTER_CAPTION:]
-        return {name: head(hidden) for name, head in self.heads.items()}
+        first, second = hidden.chunk(2, dim=1)
+        scene = {name: self.heads[name](hidden) for name in ("layout", "background")}
+        objects = {
+            f"{name}{n}": self.heads[name](half) for n, half in ((1, first), (2, second)) for name in OBJECT_HEADS
+        }
+        return scene | objects
 
 
 class TextStage(Stage):
-    """Cross-entropy of every head at every position after the caption."""
+    """Cross-entropy of every head at each of its positions."""
 
     name = "text"
     learning_rate = 2e-3
@@ -58,8 +74,9 @@ class TextStage(Stage):
         scenes, _ = generators(self.config.seed, self.name, step, self.workers.rank)
         demands = [training_scene(scenes).demand for _ in range(BATCH // self.workers.world)]
         wanted = {head: index.to(self.config.device) for head, index in labels(demands).items()}
+        places = {"place1": wanted["layout"], "place2": wanted["layout"] + len(PLACES) // 2}
         logits = self.text(tokens_of(self.tokenizer, [demand.caption for demand in demands]).to(self.config.device))
-        loss = torch.stack([_cross_entropy(logits[head], wanted[head]) for head in CLASSES]).sum()
+        loss = torch.stack([_cross_entropy(logits[head], index) for head, index in (wanted | places).items()]).sum()
         answers = {head: logits[head][:, -1].argmax(-1) for head in CLASSES}
         return loss, {"exact": agreement(answers, wanted)["all"].float().mean().item()}
 
@@ -84,7 +101,7 @@ def tokens_of(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
 
 
 def trained_text_encoder(config: TrainConfig) -> CLIPTextModel:
-    """The pre-trained text tower, without its heads."""
+    """The finished text tower without its heads, frozen."""
     text = TextModule(len(new_tokenizer()))
     load_result(config.out / "text.pt", text)
-    return text.to(config.device).encoder
+    return text.to(config.device).eval().requires_grad_(False).encoder

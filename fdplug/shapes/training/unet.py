@@ -1,14 +1,14 @@
-"""Stage `unet`: the noise predictor and, at a lower rate, the text tower, on latents encoded beforehand."""
+"""Stage `unet`: the noise predictor, on latents encoded beforehand; the text tower stays as it was pre-trained."""
 
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from torch import Tensor, nn
-from transformers import CLIPTextModel
+from torch import Tensor
 
 from fdplug.shapes.coding import encode
 from fdplug.shapes.networks import build_scheduler, build_unet
@@ -25,15 +25,7 @@ POOL = 32_000
 CHUNK = 100
 CAPTION_DROPOUT = 0.1
 MIN_SNR = 5.0
-TEXT_RATE = 0.3
-
-
-class UnetModule(nn.Module):
-    """What this stage trains."""
-
-    def __init__(self, unet: UNet2DConditionModel, text: CLIPTextModel) -> None:
-        super().__init__()
-        self.unet, self.text = unet, text
+LAYOUT_LIMIT = 4.0
 
 
 class UnetStage(Stage):
@@ -47,14 +39,11 @@ class UnetStage(Stage):
     def __init__(self, workers: Workers, config: TrainConfig) -> None:
         super().__init__(workers, config)
         self.steps = config.scaled(UNET_STEPS)
-        self.module = self.both = UnetModule(build_unet(), trained_text_encoder(config)).to(config.device)
+        unet: Any = build_unet()
+        self.module = self.unet = unet.to(config.device)
+        self.text = trained_text_encoder(config)
         self.keep = build_scheduler().alphas_cumprod.to(config.device)
         self.empty = tokens_of(new_tokenizer(), [""])
-
-    def groups(self) -> list[dict[str, object]]:
-        """The text tower learns at three tenths of the U-Net's rate."""
-        unet, text = list(self.both.unet.parameters()), list(self.both.text.parameters())
-        return [{"params": unet, "scale": 1.0}, {"params": text, "scale": TEXT_RATE}]
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """Weighted and plain mean squared error of the predicted noise."""
@@ -68,10 +57,12 @@ class UnetStage(Stage):
         tokens = torch.where(empty, self.empty, captions[rows]).to(device)
         keep = self.keep[times].view(-1, 1, 1, 1)
         noisy = keep.sqrt() * clean + (1 - keep).sqrt() * noise
-        guess = self.both.unet(noisy, times, self.both.text(tokens).last_hidden_state).sample
+        with torch.no_grad():
+            context = self.text(tokens).last_hidden_state
+        guess = self.unet(noisy, times, context).sample
         error = (guess - noise).pow(2).mean(dim=(1, 2, 3))
-        ratio = self.keep[times] / (1 - self.keep[times])
-        return (error * ratio.clamp(max=MIN_SNR) / ratio).mean(), {"mse": error.mean().item()}
+        weight = noise_weights(self.keep[times] / (1 - self.keep[times]))
+        return (error * weight).mean(), {"mse": error.mean().item()}
 
     @cached_property
     @torch.no_grad()
@@ -95,6 +86,15 @@ def stratified_times(count: int, random: torch.Generator) -> Tensor:
     return (places * 1000).long().clamp(max=999)
 
 
+def noise_weights(ratio: Tensor) -> Tensor:
+    """Weight of the squared error of predicted noise at signal-to-noise ratios `ratio`.
+
+    Low noise counts less (min-SNR); high noise, at which it is decided what stands where, counts more: ``1 + 1/ratio``
+    as in velocity prediction, up to `LAYOUT_LIMIT`.
+    """
+    return (MIN_SNR / ratio).clamp(max=1.0) * (1 + 1 / ratio).clamp(max=LAYOUT_LIMIT)
+
+
 @torch.no_grad()
 def scaling_factor(vae: AutoencoderKL, config: TrainConfig) -> float:
     """What brings the latents to unit standard deviation."""
@@ -102,8 +102,8 @@ def scaling_factor(vae: AutoencoderKL, config: TrainConfig) -> float:
     return round(1 / float(encode(vae, images).std()), 4)
 
 
-def trained_unet(config: TrainConfig) -> UnetModule:
-    """The finished U-Net and text tower (their averaged weights)."""
-    both = UnetModule(build_unet(), trained_text_encoder(config))
-    load_result(config.out / "unet.pt", both)
-    return both.to(config.device).eval()
+def trained_unet(config: TrainConfig) -> UNet2DConditionModel:
+    """The finished U-Net (its averaged weights)."""
+    unet: Any = build_unet()
+    load_result(config.out / "unet.pt", unet)
+    return unet.to(config.device).eval()
