@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fdplug.errors import PropagationError
@@ -14,9 +13,12 @@ if TYPE_CHECKING:
     from fdplug.schedule import Schedule
 
 
-def key_steps(policy: KeyStepPolicy, part: Part, schedule: Schedule) -> tuple[frozenset[int], Mapping[str, frozenset[int]]]:
+ByModule = dict[str, frozenset[int]]
+
+
+def key_steps(policy: KeyStepPolicy, part: Part, schedule: Schedule) -> tuple[frozenset[int], ByModule]:
     """Ask the policy for its key steps and, where each module has its own, for those."""
-    keys, by_module = policy.key_steps(schedule), {}
+    keys, by_module = policy.key_steps(schedule), ByModule()
     if isinstance(policy, BlockPolicy):
         by_module = _by_module(policy, schedule, part)
         keys = keys.union(*by_module.values())
@@ -29,10 +31,10 @@ def key_steps(policy: KeyStepPolicy, part: Part, schedule: Schedule) -> tuple[fr
     return keys, by_module
 
 
-def _by_module(policy: BlockPolicy, schedule: Schedule, part: Part) -> dict[str, frozenset[int]]:
+def _by_module(policy: BlockPolicy, schedule: Schedule, part: Part) -> ByModule:
     """Key steps of every module: chained ones have those of the module at the end of their chain."""
     named = policy.block_key_steps(schedule, tuple(name for name in part.modules if name not in part.chained))
-    found: dict[str, frozenset[int]] = {}
+    found = ByModule()
     keys: frozenset[int] = frozenset()
     for name in reversed(part.modules):
         found[name] = keys = keys if name in part.chained else named.get(name, frozenset())

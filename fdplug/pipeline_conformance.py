@@ -86,9 +86,10 @@ def check_propagation(pipe: Any, draw: Draw | None = None, **settings: Any) -> N
     draw = draw or latents
     plain, before = draw(pipe), attributes(pipe)
     if not settings.get("transforms"):
-        with propagate(pipe, **{**settings, "policy": "all", "injector": "none"}):
+        exact: dict[str, Any] = {**settings, "policy": "all", "injector": "none"}
+        with propagate(pipe, **exact):
             assert torch.equal(draw(pipe), plain), "with every step a key step the result must not change at all"
-    settings = {"policy": {"uniform": {"interval": 2}}, **settings}
+    settings.setdefault("policy", {"uniform": {"interval": 2}})
     with propagate(pipe, **settings, decoding="serial") as handle:
         serial = draw(pipe)
         assert handle.ledger.steps, "the denoiser was never called"

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from fdplug.denoisers import Companion, DenoiserFamily, Part
     from fdplug.injectors import NoiseInjector
     from fdplug.policies import KeyStepPolicy
-    from fdplug.schedule import Schedule
 
 
 @dataclass(frozen=True)
