@@ -2,7 +2,7 @@
 
 The skip connections of a U-Net are numbered from the outside: 0 is that of `conv_in`, 1 that of the first down layer,
 and so on. At a key step everything is computed; at the others only what lies outside of skip connection `branch`, which
-enters the decoder together with the kept features of all that lies deeper (section 3.2 of the paper).
+enters the decoder together with the kept features of all that lies deeper.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _names(layers: list[Layer]) -> tuple[str, ...]:
 
 
 class NonUniform(KeyStepPolicy):
-    """Key steps that lie dense around one step and thin out on both sides (DeepCache, section 3.3 and appendix).
+    """Key steps that lie dense around one step and thin out on both sides (DeepCache, non-uniform 1:N inference).
 
     With the center c and the power p, numbers l are spread evenly over [(-c)^(1/p), (T - c)^(1/p)], signs kept, and the
     key steps are the whole numbers l^p + c.
