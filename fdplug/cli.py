@@ -25,6 +25,7 @@ COMMANDS = {
     "families": Command("fdplug.families_command", "list the pipelines that can be accelerated"),
     "tune": Command("fdplug.predict.tune_command", "find the best key steps for a model, a sampler and a budget"),
     "plugins": Command("fdplug.plugins_command", "list what is installed, with options and failures"),
+    "new-plugin": Command("fdplug.new_plugin_command", "write a distribution with one plugin, to begin from"),
 }
 
 

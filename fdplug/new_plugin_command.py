@@ -1,0 +1,102 @@
+"""`fdplug new-plugin`: write a distribution with one plugin that works, to begin from."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import warnings
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from fdplug import __version__, registry
+from fdplug.errors import ConfigError, PluginWarning
+from fdplug.hookspecs import CONTRACT
+from fdplug.registry import KINDS
+
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+# How a user asks for a plugin of each kind.
+USE = {
+    "policy": 'with fdplug.propagate(pipe, policy="$name"):\n    image = pipe("a red circle").images[0]',
+    "cache": 'with fdplug.propagate(pipe, cache="$name"):\n    image = pipe("a red circle").images[0]',
+    "injector": 'with fdplug.propagate(pipe, injector="$name"):\n    image = pipe("a red circle").images[0]',
+    "part": 'with fdplug.propagate(pipe, part="$name"):\n    image = pipe("a red circle").images[0]',
+    "transform": 'with fdplug.propagate(pipe, transforms=["$name"]):\n    image = pipe("a red circle").images[0]',
+    "family": 'with fdplug.propagate(pipe):\n    image = pipe("a red circle").images[0]',
+    "sampler": 'pipe.scheduler = registry.build("sampler", "$name").build(pipe.scheduler.config)',
+}
+
+
+def main(argv: list[str]) -> int:
+    """Write the files and say what to do next."""
+    parser = argparse.ArgumentParser(prog="fdplug new-plugin", description="Write a distribution with one plugin.")
+    parser.add_argument("name", help="what users will call the plugin, such as first-half")
+    parser.add_argument("--kind", choices=sorted(KINDS), required=True, help="what the plugin is")
+    parser.add_argument("--out", type=Path, default=Path(), help="where to put its folder (default: here)")
+    given = parser.parse_args(argv)
+    folder = write(given.name, given.kind, given.out)
+    print(f"{folder}: the {given.kind} '{given.name}', with tests that pass.\n  cd {folder} && pytest\n  pip install -e .")
+    return 0
+
+
+def write(name: str, kind: str, out: Path) -> Path:
+    """Write the distribution of a plugin; return its folder.
+
+    Args:
+        name: the plugin's name: words of small letters and digits with hyphens between.
+        kind: one of `registry.KINDS`.
+        out: the folder in which the distribution's own folder is made.
+
+    Raises:
+        ConfigError: the name cannot be one, or is taken, or the folder is there and not empty.
+    """
+    _check_name(name, kind)
+    dist = f"fdplug-{name}"
+    folder = out / dist
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} is there already; give another name, or another folder with --out")
+    module = dist.replace("-", "_")
+    words = {
+        "name": name,
+        "kind": kind,
+        "dist": dist,
+        "module": module,
+        "cls": "".join(word.capitalize() for word in name.split("-")),
+        "version": ".".join(__version__.split(".")[:2]),
+        "contract": CONTRACT,
+    }
+    words["use"] = f"```python\n{_imports(kind)}\n\n{Template(USE[kind]).substitute(words)}\n```"
+    for path, template in _layout(module, kind).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(Template(template).substitute(words), encoding="utf-8")
+    return folder
+
+
+def _imports(kind: str) -> str:
+    return "from fdplug import registry" if kind == "sampler" else "import fdplug"
+
+
+def _layout(module: str, kind: str) -> dict[str, str]:
+    """Return the templates by the path of the file that each becomes."""
+    templates = files("fdplug") / "templates"
+    names = {
+        "pyproject.toml": "pyproject.toml.txt",
+        "README.md": "README.md.txt",
+        f"{module}.py": f"{kind}.py.txt",
+        f"{module}_model.py": f"{kind}.model.txt",
+        f"tests/test_{module.removeprefix('fdplug_')}.py": f"{kind}.test.txt",
+    }
+    found = {path: templates / name for path, name in names.items()}
+    return {path: source.read_text(encoding="utf-8") for path, source in found.items() if source.is_file()}
+
+
+def _check_name(name: str, kind: str) -> None:
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"a plugin's name is made of small letters, digits and single hyphens, got {name!r}")
+    if name.startswith("fdplug-"):
+        raise ConfigError(f"leave out 'fdplug-', the distribution gets it by itself: {name.removeprefix('fdplug-')}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PluginWarning)
+        known = registry.entries(kind)
+    if name in known:
+        raise ConfigError(f"there is a {kind} '{name}' of {known[name].provider} already; choose another name")
