@@ -67,9 +67,9 @@ class _Bound(nn.Module):
         self._arguments = arguments
         self._names = names
 
-    def forward(self, *tensors: Tensor) -> Tensor:
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         arguments = {**self._arguments, **dict(zip(self._names, tensors, strict=True))}
-        return trees.leaves(self.network(**arguments))[0]
+        return tuple(trees.leaves(self.network(**arguments)))  # what no output needs, the trace leaves out
 
 
 def module_flops(network: nn.Module, arguments: Mapping[str, Any], convention: str = "full") -> Counter[str]:
@@ -88,6 +88,7 @@ def module_flops(network: nn.Module, arguments: Mapping[str, Any], convention: s
     analysis = FlopCountAnalysis(bound, tuple(tensors.values()))
     for operator, handle in _handles(convention).items():
         analysis.set_op_handle(operator, handle)
+    analysis.ancestor_mode("caller")  # a module may also be called from outside its owner: that is no cost of the owner
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     with torch.no_grad():
         counted = analysis.by_module()
