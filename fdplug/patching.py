@@ -38,6 +38,11 @@ class Patch:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.around(self.original, *args, **kwargs)
 
+    @property
+    def entry(self) -> Callable[..., Any]:
+        """What lies on the instance."""
+        return self
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         if self._before is not _ABSENT:
             return copy.deepcopy(self._before, memo)
@@ -46,12 +51,13 @@ class Patch:
 
     def apply(self) -> None:
         """Put the patch on the instance."""
-        self.owner.__dict__[self.name] = self
+        self.owner.__dict__[self.name] = self.entry
 
     @property
     def on_top(self) -> bool:
         """Whether the instance's attribute is this patch, so that it can be undone."""
-        return self.owner.__dict__.get(self.name) is self
+        held = self.owner.__dict__.get(self.name)
+        return held is self or getattr(held, "__self__", None) is self
 
     def remove(self) -> None:
         """Restore the instance as it was; raise `PatchOrderError` if something else lies on top."""
@@ -79,6 +85,27 @@ def _covered(patch: Patch) -> str:
     return f"cannot undo: {place} was replaced again, by {who}; undo that first, then this"
 
 
+class CallPatch(Patch):
+    """A patch of what `module(...)` runs. It is a method, because `torch.compile` takes no callable objects."""
+
+    @property
+    def entry(self) -> Callable[..., Any]:
+        """What lies on the module."""
+        return self.__call__
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CallPatch:
+        """Return a patch of the copied module that does nothing: a method of it is what the copy holds."""
+        copied = copy.copy(self)
+        copied.owner = memo.get(id(self.owner), self.owner)
+        copied.original = MethodType(getattr(type(copied.owner), self.name), copied.owner)
+        copied.around = _call_through
+        return copied
+
+
+def _call_through(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return original(*args, **kwargs)
+
+
 def call_patches(module: nn.Module, around: Around) -> Iterator[Patch]:
     """Yield the patches that put `around` outside of everything a call of `module` does.
 
@@ -86,9 +113,9 @@ def call_patches(module: nn.Module, around: Around) -> Iterator[Patch]:
     on `forward`, and take them off and on again at the end of every pipeline call. `module.compile()` has a way in of
     its own.
     """
-    yield Patch(module, "_call_impl", around)
+    yield CallPatch(module, "_call_impl", around)
     if module._compiled_call_impl is not None:
-        yield Patch(module, "_compiled_call_impl", around)
+        yield CallPatch(module, "_compiled_call_impl", around)
 
 
 class PatchStack:
