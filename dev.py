@@ -20,7 +20,8 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 STAMP = VENV / "fdplug.stamp"
-SOURCES = ["fdplug", "tests", "benchmarks", "dev.py"]
+SOURCES = ["fdplug", "plugins", "tests", "benchmarks", "dev.py"]
+PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 
 
 def run(*command: str | Path) -> None:
@@ -38,14 +39,17 @@ def python(*arguments: str) -> None:
 
 
 def setup() -> None:
-    """Make `.venv` and install fdplug with its tools at the versions of constraints.txt; only when they changed."""
-    wanted = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt")))
+    """Make `.venv` and install fdplug, its tools and its plugins as constraints.txt says; only when that changed."""
+    listed = [ROOT / "pyproject.toml", ROOT / "constraints.txt", *(folder / "pyproject.toml" for folder in PLUGINS)]
+    wanted = hashlib.sha256(b"".join(path.read_bytes() for path in listed))
     if STAMP.exists() and STAMP.read_text() == wanted.hexdigest():
         return
     if not PYTHON.exists():
         make_venv()
     print("installing fdplug and its tools into .venv (a few minutes the first time)", flush=True)
     run(*pip(), "install", "--quiet", "--constraint", "constraints.txt", "--editable", ".[dev]")
+    editable = [word for folder in PLUGINS for word in ("--editable", str(folder))]
+    run(*pip(), "install", "--quiet", "--no-deps", "--no-build-isolation", *editable)
     STAMP.write_text(wanted.hexdigest())
 
 
@@ -71,9 +75,10 @@ def lint() -> None:
 
 
 def test() -> None:
-    """Lint, then run the default tests."""
+    """Lint, then run the default tests, then those of every plugin."""
     lint()
     python("-m", "pytest", "-q")
+    python("-m", "pytest", "-q", "--import-mode=importlib", "plugins")
 
 
 def slow() -> None:
