@@ -35,7 +35,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, default=Path(), help="where to put its folder (default: here)")
     given = parser.parse_args(argv)
     folder = write(given.name, given.kind, given.out)
-    print(f"{folder}: the {given.kind} '{given.name}', with tests that pass.\n  cd {folder} && pytest\n  pip install -e .")
+    print(
+        f"{folder}: the {given.kind} '{given.name}', with tests that pass.\n  cd {folder} && pytest\n  pip install -e ."
+    )
     return 0
 
 

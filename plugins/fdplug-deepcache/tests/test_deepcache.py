@@ -105,7 +105,7 @@ def test_a_larger_batch_may_follow(pipe):
         assert torch.equal(latents(pipe), single)
 
 
-def test_layers_other_than_stable_diffusions(pipe):
+def test_layers_that_write_into_features(pipe):
     """FreeU and T2I-Adapters write into features; nothing that is handed out may be shared memory."""
     pipe.enable_freeu(s1=0.9, s2=0.2, b1=1.2, b2=1.4)
     check = {"policy": {"uniform": {"interval": 2}}, "injector": "none"}
