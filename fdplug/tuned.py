@@ -61,8 +61,11 @@ class TunedSchedule:
         try:
             if held.pop("format") != FORMAT:
                 raise ConfigError(f"{path} is of another format than {FORMAT}: tune again with this version of fdplug")
-            curve = tuple(Choice(**{**one, "keys": tuple(one["keys"])}) for one in held.pop("curve"))
-            return cls(**{**held, "timesteps": tuple(held["timesteps"]), "curve": curve})
+            curve = tuple(
+                Choice(keys=tuple(one["keys"]), error=one["error"], gflops=one["gflops"]) for one in held.pop("curve")
+            )
+            held["timesteps"] = tuple(held["timesteps"])
+            return cls(curve=curve, **held)
         except (AttributeError, KeyError, TypeError) as error:
             raise ConfigError(f"{path} is no tuned schedule ({error}); write one with `fdplug tune`") from error
 
