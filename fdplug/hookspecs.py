@@ -18,8 +18,8 @@ left out with a warning by others. Additions (a hook, a method with a default, a
 whatever would break a plugin raises the major number.
 
 **Public modules.** `fdplug` itself and `fdplug.policies`, `caches`, `injectors`, `samplers`, `denoisers`, `transforms`,
-`parts`, `schedule`, `stacking`, `patching`, `checks`, `errors` and `testing`; a plugin needs no other. Import torch
-inside functions: `fdplug plugins` imports every plugin and must not wait for torch.
+`parts`, `schedule`, `stacking`, `patching`, `trees`, `pipeline`, `checks`, `errors` and `testing`; a plugin needs no
+other. Import torch inside functions: `fdplug plugins` imports every plugin and must not wait for torch.
 
 **Stacking.** Every plugin class may say what it `needs`, `provides` and `excludes` (`fdplug.stacking`), with a reason
 for the user; what is not said is allowed.
@@ -219,6 +219,10 @@ def fdplug_transforms() -> Iterable[type[Transform]]:
     def fdplug_transforms():
         yield SlicedVae
     ```
+
+    Parallel sampling (ParaDiGMS, 2305.16317) is a transform as well: a sampler yields a scheduler, which never sees the
+    denoiser, while a window of steps is one batch of the denoiser. Such a transform overrides `bind` to tell the ledger
+    how many rows really run.
     """
     return ()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import PropagationError
@@ -45,7 +45,14 @@ class Example:
 
 
 class Ledger:
-    """What ran in the last run: from one `set_timesteps` of the scheduler to the next."""
+    """What ran in the last run: from one `set_timesteps` of the scheduler to the next.
+
+    Attributes:
+        repeats: by how much the denoiser's batch is larger than what the pipeline hands over, 0 where it does not run at
+            all; set by transforms that batch steps.
+    """
+
+    repeats = 1
 
     def __init__(self, paused: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         """Write nothing yet; `paused()` gives a context in which the networks run as they are, to be measured."""
@@ -66,8 +73,9 @@ class Ledger:
             self.parts[component] = modules
 
     def record(self, entry: Entry) -> None:
-        """Write one line."""
-        self.entries.append(entry)
+        """Write one line, of the rows that ran."""
+        if self.repeats:
+            self.entries.append(replace(entry, rows=entry.rows * self.repeats))
 
     @property
     def key_steps(self) -> tuple[int, ...]:

@@ -187,6 +187,7 @@ class Propagation:
         try:
             for transform in self._transforms:
                 flops.forget(self._network)
+                transform.bind(self.ledger)
                 transform.apply(self.pipe)
                 self._applied.append(transform)
             self._denoiser.apply(self._denoiser_patches())

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fdplug.hooks import hookimpl
 from fdplug.stacking import Stackable
+
+if TYPE_CHECKING:
+    from fdplug.ledger import Ledger
 
 __all__ = ["NoTransform", "Transform"]
 
@@ -16,6 +19,13 @@ class Transform(Stackable, ABC):
     """Changes a pipeline in place and takes the change back exactly."""
 
     name: ClassVar[str]
+
+    def bind(self, ledger: Ledger) -> None:
+        """Take the ledger of the propagation that is about to apply this.
+
+        Only for a transform that makes the denoiser run more or fewer rows than the pipeline asks for: it says so by
+        `ledger.repeats`, and sets that back to 1 in `undo`.
+        """
 
     @abstractmethod
     def apply(self, pipe: Any) -> None:
