@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     described.add_argument("--seed", type=int, default=0, help="picture i starts from seed + i")
     described.add_argument("--batch-size", type=int, default=50)
     described.add_argument("--device", default="cpu")
+    described.add_argument("--threads", type=int, default=1, help="CPU threads; more are slower for so small a model")
     described.add_argument("--folder", type=Path, help="an exported training run instead of the package's model")
     described.add_argument("--json", type=Path, help="also write the figures to this file")
     return described
@@ -87,6 +88,7 @@ def table(result: dict[str, Any]) -> Table:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the evaluation and print its table."""
     options = parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
     with Progress() as progress:
         result = evaluate(options, progress)
     console = Console()
