@@ -31,6 +31,8 @@ PUBLIC = {
     "schedule",
     "stacking",
     "patching",
+    "trees",
+    "pipeline",
     "checks",
     "errors",
     "testing",
@@ -41,6 +43,7 @@ PROVIDED = {
     "fdplug-deepcache": {"deepcache", "deepcache-non-uniform"},
     "fdplug-forecast": {"forecast"},
     "fdplug-offload": {"offload"},
+    "fdplug-paradigms": {"paradigms"},
     "fdplug-tome": {"tome"},
 }
 
