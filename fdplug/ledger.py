@@ -48,8 +48,8 @@ class Ledger:
     """What ran in the last run: from one `set_timesteps` of the scheduler to the next.
 
     Attributes:
-        repeats: by how much the denoiser's batch is larger than what the pipeline hands over, 0 where it does not run at
-            all; set by transforms that batch steps.
+        repeats: by how much the denoiser's batch is larger than what the pipeline hands over, 0 where it does not run;
+            set by transforms that batch steps.
     """
 
     repeats = 1

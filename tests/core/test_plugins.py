@@ -94,6 +94,7 @@ def test_the_environment_chooses_distributions(install, monkeypatch):
 def test_hook_calls_can_be_traced(install, monkeypatch, capsys):
     install("fdplug-one", "one_plugin", POLICY.format(name="one"))
     monkeypatch.setenv("FDPLUG_TRACE", "1")
+    monkeypatch.setenv("FDPLUG_PLUGINS", "fdplug-one")
     plugins.new_plugin_manager().hook.fdplug_key_step_policies()
     assert "fdplug: fdplug_key_step_policies() -> fdplug.policies, one_plugin" in capsys.readouterr().err
 
