@@ -1,7 +1,7 @@
 """Parallel sampling (ParaDiGMS, Shih et al., arXiv 2305.16317) for fdplug: a transform.
 
 A window of steps is guessed, evaluated in one batch, and corrected by Picard iteration until the guesses agree with
-what follows from them. The pipeline's own loop drives it: every turn of the loop is one iteration, in place of one step.
+what follows from them. The pipeline's own loop drives it: every turn of the loop is one iteration instead of one step.
 Each iteration makes at least one more step exact, so that the loop is never too short; once the last sample is reached,
 the remaining turns cost nothing.
 """
