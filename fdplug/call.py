@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fdplug import trees
 
 if TYPE_CHECKING:
     from fdplug.denoisers import Companion, DenoiserFamily
+
+
+def plain(network: nn.Module) -> nn.Module:
+    """Return the network itself, where `torch.compile` has wrapped it into another module."""
+    return getattr(network, "_orig_mod", network)
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,12 @@ class Call:
     def of(
         cls,
         role: DenoiserFamily | Companion,
-        forward: Callable[..., Any],
+        network: nn.Module,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
     ) -> Call:
-        """Name the arguments of `forward(*args, **kwargs)`."""
-        return cls(role, dict(inspect.signature(forward).bind(*args, **kwargs).arguments))
+        """Name the arguments of `network(*args, **kwargs)`."""
+        return cls(role, dict(inspect.signature(plain(network).forward).bind(*args, **kwargs).arguments))
 
     @property
     def sample(self) -> Tensor:

@@ -158,7 +158,7 @@ class Propagator:
         run = self._current_run()
         if run is None:
             return original(*args, **kwargs)
-        call = Call.of(self.method.family, self._network.forward, args, kwargs)
+        call = Call.of(self.method.family, self._network, args, kwargs)
         if not self._belongs(run, call):
             return original(*args, **kwargs)
         self.ledger.introduce(call.role.component, self._network, call, self.method.part.modules)
@@ -291,7 +291,7 @@ class Propagator:
             run = self._current_run()
             if run is None:
                 return original(*args, **kwargs)
-            call = Call.of(companion, network.forward, args, kwargs)
+            call = Call.of(companion, network, args, kwargs)
             if not self._belongs(run, call):
                 return original(*args, **kwargs)
             self.ledger.introduce(companion.component, network, call)

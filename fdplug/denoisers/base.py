@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from fdplug.call import plain
 from fdplug.errors import ConfigError, PropagationError
 
 if TYPE_CHECKING:
@@ -95,8 +96,8 @@ class DenoiserFamily(ABC):
         """
 
     def matches(self, denoiser: Any) -> bool:
-        """Whether the denoiser is an instance of one of `models`."""
-        return isinstance(denoiser, tuple(self._classes()))
+        """Whether the denoiser is an instance of one of `models`, or what `torch.compile` makes of one."""
+        return isinstance(plain(denoiser), tuple(self._classes()))
 
     def _classes(self) -> Iterable[type]:
         for path in self.models:

@@ -118,6 +118,10 @@ def whole(pipe):
     pipe.unet.compile(backend="eager")
 
 
+def replaced(pipe):
+    pipe.unet = torch.compile(pipe.unet, backend="eager")
+
+
 def wrapped(pipe):
     for blocks in (pipe.unet.down_blocks, pipe.unet.up_blocks):
         for index, block in enumerate(blocks):
@@ -132,7 +136,7 @@ def compiler():
     torch._dynamo.reset()
 
 
-COMPILED = pytest.mark.parametrize("compiled", [in_place, wrapped, whole])
+COMPILED = pytest.mark.parametrize("compiled", [in_place, wrapped, whole, replaced])
 
 
 @pytest.mark.slow
@@ -141,6 +145,7 @@ def test_compiling_before_propagating(sd, compiled, compiler):
     expected, _ = propagated(sd)
     plain = run(sd)
     compiled(sd)
+    assert close(run(sd), plain)  # traced before it is patched
     with fdplug.propagate(sd, policy=UNIFORM) as on:
         for _ in range(2):
             assert close(run(sd), expected)
