@@ -10,7 +10,7 @@ from pathlib import Path
 __all__ = ["GUIDANCE", "annotations_file", "evaluators_folder", "pipeline_folder"]
 
 GUIDANCE: float = 4.0
-"""The guidance scale at which the model follows its captions best."""
+"""The recommended guidance scale, at which the model card was measured."""
 
 _DATA = Path(__file__).parent / "data"
 
