@@ -55,7 +55,8 @@ def _containers(denoiser: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 def _inside(container: nn.Module) -> Iterator[str]:
     yield from ("norm", "proj_in")
-    yield from (f"transformer_blocks.{index}" for index, _ in enumerate(container.get_submodule("transformer_blocks")))
+    blocks = container.get_submodule("transformer_blocks")
+    yield from (f"transformer_blocks.{name}" for name, _ in blocks.named_children())
     yield "proj_out"
 
 

@@ -63,8 +63,10 @@ def _layers(unet: nn.Module, stack: str) -> list[Layer]:
 
 def _block(unet: nn.Module, name: str) -> Iterator[Layer]:
     """Yield the layers of one block: a resnet with what goes along with it; a downsampler is a layer, too."""
+    from torch.nn import ModuleList
+
     block = unet.get_submodule(name)
-    lists = {key: len(child) for key, child in block.named_children() if hasattr(child, "__len__")}
+    lists = {key: len(child) for key, child in block.named_children() if isinstance(child, ModuleList)}
     depth = lists["resnets"]
     beside = [key for key, length in lists.items() if length == depth and key not in ("downsamplers", "upsamplers")]
     layers = [_in_order(name, beside, index) for index in range(depth)]
