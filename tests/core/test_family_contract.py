@@ -60,7 +60,7 @@ class Foreign(UNet2DCondition):
         (Lost, "names stem, which UNet2DConditionModel does not have"),
         (Nested, "lies inside"),
         (Boasting, "parallel and serial decoding must agree"),
-        (Deaf, "no argument 'prompt'"),
+        (Deaf, "no argument prompt"),
         (Foreign, "is none of diffusers.UNet3DConditionModel"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
