@@ -123,6 +123,7 @@ def _method(
         injector=registry.build("injector", injector),
         parallel=_is_parallel(choice("decoding", decoding, DECODINGS), part, rule),
         max_span_batch=None if max_span_batch is None else whole("max_span_batch", max_span_batch, 1),
+        insists=decoding == "parallel",
     )
 
 

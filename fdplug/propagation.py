@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from fdplug import trees
 from fdplug.call import Call
-from fdplug.errors import FdplugWarning, NoEffectWarning
+from fdplug.errors import FdplugWarning, NoEffectWarning, PropagationError
 from fdplug.injectors import NoNoise
 from fdplug.key_steps import key_steps
 from fdplug.ledger import WHOLE, Entry, Ledger
@@ -46,6 +46,7 @@ class Method:
     injector: NoiseInjector
     parallel: bool
     max_span_batch: int | None = None
+    insists: bool = False  # on parallel decoding, which otherwise is given up where rows see each other
 
     @property
     def replays(self) -> bool:
@@ -188,6 +189,11 @@ class Propagator:
     def _start(self, run: Run, call: Call) -> None:
         schedule = run.start(call, self._count())
         run.one_by_one = self.method.family.couples_rows(self._network)
+        if run.one_by_one and self.method.insists:
+            raise PropagationError(
+                "the rows of this batch see each other, as Text2Video-Zero's frames do, so a span cannot be decoded in "
+                "one batch; take decoding='auto' or 'serial'"
+            )
         self._keys, self._module_keys = key_steps(self.method.policy, self.method.part, schedule)
         self._replayed = False
         self.method.cache.begin(schedule)
