@@ -7,6 +7,7 @@ import torch
 
 import fdplug
 from fdplug import registry
+from fdplug.errors import FdplugWarning
 from fdplug.pipeline import find_family
 from fdplug.tiny import SYSTEMS
 from tests.families.conftest import UNIFORM, close, snapshot
@@ -130,6 +131,25 @@ def test_another_size_step_count_or_batch_is_as_on_a_fresh_pipeline(case, change
         got = case.system.run(used, n, **arguments)
     with fdplug.propagate(fresh, policy=UNIFORM):
         assert torch.equal(got, case.system.run(fresh, n, **arguments))
+
+
+def test_another_scheduler_is_as_on_a_fresh_pipeline(case):
+    """Of another class or with other settings; it is followed with a warning."""
+
+    def other(pipe):
+        known = {"timestep_spacing": "trailing", "shift": 2.0}
+        changes = {key: value for key, value in known.items() if key in pipe.scheduler.config}
+        return type(pipe.scheduler).from_config(pipe.scheduler.config, **changes)
+
+    used, fresh = case.fresh(), case.fresh()
+    with fdplug.propagate(used, policy=UNIFORM):
+        case.system.run(used)
+        used.scheduler = other(used)
+        with pytest.warns(FdplugWarning, match="scheduler was exchanged"):
+            got = case.system.run(used)
+    fresh.scheduler = other(fresh)
+    with fdplug.propagate(fresh, policy=UNIFORM):
+        assert torch.equal(got, case.system.run(fresh))
 
 
 def test_a_deep_copy_is_clean(case):
