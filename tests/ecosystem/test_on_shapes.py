@@ -1,0 +1,83 @@
+"""On the embedded, trained model the methods do what they are for; random weights would prove nothing."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from fdplug import propagate
+from fdplug.predict.pipelines import load_pipeline
+from fdplug.testing import latents
+from tests.ecosystem.conftest import DISTRIBUTIONS
+
+EVEN = {"policy": {"uniform": {"interval": 3}}, "injector": "none"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def importable():
+    """The distributions' folders on the path, installed or not."""
+    added = [str(folder) for folder in DISTRIBUTIONS]
+    sys.path[:0] = added
+    yield
+    for path in added:
+        sys.path.remove(path)
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    """The trained pipeline, and what it draws as it is."""
+    pipe = load_pipeline("shapes", device="cpu")
+    pipe.set_progress_bar_config(disable=True)
+    return pipe, draw(pipe)
+
+
+def draw(pipe):
+    caption = "a small red circle above a large blue square on a gray background"
+    return latents(pipe, caption, num_inference_steps=50, guidance_scale=4.0)
+
+
+def error(shapes, **settings):
+    pipe, plain = shapes
+    with propagate(pipe, **settings):
+        return float((draw(pipe) - plain).norm() / plain.norm())
+
+
+def test_a_forecast_is_nearer_than_reuse(shapes):
+    from fdplug_forecast import Forecast
+
+    reused = error(shapes, **EVEN)
+    assert error(shapes, **EVEN, cache=Forecast()) < 0.6 * reused
+
+
+def test_deepcache_stays_near(shapes):
+    from fdplug_deepcache import DeepCache
+
+    assert error(shapes, **EVEN, part=DeepCache()) < 0.1
+
+
+def test_eight_bits_cost_little(shapes):
+    from fdplug_offload import Offload
+
+    cache = Offload(code="int8")
+    reused = error(shapes, **EVEN)
+    assert error(shapes, **EVEN, cache=cache) == pytest.approx(reused, rel=0.2)
+    assert 0 < cache.report().error < 0.02
+
+
+def test_adaptive_steps_beat_as_many_even_ones_or_come_near(shapes):
+    from fdplug_adaptive import Adaptive
+
+    policy = Adaptive(threshold=0.3)
+    adaptive = error(shapes, policy=policy, injector="none")
+    count = sum(policy.decisions.values())
+    assert 1 < count < 30
+    assert adaptive < 2 * error(shapes, policy={"uniform": {"count": count}}, injector="none")
+
+
+def test_parallel_sampling_ends_where_serial_sampling_does(shapes):
+    from fdplug_paradigms import ParallelSampling
+
+    sampling = ParallelSampling(window=10, tolerance=0.1)
+    assert error(shapes, policy="all", injector="none", transforms=[sampling]) < 0.02
+    assert sampling.iterations < 50
