@@ -48,12 +48,11 @@ def _sentence(row: Row, other: Row) -> str:
 def explanations(rows: list[Row], settings: dict[str, Any]) -> list[str]:
     """What the columns mean."""
     lines = [
-        "PSNR (of the squared error over all images) and SSIM: to the un-accelerated images of the same sampler,"
-        " captions and seeds; with fewer steps, to those of the most steps. Speed-up likewise: the median of the ratios"
-        " within a round.",
-        "GFLOPs count a multiply-add once, over all denoiser calls, guidance included. Seconds are medians over"
-        f" {settings['timed_rounds']} timed round(s) of {settings['timed_batch']} images; the variants were"
-        " interleaved, and a first round that warmed up is not timed.",
+        "PSNR (of the squared error over all images), SSIM and speed-up: against the un-accelerated images of the same"
+        " sampler, captions and seeds; with fewer steps, against those of the most steps.",
+        "GFLOPs count a multiply-add once, over all denoiser calls, guidance included. Seconds are those of the fastest"
+        f" of {settings['timed_rounds']} timed round(s) of {settings['timed_batch']} images; the variants took turns"
+        " within every round, and a first round that warmed up is not timed.",
         f"Peak memory: {settings['memory_kind']}.",
     ]
     if any("shapes_fd" in row for row in rows):

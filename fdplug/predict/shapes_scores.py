@@ -65,8 +65,17 @@ class ShapesScores(Score):
             "shapes_fd": SCALE * self.distance.compute(),
             "shapes_clip": float(self.alignment.compute()),
             "semantic_accuracy": share,
-            "semantic_accuracy_se": math.sqrt(share * (1 - share) / count),
+            "semantic_accuracy_se": standard_error(share, count),
         }
+
+
+def standard_error(share: float, count: float) -> float:
+    """Standard error of a share of `count` independent images.
+
+    One hit and one miss are added first, so that a share of 0 or 1 is not claimed to be certain.
+    """
+    smoothed = (share * count + 1) / (count + 2)
+    return math.sqrt(smoothed * (1 - smoothed) / (count + 2))
 
 
 def load(references: ReferenceImages, device: torch.device | str = "cpu", advance: Advance = quietly) -> ShapesScores:

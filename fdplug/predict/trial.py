@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -84,12 +83,13 @@ class Trial:
         pipe.scheduler = self.scheduler
         return run(pipe, captions, self.look, propagate, on_step)
 
+    def fastest(self, quantity: str) -> float:
+        """The least of a quantity over the timed rounds: on a busy machine everything else is noise on top of it."""
+        return min(getattr(timing, quantity) for timing in self.timings)
+
     def speedup(self, quantity: str) -> float:
-        """Median over rounds of the baseline's seconds divided by these; both were timed within one round."""
-        if self.baseline is None:
-            return 1.0
-        pairs = zip(self.baseline.timings, self.timings, strict=True)
-        return statistics.median(getattr(plain, quantity) / getattr(own, quantity) for plain, own in pairs)
+        """The baseline's fastest over the own; both were timed in the same rounds."""
+        return 1.0 if self.baseline is None else self.baseline.fastest(quantity) / self.fastest(quantity)
 
     def row(self) -> dict[str, Any]:
         """Everything measured, ready for json."""
@@ -100,8 +100,8 @@ class Trial:
             **self._fidelity(),
             "gflops_per_image": self.gflops["full"],
             "gflops_per_image_paper_convention": self.gflops["paper"],
-            "denoiser_seconds_per_image": statistics.median(timing.denoiser_seconds for timing in self.timings),
-            "seconds_per_image": statistics.median(timing.seconds for timing in self.timings),
+            "denoiser_seconds_per_image": self.fastest("denoiser_seconds"),
+            "seconds_per_image": self.fastest("seconds"),
             "peak_memory_mb": max(memory, default=None),
             "speedup": self.speedup("seconds"),
             "denoiser_speedup": self.speedup("denoiser_seconds"),

@@ -107,6 +107,15 @@ def test_bad_input_is_one_line_before_any_model_is_loaded(arguments, unloaded, e
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_a_hostile_annotation_file_stops_the_run(arguments, unloaded, tmp_path):
+    record = document()
+    record["images"][0]["file_name"] = "../../x"
+    images = ["--data.annotations", written(tmp_path, record), "--data.images", str(tmp_path)]
+    with pytest.raises(DataError, match="leaves the image folder; refused"):
+        main([*arguments, *images])
+    assert not list((tmp_path / "out").glob("*.png"))
+
+
 def test_a_typo_in_a_file_is_found_as_well(arguments, unloaded, tmp_path):
     config = tmp_path / "typo.yaml"
     config.write_text("model: {polcy: paper}\n")
@@ -143,17 +152,6 @@ def test_the_command_exits_with_2_and_no_traceback(arguments):
     assert done.returncode == 2
     assert "did you mean 'uniform'" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
-
-
-def test_a_hostile_annotation_file_stops_the_command(arguments, tmp_path):
-    record = document()
-    record["images"][0]["file_name"] = "../../x"
-    path = written(tmp_path, record)
-    done = _command("predict", *arguments, f"--data.annotations={path}", f"--data.images={tmp_path}")
-    assert done.returncode == 2
-    assert "leaves the image folder; refused" in done.stderr
-    assert "Traceback" not in done.stderr + done.stdout
-    assert not list((tmp_path / "out").glob("*.png"))
 
 
 @pytest.mark.slow

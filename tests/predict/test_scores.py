@@ -11,7 +11,7 @@ from fdplug.predict import Caption
 from fdplug.predict.frechet import FeatureStatistics
 from fdplug.predict.scores import ClipScore, Fid, check_fid, load_clip, load_fid, reference_statistics
 from fdplug.predict.scoring import chosen
-from fdplug.predict.shapes_scores import ShapesScores, check_captions
+from fdplug.predict.shapes_scores import ShapesScores, check_captions, standard_error
 from fdplug.testing import tiny_tokenizer
 
 TEXTS = ["a red circle", "a blue square on a gray background above a small green circle, and so on and on", "a"]
@@ -133,7 +133,12 @@ def test_shapes_scores_and_their_standard_error():
     assert values["shapes_fd"] == pytest.approx(0, abs=1e-4)
     assert values["shapes_clip"] == pytest.approx((12 * 3 + 4 * 5) / 16)
     assert values["semantic_accuracy"] == pytest.approx(0.75)
-    assert values["semantic_accuracy_se"] == pytest.approx(np.sqrt(0.75 * 0.25 / 16))
+    assert values["semantic_accuracy_se"] == pytest.approx(np.sqrt(13 / 18 * 5 / 18 / 18))
+
+
+def test_a_perfect_share_is_not_claimed_to_be_certain():
+    assert standard_error(1.0, 64) == pytest.approx(np.sqrt(65 / 66 * 1 / 66 / 66))
+    assert standard_error(0.5, 10_000) == pytest.approx(0.005, rel=1e-3)
 
 
 def test_shapes_scores_are_never_called_fid_or_clip_score():
