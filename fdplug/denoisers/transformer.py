@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 LEADING, DEPTH = 18, 28
 
 
+CONTROL = (
+    "encoder_hidden_states",
+    "pooled_projections",
+    "guidance",
+    "controlnet_cond",
+    "controlnet_mode",
+    "conditioning_scale",
+    "joint_attention_kwargs",
+)
+
+
 def leading_part(
     transformer: nn.Module,
     stacks: tuple[str, ...],

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from fdplug.denoisers.base import DenoiserFamily, Part, spread
-from fdplug.denoisers.transformer import leading_part
+from fdplug.denoisers.base import Companion, DenoiserFamily, Part, spread
+from fdplug.denoisers.transformer import CONTROL, leading_part
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,8 +29,21 @@ class FluxTransformer2D(DenoiserFamily):
     def parts(self, denoiser: nn.Module, blocks: int | None = None) -> Iterator[Part]:
         """Yield the encoder of `blocks` leading blocks."""
         stacks = ("transformer_blocks", "single_transformer_blocks")
-        yield from leading_part(denoiser, stacks, stem=("x_embedder", "context_embedder"), blocks=blocks)
+        stem = ("x_embedder", "context_embedder")
+        control = _Control(component="controlnet", sample="hidden_states", conditioning=CONTROL)
+        yield from leading_part(denoiser, stacks, stem=stem, blocks=blocks, companions=(control,))
 
     def timesteps(self, values: Tensor, given: Any, rows: int) -> Tensor:
         """Pipelines hand over timesteps in the latents' type and divided by 1,000."""
-        return spread(values, rows).to(given.dtype) / 1000
+        return _thousandths(values, given, rows)
+
+
+class _Control(Companion):
+    """A ControlNet for Flux, which is given the same timesteps as Flux."""
+
+    def timesteps(self, values: Tensor, given: Any, rows: int) -> Tensor:
+        return _thousandths(values, given, rows)
+
+
+def _thousandths(values: Tensor, given: Any, rows: int) -> Tensor:
+    return spread(values, rows).to(given.dtype) / 1000

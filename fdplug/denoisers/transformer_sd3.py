@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fdplug.denoisers.base import DenoiserFamily, Part
-from fdplug.denoisers.transformer import leading_part
+from fdplug.denoisers.base import Companion, DenoiserFamily, Part
+from fdplug.denoisers.transformer import CONTROL, leading_part
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,6 +27,6 @@ class SD3Transformer2D(DenoiserFamily):
 
     def parts(self, denoiser: nn.Module, blocks: int | None = None) -> Iterator[Part]:
         """Yield the encoder of `blocks` leading blocks."""
-        yield from leading_part(
-            denoiser, ("transformer_blocks",), stem=("pos_embed", "context_embedder"), blocks=blocks
-        )
+        stem = ("pos_embed", "context_embedder")
+        control = Companion(component="controlnet", sample="hidden_states", conditioning=CONTROL)
+        yield from leading_part(denoiser, ("transformer_blocks",), stem=stem, blocks=blocks, companions=(control,))

@@ -64,7 +64,10 @@ class System:
         return loaded
 
     def run(self, pipe: Any, n: int = 1, seed: int = 0, **changes: Any) -> Tensor:
-        """Make n pictures, picture i from a generator of its own; return latents or pixels, (n, ...)."""
+        """Make n pictures, picture i from a generator of its own; return latents or pixels, (n, ...).
+
+        Pipelines that hand no generator on to their scheduler or VAE draw from torch's own, which is seeded as well.
+        """
         generators = [torch.Generator().manual_seed(seed + index) for index in range(n)]
         arguments = {
             "num_inference_steps": self.steps,
@@ -72,7 +75,9 @@ class System:
             **self.arguments(n),
             **changes,
         }
-        return _tensor(pipe(**arguments))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return _tensor(pipe(**arguments))
 
 
 def silent(pipe: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fdplug import testing
 from fdplug.tiny.stable_diffusion_xl import text_encoder_with_projection
-from fdplug.tiny.system import System, noise, words
+from fdplug.tiny.system import System, noise, picture, words
 
 
 def _dit() -> Any:
@@ -87,8 +87,8 @@ def _captioned(n: int) -> dict[str, Any]:
     }
 
 
-def _sd3() -> Any:
-    from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
+def _sd3_components() -> dict[str, Any]:
+    from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
 
     transformer = SD3Transformer2DModel(
         sample_size=8,
@@ -103,21 +103,35 @@ def _sd3() -> Any:
         out_channels=4,
         pos_embed_max_size=16,
     )
-    return StableDiffusion3Pipeline(
-        transformer=randomized(transformer),
-        vae=testing.tiny_vae(),
-        text_encoder=text_encoder_with_projection(),
-        text_encoder_2=text_encoder_with_projection(),
-        text_encoder_3=None,
-        tokenizer=testing.tiny_tokenizer(),
-        tokenizer_2=testing.tiny_tokenizer(),
-        tokenizer_3=None,
-        scheduler=FlowMatchEulerDiscreteScheduler(),
-    )
+    return {
+        "transformer": randomized(transformer),
+        "vae": testing.tiny_vae(),
+        "text_encoder": text_encoder_with_projection(),
+        "text_encoder_2": text_encoder_with_projection(),
+        "text_encoder_3": None,
+        "tokenizer": testing.tiny_tokenizer(),
+        "tokenizer_2": testing.tiny_tokenizer(),
+        "tokenizer_3": None,
+        "scheduler": FlowMatchEulerDiscreteScheduler(),
+    }
 
 
-def _flux() -> Any:
-    from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+def _sd3() -> Any:
+    from diffusers import StableDiffusion3Pipeline
+
+    return StableDiffusion3Pipeline(**_sd3_components())
+
+
+def _sd3_controlnet() -> Any:
+    from diffusers import SD3ControlNetModel, StableDiffusion3ControlNetPipeline
+
+    parts = _sd3_components()
+    config = {**parts["transformer"].config, "num_layers": 2, "extra_conditioning_channels": 0}
+    return StableDiffusion3ControlNetPipeline(**parts, controlnet=randomized(SD3ControlNetModel.from_config(config)))
+
+
+def _flux_components() -> dict[str, Any]:
+    from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 
     transformer = FluxTransformer2DModel(
         patch_size=1,
@@ -131,15 +145,28 @@ def _flux() -> Any:
         axes_dims_rope=(4, 4, 8),
         guidance_embeds=True,
     )
-    return FluxPipeline(
-        transformer=randomized(transformer),
-        vae=testing.tiny_vae(),
-        text_encoder=None,
-        text_encoder_2=None,
-        tokenizer=None,
-        tokenizer_2=None,
-        scheduler=FlowMatchEulerDiscreteScheduler(),
-    )
+    absent = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
+    return {
+        "transformer": randomized(transformer),
+        "vae": testing.tiny_vae(),
+        "scheduler": FlowMatchEulerDiscreteScheduler(),
+        **absent,
+    }
+
+
+def _flux() -> Any:
+    from diffusers import FluxPipeline
+
+    return FluxPipeline(**_flux_components())
+
+
+def _flux_controlnet() -> Any:
+    from diffusers import FluxControlNetModel, FluxControlNetPipeline
+
+    parts = _flux_components()
+    parts["vae"].register_to_config(shift_factor=0.1)
+    config = {**parts["transformer"].config, "num_layers": 1, "num_single_layers": 1}
+    return FluxControlNetPipeline(**parts, controlnet=randomized(FluxControlNetModel.from_config(config)))
 
 
 def _flowing(n: int) -> dict[str, Any]:
@@ -183,6 +210,28 @@ SYSTEMS = (
         build=_sd3,
         arguments=lambda n: {"prompt": words(n), "height": 16, "width": 16, "output_type": "latent"},
         resized=_RESIZED,
+    ),
+    System(
+        name="sd3-controlnet",
+        title="ControlNet for Stable Diffusion 3",
+        pipeline="StableDiffusion3ControlNetPipeline",
+        build=_sd3_controlnet,
+        arguments=lambda n: {
+            "prompt": words(n),
+            "control_image": picture(n),
+            "height": 16,
+            "width": 16,
+            "output_type": "latent",
+        },
+        resized={"height": 32, "width": 32, "control_image": picture(1, 32)},
+    ),
+    System(
+        name="flux-controlnet",
+        title="ControlNet for Flux",
+        pipeline="FluxControlNetPipeline",
+        build=_flux_controlnet,
+        arguments=lambda n: {**_flowing(n), "control_image": picture(n), "true_cfg_scale": 1.0},
+        resized={"height": 32, "width": 32, "control_image": picture(1, 32)},
     ),
     System(
         name="flux",

@@ -12,12 +12,6 @@ from fdplug.pipeline import find_family
 from fdplug.tiny import SYSTEMS
 from tests.families.conftest import UNIFORM, close, snapshot
 
-# Text2Video-Zero is deprecated in diffusers and calls torch in deprecated ways.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Default grid_sample"),
-    pytest.mark.filterwarnings("ignore:torch.meshgrid"),
-]
-
 
 def denoiser(case):
     return find_family(case.pipe)[1]
@@ -48,6 +42,8 @@ def test_a_second_call_equals_the_first(case):
 def test_a_batch_equals_its_singles(case):
     if case.system.largest == 1:
         pytest.skip("makes one video per call")
+    if not close(case.plain(2)[:1], case.plain(1)):
+        pytest.skip("the pipeline itself draws other random numbers for a batch")
     batch, _ = case.propagated(2)
     one, _ = case.propagated(1)
     assert close(batch[:1], one)
@@ -174,25 +170,19 @@ def test_every_sampler_that_the_pipeline_accepts(cases, name, sampler):
         pipe.scheduler = registry.build("sampler", sampler).build(before.config)
         plain = _accepted(case)
         with fdplug.propagate(pipe, policy="all", injector="none"):
-            assert torch.equal(_seeded(case), plain)
+            assert torch.equal(case.run(), plain)
         outputs = []
         for decoding in ("serial", "auto"):
             with fdplug.propagate(pipe, policy=UNIFORM, decoding=decoding):
-                outputs.append(_seeded(case))
+                outputs.append(case.run())
         assert close(*outputs)
     finally:
         pipe.scheduler = before
 
 
-def _seeded(case):
-    """Pipelines that do not hand their generator on to the scheduler draw from torch's own."""
-    torch.manual_seed(5)
-    return case.run()
-
-
 def _accepted(case):
     try:
-        plain = _seeded(case)
+        plain = case.run()
     except Exception as error:
         pytest.skip(f"the pipeline itself does not take this sampler: {type(error).__name__}: {error}")
     if not plain.isfinite().all():

@@ -12,11 +12,6 @@ from fdplug.tiny import SYSTEMS
 from fdplug.trees import leaves
 from tests.families.conftest import networks
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Default grid_sample"),
-    pytest.mark.filterwarnings("ignore:torch.meshgrid"),
-    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
-]
 ALWAYS = {"controlnet", "dit"}
 NAMES = [pytest.param(name, marks=[] if name in ALWAYS else [pytest.mark.slow]) for name in SYSTEMS]
 POLICY = {"uniform": {"interval": 2}}

@@ -144,7 +144,6 @@ def test_few_steps_of_a_consistency_model_are_told_to_save_nothing(cases):
         case.run(num_inference_steps=2)
 
 
-@pytest.mark.filterwarnings("ignore:Default grid_sample", "ignore:torch.meshgrid")
 def test_text2video_zero_goes_back_and_is_decoded_one_by_one(cases):
     """Frames look at the first one, so a batch is not a set of independent rows; its last loop goes back two steps."""
     _, ledger = cases("text2video-zero").propagated(decoding="auto")
@@ -152,7 +151,6 @@ def test_text2video_zero_goes_back_and_is_decoded_one_by_one(cases):
     assert ledger.rows("") == 6 * 2 + 6 * 6
 
 
-@pytest.mark.filterwarnings("ignore:Default grid_sample", "ignore:torch.meshgrid")
 def test_text2video_zero_cannot_be_decoded_in_parallel(cases):
     case = cases("text2video-zero")
     with (
