@@ -11,14 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from fdplug import trees
+from fdplug.denoisers.base import plain
 
 if TYPE_CHECKING:
     from fdplug.denoisers import Companion, DenoiserFamily
-
-
-def plain(network: nn.Module) -> nn.Module:
-    """Return the network itself, where `torch.compile` has wrapped it into another module."""
-    return getattr(network, "_orig_mod", network)
 
 
 @dataclass(frozen=True)

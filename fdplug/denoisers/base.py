@@ -9,11 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fdplug.call import plain
 from fdplug.errors import ConfigError, PropagationError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+def plain(network: nn.Module) -> nn.Module:
+    """Return the network itself, where `torch.compile` has wrapped it into another module."""
+    return getattr(network, "_orig_mod", network)
 
 
 def spread(values: Tensor, rows: int) -> Tensor:
