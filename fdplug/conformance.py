@@ -52,7 +52,7 @@ def check_class(kind: str, plugin: Any) -> None:
 
 
 def check_policy(policy: KeyStepPolicy, lengths: Sequence[int] = LENGTHS) -> None:
-    """Key steps lie inside the run, are the same when asked again, and need no torch; an adaptive policy gives bools."""
+    """Key steps lie inside the run and are the same when asked again; an adaptive policy answers with bools."""
     check_class("policy", policy)
     if isinstance(policy, AdaptivePolicy):
         return _check_adaptive(policy)

@@ -14,11 +14,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import fdplug
-from fdplug import trees
 from fdplug.checks import number, whole
 from fdplug.errors import ConfigError, PropagationError
 from fdplug.patching import Patch, PatchStack, call_patches
-from fdplug.pipeline import find_family
 from fdplug.transforms import Transform
 
 if TYPE_CHECKING:
@@ -67,6 +65,8 @@ class ParallelSampling(Transform):
         Raises:
             ConfigError: the scheduler is none of the one-step solvers that keep no state.
         """
+        from fdplug.pipeline import find_family
+
         if type(pipe.scheduler).__name__ not in SOLVERS:
             raise ConfigError(
                 f"parallel sampling needs a solver that keeps no state, {' or '.join(SOLVERS)}; "
@@ -188,6 +188,7 @@ class Picard:
 
     def _spread(self, value: Any, times: int) -> Any:
         """Repeat conditioning, guidance group by guidance group: (G * B, ...) to (G * times * B, ...)."""
+        from fdplug import trees
 
         def repeat(tensor: Tensor) -> Tensor:
             if tensor.dim() == 0 or tensor.shape[0] != self._rows:
