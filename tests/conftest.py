@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("FDPLUG_PLUGINS", "")  # installed third-party plugins have tests of their own
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
 

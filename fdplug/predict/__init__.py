@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,6 @@ if TYPE_CHECKING:
     from fdplug.predict.module import Prediction, TextToImage
     from fdplug.predict.variant import Variant
     from fdplug.predict.writer import ImageWriter
-
-# Idle OpenMP threads spin by default: on a CPU that others use too, small models then run some 30 times slower.
-# torch reads this once, when it is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __all__ = [
     "Caption",
