@@ -1,0 +1,88 @@
+"""The methods on other systems than Stable Diffusion: each runs, repeats itself and is undone, or says why not."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from fdplug import propagate
+from fdplug.errors import FdplugError
+from fdplug.testing import check_propagation
+from fdplug.tiny import SYSTEMS
+from tests.ecosystem.conftest import DISTRIBUTIONS
+
+UNETS = ("sdxl", "controlnet", "sd-inpaint", "sd-t2i-adapter", "sd-ip-adapter", "if-1", "ddim", "animatediff", "svd")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def importable():
+    """The distributions' folders on the path, installed or not."""
+    added = [str(folder) for folder in DISTRIBUTIONS]
+    sys.path[:0] = added
+    yield
+    for path in added:
+        sys.path.remove(path)
+
+
+def check(name, **settings):
+    system = SYSTEMS[name]
+    check_propagation(system.make(), system.run, injector="none", **settings)
+
+
+@pytest.mark.parametrize("name", UNETS)
+def test_deepcache(name):
+    from fdplug_deepcache import DeepCache
+
+    check(name, part=DeepCache(branch=1))
+
+
+@pytest.mark.parametrize("name", ["sdxl", "controlnet", "sd-inpaint"])
+def test_deepcache_agrees_with_the_authors_package(name):
+    from fdplug_deepcache import DeepCache
+
+    package = pytest.importorskip("DeepCache", reason="the authors' package is not installed")
+    system = SYSTEMS[name]
+    pipe = system.make()
+    helper = package.DeepCacheSDHelper(pipe=pipe)
+    helper.set_params(cache_interval=3, cache_branch_id=0)
+    helper.enable()
+    expected = system.run(pipe)
+    helper.disable()
+    with propagate(pipe, part=DeepCache(), policy={"uniform": {"interval": 3}}, injector="none"):
+        assert torch.allclose(system.run(pipe), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sdxl", "controlnet", "sd-inpaint", "sd-t2i-adapter", "sd-ip-adapter"])
+def test_token_merging(name):
+    from fdplug_tome import TokenMerging
+
+    check(name, transforms=[TokenMerging(max_downsample=2)])
+
+
+@pytest.mark.parametrize("name", ["sdxl", "dit", "flux", "sd3", "svd"])
+def test_forecast_and_offload(name):
+    from fdplug_forecast import Forecast
+    from fdplug_offload import Offload
+
+    for cache in (Forecast(), Offload(code="int8")):
+        check(name, cache=cache, policy={"uniform": {"interval": 2}})
+
+
+@pytest.mark.parametrize("name", ["sdxl", "controlnet"])
+def test_block_caching(name):
+    from fdplug_blockcache import Attentions
+
+    check(name, part=Attentions())
+
+
+@pytest.mark.parametrize("name", ["dit", "flux"])
+def test_what_a_transformer_cannot_have(name):
+    from fdplug_blockcache import Attentions
+    from fdplug_deepcache import DeepCache
+    from fdplug_tome import TokenMerging
+
+    for settings in ({"part": DeepCache()}, {"part": Attentions()}, {"transforms": [TokenMerging()]}):
+        with pytest.raises(FdplugError, match=r"U-Net|transformer blocks|UNet2DConditionModel"):
+            check(name, **settings)
