@@ -43,7 +43,8 @@ def propagate(
         image = pipe("a red circle", num_inference_steps=50).images[0]
     ```
 
-    The images change a little: this is a lossy method. A second call on the same pipeline replaces the first.
+    The images change a little: this is a lossy method. A second call on the same pipeline replaces the first. Use the
+    handle that is returned in a `with` block, or call its `remove()`.
 
     Args:
         pipe: any diffusers pipeline whose denoiser belongs to a registered family.
@@ -54,12 +55,8 @@ def propagate(
             `{"encoder": {"blocks": 14}}` where it has options.
         decoding: `parallel` answers a whole span of steps in one batch, `serial` one step at a time; `auto` is parallel
             where the part and the policy allow it. Both give the same images up to rounding.
-        max_span_batch: most rows (steps x batch, guidance included) in one parallel call; None: the whole span. Memory
-            grows with it.
+        max_span_batch: most rows (steps x batch, guidance included) in one parallel call; None: the whole span.
         transforms: further changes of the pipeline, applied first and undone last.
-
-    Returns:
-        A handle: use it in a `with` block, or call its `remove()`.
 
     Raises:
         UnsupportedDenoiserError: no family knows the pipeline's denoiser.
