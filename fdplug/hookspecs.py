@@ -21,8 +21,8 @@ whatever would break a plugin raises the major number.
 `parts`, `schedule`, `stacking`, `patching`, `trees`, `pipeline`, `checks`, `errors` and `testing`; a plugin needs no
 other. Import torch inside functions: `fdplug plugins` imports every plugin and must not wait for torch.
 
-**Stacking.** Every plugin class may say what it `needs`, `provides` and `excludes` (`fdplug.stacking`), with a reason
-for the user; what is not said is allowed.
+**Stacking.** Policies, caches, injectors, parts and transforms may state `needs`, `provides` and `excludes`
+(`fdplug.stacking`), with a reason for the user; what is not said is allowed.
 """
 
 from __future__ import annotations
