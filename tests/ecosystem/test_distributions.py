@@ -67,6 +67,8 @@ def imports(path):
 
 def test_nothing_is_missing_here():
     assert {folder.name for folder in DISTRIBUTIONS} == set(PROVIDED)
+    index = (PLUGINS / "README.md").read_text()
+    assert all(f"({name}/README.md)" in index for name in PROVIDED)
 
 
 def test_a_distribution_is_complete(distribution):
@@ -245,6 +247,11 @@ STACKS = {
     },
     "deepcache + forecast": {"part": "deepcache", "cache": "forecast", "policy": {"uniform": {"interval": 3}}},
     "deepcache + adaptive": {"part": "deepcache", "policy": {"adaptive": {"threshold": 0.3}}},
+    "paradigms + tome": {
+        "policy": "all",
+        "injector": "none",
+        "transforms": ["tome", {"paradigms": {"window": 4}}],
+    },
     "attentions + forecast": {"part": "attentions", "cache": "forecast", "policy": {"uniform": {"interval": 3}}},
 }
 
@@ -255,7 +262,7 @@ def test_methods_stack_by_name(installed, pipe, settings):
     plain = latents(pipe)
     with propagate(pipe, **settings) as handle:
         changed = latents(pipe)
-        assert len(handle.ledger.key_steps) < 10
+        assert len(handle.ledger.key_steps) < 10 or settings["policy"] == "all"
         assert changed.isfinite().all()
         assert torch.equal(latents(pipe), changed)
     assert torch.equal(latents(pipe), plain)
