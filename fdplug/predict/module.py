@@ -40,7 +40,7 @@ class TextToImage(LightningModule):
         policy: Which steps are key steps: `paper`, `{uniform: {interval: 4}}`, ...
         cache: How features of key steps become those of the others.
         injector: Noise that is put back late in the run.
-        part: What is computed at key steps only: `encoder`, ...
+        part: What is computed at key steps only: `encoder`, `{deepcache: {branch: 1}}`, ...
         decoding: `parallel` (a whole span in one batch), `serial`, or `auto`.
         max_span_batch: Largest number of steps decoded in one batch.
         transforms: Further changes of the pipeline.
@@ -61,7 +61,7 @@ class TextToImage(LightningModule):
         policy: PolicySpec = PolicySpec("paper"),  # noqa: B008
         cache: CacheSpec = CacheSpec("reuse"),  # noqa: B008
         injector: InjectorSpec = InjectorSpec("prior"),  # noqa: B008
-        part: str = "encoder",
+        part: str | dict[str, Any] = "encoder",
         decoding: str = "auto",
         max_span_batch: int | None = None,
         transforms: list[TransformSpec] = [],  # noqa: B006

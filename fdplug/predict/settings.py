@@ -38,9 +38,15 @@ def check_propagation(settings: Mapping[str, Any]) -> dict[str, Any]:
     check_choice("decoding", settings.get("decoding", "auto"), DECODINGS)
     if settings.get("max_span_batch") is not None:
         checks.whole("max_span_batch", settings["max_span_batch"], 1)
-    if not isinstance(settings.get("part", "encoder"), str):
-        raise ConfigError(f"part is {settings['part']!r:.60}, the name of a part such as 'encoder' is needed.")
+    _check_part(settings.get("part", "encoder"))
     return dict(settings)
+
+
+def _check_part(spec: Any) -> None:
+    """A part of a plugin is looked up; whether a family has a part of that name is known with the model."""
+    name, _ = registry.parse("part", spec)
+    if name in registry.entries("part"):
+        registry.check("part", spec)
 
 
 def check_choice(what: str, value: object, allowed: tuple[str, ...] | list[str]) -> None:

@@ -87,3 +87,14 @@ def test_the_baseline_is_the_same_sampler_unaccelerated():
     variants = read_variants([*names, other])
     baselines = [getattr(baseline_of(variant, variants), "name", None) for variant in variants]
     assert baselines == [None, "ddim-50", "ddim-50", None, None, "ddim-25", None]
+
+
+def test_a_part_may_have_options():
+    variant = Variant(name="x", propagate={"part": {"encoder": {"blocks": 2}}})
+    assert variant.propagate == {"part": {"encoder": {"blocks": 2}}}
+
+
+@pytest.mark.parametrize("part", [3, {"a": {}, "b": {}}, {"encoder": 2}])
+def test_what_is_no_part_is_refused(part):
+    with pytest.raises(ConfigError, match="part"):
+        Variant(name="x", propagate={"part": part})
