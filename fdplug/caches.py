@@ -100,7 +100,7 @@ class Drop(Reuse):
 
 def repeat(feature: Tensor, times: int) -> Tensor:
     """Return `times` copies of (B, ...) one after the other, in fresh memory: (times * B, ...)."""
-    return feature.repeat(times, *[1] * (feature.dim() - 1))
+    return feature.clone() if times == 1 else feature.repeat(times, *[1] * (feature.dim() - 1))
 
 
 @hookimpl

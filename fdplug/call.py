@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ from fdplug.denoisers.base import plain
 
 if TYPE_CHECKING:
     from fdplug.denoisers import Companion, DenoiserFamily
+
+
+# Keyed by functions of classes: reading a signature takes longer than all else that is done per call.
+_signature = functools.lru_cache(maxsize=64)(inspect.signature)
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,13 @@ class Call:
         kwargs: Mapping[str, Any],
     ) -> Call:
         """Name the arguments of `network(*args, **kwargs)`."""
-        return cls(role, dict(inspect.signature(plain(network).forward).bind(*args, **kwargs).arguments))
+        forward = plain(network).forward
+        function = getattr(forward, "__func__", None)
+        if function is None:  # another library's patch
+            return cls(role, dict(inspect.signature(forward).bind(*args, **kwargs).arguments))
+        arguments = dict(_signature(function).bind(network, *args, **kwargs).arguments)
+        arguments.pop(next(iter(arguments)))
+        return cls(role, arguments)
 
     @property
     def sample(self) -> Tensor:

@@ -74,7 +74,9 @@ class Ledger:
 
     def record(self, entry: Entry) -> None:
         """Write one line, of the rows that ran."""
-        if self.repeats:
+        if self.repeats == 1:
+            self.entries.append(entry)
+        elif self.repeats:
             self.entries.append(replace(entry, rows=entry.rows * self.repeats))
 
     @property
