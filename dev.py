@@ -77,12 +77,19 @@ def lint() -> None:
 def test() -> None:
     """Lint, then run the default tests, then those of every plugin."""
     lint()
+    one_thread()
     python("-m", "pytest", "-q")
     python("-m", "pytest", "-q", "--import-mode=importlib", "plugins")
 
 
+def one_thread() -> None:
+    """Let tests run on one thread: tiny models gain nothing from more, and wait for them."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def slow() -> None:
     """Run the tests marked slow."""
+    one_thread()
     python("-m", "pytest", "-q", "-m", "slow")
 
 

@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("FDPLUG_PLUGINS", "")  # installed third-party plugins have tests of their own
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing from threads, and wait for them
 
 import pytest
 
