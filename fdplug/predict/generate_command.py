@@ -11,14 +11,12 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
-from fdplug import registry
 from fdplug.errors import ConfigError
 from fdplug.predict import options as shared
 from fdplug.predict.captions import Caption
 from fdplug.predict.fidelity import Fidelity
-from fdplug.predict.generation import Look, Run, check_size, run
+from fdplug.predict.generation import Look, Run, run
 from fdplug.predict.live import bars
-from fdplug.predict.pipelines import default_guidance, load_pipeline
 from fdplug.predict.settings import DECODINGS
 from fdplug.predict.sheet import side_by_side
 from fdplug.predict.variant import Variant
@@ -56,11 +54,7 @@ def parser() -> argparse.ArgumentParser:
 def generate(options: argparse.Namespace, console: Console) -> None:
     """Check, draw, write, and say what it took."""
     variant, path = _checked(options)
-    pipe = load_pipeline(options.model, **shared.loading(options))
-    check_size(pipe, options.size)
-    pipe.scheduler = registry.build("sampler", variant.sampler).build(pipe.scheduler.config)
-    guidance = default_guidance(options.model) if options.guidance is None else options.guidance
-    look = Look(steps=variant.resolved_steps, guidance=guidance, size=options.size, seed=options.seed)
+    pipe, look = shared.opened(options, variant)
     caption = Caption(0, options.caption.strip())
     if options.compare:
         run(pipe, [caption], replace(look, steps=1))  # the first call is slow, whichever it is

@@ -9,10 +9,13 @@ from typing import Any, NoReturn
 
 import yaml
 
+from fdplug import registry
 from fdplug.errors import ConfigError
 from fdplug.predict.captions import SHAPES
-from fdplug.predict.pipelines import check_model
+from fdplug.predict.generation import Look, check_size
+from fdplug.predict.pipelines import check_model, default_guidance, load_pipeline
 from fdplug.predict.settings import DTYPES, check_run
+from fdplug.predict.variant import Variant
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,6 +52,15 @@ def loading(options: argparse.Namespace) -> dict[str, Any]:
         "allow_pickle": options.allow_pickle,
         "safety_checker": not options.no_safety_checker,
     }
+
+
+def opened(options: argparse.Namespace, variant: Variant) -> tuple[Any, Look]:
+    """Load the pipeline with the variant's sampler; return it and what decides its images."""
+    pipe = load_pipeline(options.model, **loading(options))
+    check_size(pipe, options.size)
+    pipe.scheduler = registry.build("sampler", variant.sampler).build(pipe.scheduler.config)
+    guidance = default_guidance(options.model) if options.guidance is None else options.guidance
+    return pipe, Look(steps=variant.resolved_steps, guidance=guidance, size=options.size, seed=options.seed)
 
 
 def device(name: str) -> Any:

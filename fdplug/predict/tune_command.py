@@ -9,15 +9,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fdplug import registry
 from fdplug.calibration import Calibration, calibrate
 from fdplug.errors import ConfigError
 from fdplug.pipeline import find_family
 from fdplug.predict import options as shared
 from fdplug.predict.captions import SHAPES, Caption, read_captions
-from fdplug.predict.generation import Look, check_size, run
+from fdplug.predict.generation import Look, run
 from fdplug.predict.live import bars
-from fdplug.predict.pipelines import default_guidance, load_pipeline
 from fdplug.predict.variant import Variant
 from fdplug.predict.writer import writable_folder
 from fdplug.segmentation import segment
@@ -52,11 +50,7 @@ def parser() -> argparse.ArgumentParser:
 def tune(options: argparse.Namespace, console: Console) -> TunedSchedule:
     """Check, measure, cut, write, and say what was found."""
     variant, captions = _checked(options)
-    pipe = load_pipeline(options.model, **shared.loading(options))
-    check_size(pipe, options.size)
-    pipe.scheduler = registry.build("sampler", variant.sampler).build(pipe.scheduler.config)
-    guidance = default_guidance(options.model) if options.guidance is None else options.guidance
-    look = Look(steps=variant.resolved_steps, guidance=guidance, size=options.size, seed=options.seed)
+    pipe, look = shared.opened(options, variant)
     found = _measure(pipe, captions, look, shared.inline(options.part), console)
     curve = _curve(found, len(captions))
     tuned = TunedSchedule(
@@ -68,7 +62,7 @@ def tune(options: argparse.Namespace, console: Console) -> TunedSchedule:
         calibration={
             "sampler": variant.sampler_name,
             "steps": variant.resolved_steps,
-            "guidance": guidance,
+            "guidance": look.guidance,
             "seed": options.seed,
             "images": [caption.image_id for caption in captions],
             "sensitivity": [round(value, 6) for value in found.sensitivity],
