@@ -65,7 +65,8 @@ class Call:
     def conditioning(self) -> list[Any]:
         """What the prediction at a replayed step depends on besides sample and time: values, then tensors."""
         given = [self.arguments.get(name) for name in self.role.conditioning]
-        return [trees.Skeleton(given), *trees.leaves(given)]
+        shape, tensors = trees.dissect(given)
+        return [shape, *tensors]
 
     def is_at(self, timestep: Tensor) -> bool:
         """Whether the timestep given stands for the scheduler's `timestep`, (1,)."""

@@ -35,8 +35,8 @@ class Replay:
         if name in self._chained:
             self._kept[key] = trees.map_tensors(_hollow, output)
             return trees.repeat_rows(output, window.rows, len(window.steps))
-        self._kept[key] = trees.Skeleton(output)
-        self._cache.write(key, window.steps[0], tuple(trees.leaves(output)))
+        self._kept[key], features = trees.dissect(output)
+        self._cache.write(key, window.steps[0], features)
         return self.answer(name, window)
 
     def answer(self, name: str, window: Window) -> Any:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,17 +32,16 @@ def leaves(tree: Any) -> list[Tensor]:
     return found
 
 
-@dataclass(frozen=True)
-class _Slot:
-    index: int
+class _Slot(int):
+    """Where the tensor of this index stands."""
 
 
 class Skeleton:
     """The shape of a nested output without its tensors."""
 
     def __init__(self, tree: Any) -> None:
-        count = itertools.count()
-        self._tree = map_tensors(lambda _: _Slot(next(count)), tree)
+        """Take what `dissect` found: slots in place of tensors."""
+        self._tree = tree
 
     def __eq__(self, other: object) -> bool:
         """Whether all that is not a tensor is equal, and tensors stand in the same places."""
@@ -55,9 +52,20 @@ class Skeleton:
         return _fill(self._tree, tensors)
 
 
+def dissect(tree: Any) -> tuple[Skeleton, tuple[Tensor, ...]]:
+    """Return the shape of `tree` and its distinct tensors, in order."""
+    found: list[Tensor] = []
+
+    def slot(tensor: Tensor) -> _Slot:
+        found.append(tensor)
+        return _Slot(len(found) - 1)
+
+    return Skeleton(map_tensors(slot, tree)), tuple(found)
+
+
 def _fill(tree: Any, tensors: tuple[Tensor, ...]) -> Any:
     if isinstance(tree, _Slot):
-        return tensors[tree.index]
+        return tensors[tree]
     if isinstance(tree, Mapping):
         items = {key: _fill(value, tensors) for key, value in tree.items()}
         return items if type(tree) is dict else type(tree)(**items)
