@@ -31,6 +31,7 @@ __all__ = [
     "registered",
     "schedule",
     "tiny_pipeline",
+    "tiny_text_config",
     "tiny_text_encoder",
     "tiny_tokenizer",
     "tiny_unet",
@@ -64,21 +65,28 @@ def tiny_tokenizer(length: int = 16) -> Any:
     return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=length)
 
 
-def tiny_text_encoder(width: int = 16, length: int = 16, vocabulary: int = 54) -> Any:
-    """Return a real `CLIPTextModel` with random weights."""
-    from transformers import CLIPTextConfig, CLIPTextModel
+def tiny_text_config(width: int = 16, length: int = 16, vocabulary: int = 54) -> Any:
+    """Return the configuration of a CLIP text model of one layer; a projection, where there is one, keeps the width."""
+    from transformers import CLIPTextConfig
 
-    config = CLIPTextConfig(
+    return CLIPTextConfig(
         vocab_size=vocabulary,
         hidden_size=width,
         intermediate_size=2 * width,
         num_hidden_layers=1,
         num_attention_heads=2,
         max_position_embeddings=length,
+        projection_dim=width,
         bos_token_id=vocabulary - 2,
         eos_token_id=vocabulary - 1,
     )
-    return CLIPTextModel(config).eval()
+
+
+def tiny_text_encoder(width: int = 16, length: int = 16, vocabulary: int = 54) -> Any:
+    """Return a real `CLIPTextModel` with random weights."""
+    from transformers import CLIPTextModel
+
+    return CLIPTextModel(tiny_text_config(width, length, vocabulary)).eval()
 
 
 def tiny_unet(**changes: Any) -> Any:

@@ -8,9 +8,9 @@ from typing import Any
 
 from fdplug import checks, registry
 from fdplug.errors import ConfigError
+from fdplug.pipeline import DECODINGS
 
 DTYPES = ("auto", "float32", "float16", "bfloat16")
-DECODINGS = ("auto", "serial", "parallel")
 KINDS = ("policy", "cache", "injector")
 PROPAGATION = (*KINDS, "part", "decoding", "max_span_batch", "transforms")
 UNACCELERATED: dict[str, Any] = {"policy": "all", "injector": "none"}

@@ -13,20 +13,9 @@ from fdplug.tiny.system import System, picture, words
 
 def text_encoder_with_projection(width: int = 16, length: int = 16, vocabulary: int = 54) -> Any:
     """Return a real `CLIPTextModelWithProjection` with random weights."""
-    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+    from transformers import CLIPTextModelWithProjection
 
-    config = CLIPTextConfig(
-        vocab_size=vocabulary,
-        hidden_size=width,
-        intermediate_size=2 * width,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=length,
-        projection_dim=width,
-        bos_token_id=vocabulary - 2,
-        eos_token_id=vocabulary - 1,
-    )
-    return CLIPTextModelWithProjection(config).eval()
+    return CLIPTextModelWithProjection(testing.tiny_text_config(width, length, vocabulary)).eval()
 
 
 def components(refiner: bool = False) -> dict[str, Any]:
