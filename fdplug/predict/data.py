@@ -5,25 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from fdplug import checks
-from fdplug.errors import ConfigError
+from fdplug.predict.batches import Batch, caption_loader
 from fdplug.predict.captions import SHAPES, Caption, read_captions
 from fdplug.predict.references import ReferenceImages
-
-
-class _Captions(Dataset[Caption]):
-    """A list as a data set."""
-
-    def __init__(self, captions: list[Caption]) -> None:
-        self.captions = captions
-
-    def __getitem__(self, index: int) -> Caption:
-        return self.captions[index]
-
-    def __len__(self) -> int:
-        return len(self.captions)
 
 
 class CocoCaptions(LightningDataModule):
@@ -47,7 +34,7 @@ class CocoCaptions(LightningDataModule):
     ) -> None:
         super().__init__()
         if limit is not None:
-            checks.whole("limit", limit, 1)
+            checks.whole("limit", limit, 0)
         self.annotations = annotations
         self.images = None if images is None else Path(images)
         self.limit = limit
@@ -62,12 +49,9 @@ class CocoCaptions(LightningDataModule):
         if self.images is not None:
             self.references()
 
-    def predict_dataloader(self) -> DataLoader[Caption]:
-        """Batches are lists of `Caption`."""
-        ranks = self.trainer.world_size if self.trainer else 1
-        if ranks > len(self.captions):
-            raise ConfigError(f"{ranks} processes for {len(self.captions)} captions; take fewer --trainer.devices.")
-        return DataLoader(_Captions(self.captions), batch_size=self.batch_size, collate_fn=list)
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Batches are lists of `Caption`; see `caption_loader`."""
+        return caption_loader(self.captions, self.batch_size, self.trainer.world_size if self.trainer else 1)
 
     def references(self) -> ReferenceImages:
         """The real images of the whole annotation file, whatever `limit` is: files of `images`, or drawn scenes."""
