@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
@@ -23,8 +24,9 @@ from fdplug.predict.references import has_references
 from fdplug.predict.results import FILES, REAL, SHOWN, ResultFolder
 from fdplug.predict.scores import CLIP_MODEL
 from fdplug.predict.scoring import Scoring, chosen
-from fdplug.predict.table import print_table
+from fdplug.predict.table import print_table, print_texts
 from fdplug.predict.variant import DEFAULT_NAMES, Variant, read_variants
+from fdplug.suites import beside, suite
 
 EPILOG = f"""A variant is a name such as ddim-25, ddim-50+paper or ddim-50+uniform6 (sampler-steps+policy), a mapping
 such as '{{name: x, sampler: ddim, steps: 50, propagate: {{policy: {{uniform: {{interval: 4}}}}}}}}', or a YAML or JSON
@@ -43,7 +45,8 @@ def parser() -> argparse.ArgumentParser:
     parser = shared.Parser(
         prog="fdplug compare", description="Compare variants over the same captions and seeds.", epilog=EPILOG
     )
-    parser.add_argument("--variants", nargs="+", default=list(DEFAULT_NAMES), help="what to compare, see below")
+    parser.add_argument("--variants", nargs="+", help="what to compare, see below")
+    suite.add_suite_option(parser)
     parser.add_argument("--annotations", default=SHAPES, help="json in the form of captions_val2017.json, or 'shapes'")
     parser.add_argument("--images", help="folder of the real images, for FID")
     parser.add_argument("--captions", type=int, default=64, help="how many captions, one image each (default 64)")
@@ -82,12 +85,20 @@ def _checked(options: argparse.Namespace) -> tuple[list[Variant], list[Caption],
     checks.whole("captions", options.captions, 1)
     checks.whole("batch-size", options.batch_size, 1)
     shared.check_model_options(options)
-    variants = read_variants(list(shared.variants(options.variants)))
+    variants = read_variants(list(_asked(options)))
     names = chosen(options.scores, options.model, options.images, options.clip_model)
     captions = read_captions(options.annotations, options.captions)
     if len(captions) < options.captions and options.annotations == SHAPES:
         raise ConfigError(f"captions is {options.captions}, but there are only {len(captions)} of them.")
     return variants, captions, Scoring(names, options.annotations, options.images, captions, options.clip_model)
+
+
+def _asked(options: argparse.Namespace) -> Iterable[Any]:
+    if options.suite is None:
+        return shared.variants(options.variants or list(DEFAULT_NAMES))
+    if options.variants is not None:
+        raise ConfigError("give either --suite or --variants, not both.")
+    return suite.load(options.suite).variants
 
 
 def _look(options: argparse.Namespace) -> Look:
@@ -113,7 +124,9 @@ def _results(
     return {
         **provenance(pipe.device),
         "settings": settings,
+        "captions": [caption.text for caption in captions],
         "variants": rows,
+        "published": beside.published(options.suite, rows, options.model),
         "equal_time": equal_time_sentences(rows),
         "notes": explanations(rows, settings),
         "warnings": caught,
@@ -150,6 +163,8 @@ def _write(
 
 def _print(console: Console, results: dict[str, Any], folder: ResultFolder, options: argparse.Namespace) -> None:
     print_table(results["variants"], _title(results), console)
+    if results["published"]:
+        print_texts(results["published"], console)
     for note in (*results["equal_time"], *results["notes"], *results["warnings"]):
         console.print(f"- {note}", highlight=False)
     console.print(f"Written to {folder.folder}: {', '.join(FILES)}, images/", highlight=False)

@@ -15,7 +15,7 @@ from PIL import Image
 from fdplug.errors import ConfigError
 from fdplug.predict.provenance import summary
 from fdplug.predict.sheet import side_by_side
-from fdplug.predict.table import to_csv, to_markdown
+from fdplug.predict.table import texts, to_csv, to_markdown
 from fdplug.predict.writer import writable_folder, write_png, write_text
 
 if TYPE_CHECKING:
@@ -99,4 +99,8 @@ def _markdown(results: dict[str, Any], title: str) -> str:
     machine = f"{summary(results['hardware'])}; " + ", ".join(
         f"{name} {version}" for name, version in results["versions"].items() if version
     )
-    return f"# {title}\n\n{to_markdown(results['variants'])}\n{notes}\n{results['created']}, {machine}.\n"
+    tables = to_markdown(texts(results["variants"]))
+    if published := results["published"]:
+        remarks = "".join(f"- {note}\n" for note in published["notes"])
+        tables += f"\n## {published['title']}\n\n{to_markdown(published)}\n{remarks}"
+    return f"# {title}\n\n{tables}\n{notes}\n{results['created']}, {machine}.\n"

@@ -10,9 +10,12 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 Row = dict[str, Any]
+Texts = dict[str, Any]
+"""A table as texts: `head`, `body`, and maybe `title` and `notes`."""
 NOTHING = "-"
 
 
@@ -75,30 +78,45 @@ def shown(rows: list[Row]) -> list[Column]:
 
 
 def print_table(rows: list[Row], title: str, console: Console | None = None) -> None:
-    """Print the table, in one piece even where the terminal is narrow."""
-    console = console or Console()
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    """Print the table of measurements; propagated rows are bold."""
+    bold = [row["propagate"] is not None for row in rows]
+    _print({**texts(rows), "title": title}, console or Console(), bold)
+
+
+def print_texts(table: Texts, console: Console) -> None:
+    """Print a table of texts, and its notes."""
+    _print(table, console, [False] * len(table["body"]))
+    for note in table["notes"]:
+        console.print(f"- {note}", highlight=False, markup=False, style="bold" if "NOT RUN" in note else "")
+
+
+def texts(rows: list[Row]) -> Texts:
+    """The table of measurements as texts."""
     columns = shown(rows)
-    for column in columns:
-        head = column.title.replace(" ", "\n")
-        table.add_column(head, justify="left" if column.key == "name" else "right", no_wrap=True)
-    for row in rows:
-        style = "" if row["propagate"] is None else "bold"
-        table.add_row(*(column.text(row) for column in columns), style=style)
+    body = [[column.text(row) for column in columns] for row in rows]
+    return {"head": [column.title for column in columns], "body": body}
+
+
+def _print(table: Texts, console: Console, bold: list[bool]) -> None:
+    """Print in one piece even where the terminal is narrow; the first column holds names."""
+    shape = Table(title=escape(table["title"]), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    for index, head in enumerate(table["head"]):
+        shape.add_column(head.replace(" ", "\n"), justify="right" if index else "left", no_wrap=True)
+    for cells, is_bold in zip(table["body"], bold, strict=True):
+        shape.add_row(*map(escape, cells), style="bold" if is_bold else "")
     before = console.width
-    console.width = max(before, Console(width=1000).measure(table).maximum)
+    console.width = max(before, Console(width=1000).measure(shape).maximum)
     try:
-        console.print(table, crop=False, overflow="ignore")
+        console.print(shape, crop=False, overflow="ignore")
     finally:
         console.width = before
 
 
-def to_markdown(rows: list[Row]) -> str:
-    """The table as Markdown."""
-    columns = shown(rows)
-    lines = ["| " + " | ".join(column.title for column in columns) + " |"]
-    lines.append("|" + "|".join(" --- " if column.key == "name" else " ---: " for column in columns) + "|")
-    lines += ["| " + " | ".join(column.text(row) for column in columns) + " |" for row in rows]
+def to_markdown(table: Texts) -> str:
+    """A table of texts as Markdown."""
+    lines = ["| " + " | ".join(table["head"]) + " |"]
+    lines.append("|" + "|".join(" ---: " if index else " --- " for index, _ in enumerate(table["head"])) + "|")
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in table["body"]]
     return "\n".join(lines) + "\n"
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fdplug import registry
+from fdplug.ledger import WHOLE
+from fdplug.pipeline import find_family
 from fdplug.predict.fidelity import Fidelity
 from fdplug.predict.generation import Look, Run, run
 from fdplug.predict.memory import PeakMemory
@@ -15,6 +17,7 @@ from fdplug.predict.settings import UNACCELERATED
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from fdplug.ledger import Ledger
     from fdplug.predict.captions import Caption
     from fdplug.predict.scores import Score
     from fdplug.predict.variant import Variant
@@ -41,6 +44,7 @@ class Trial:
     fidelity: Fidelity = field(default_factory=Fidelity)
     timings: list[Timing] = field(default_factory=list)
     key_steps: tuple[int, ...] = ()
+    passes: list[list[int]] = field(default_factory=list)
     gflops: dict[str, float] = field(default_factory=dict)
     num_images: int = 0
 
@@ -57,6 +61,7 @@ class Trial:
         counted = UNACCELERATED if self.variant.propagate is None else self.variant.propagate
         done = self._run(pipe, captions, counted, on_step)
         self.key_steps = tuple(done.ledger.key_steps)
+        self.passes = _passes(done.ledger, find_family(pipe)[0].component)
         for convention in ("full", "paper"):
             self.gflops[convention] = done.ledger.gflops(convention) / len(captions)
         return done.images
@@ -118,6 +123,7 @@ class Trial:
             "propagate": None if propagate is None else {key: _plain(value) for key, value in propagate.items()},
             "num_key_steps": len(self.key_steps),
             "key_steps": list(self.key_steps),
+            "passes": self.passes,
             "denoiser_calls": self.scheduler_calls,
             "images": self.num_images,
             "compared_with": None if self.baseline is None else self.baseline.variant.name,
@@ -134,6 +140,12 @@ class Trial:
         values = self.fidelity.compute()
         identical = values["psnr"] == float("inf")
         return {**values, "psnr": None if identical else values["psnr"], "identical": identical}
+
+
+def _passes(ledger: Ledger, denoiser: str) -> list[list[int]]:
+    """For every pass of the denoiser the first step that it answered, and how many."""
+    whole = [entry for entry in ledger.entries if entry.module == WHOLE and entry.network == denoiser]
+    return [[entry.steps[0], len(entry.steps)] for entry in whole]
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,99 @@
+"""A suite: the variants of one published table, with its figures."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from fdplug import registry
+from fdplug.checks import choice
+
+NAMES = ("table1", "table5", "table6", "table11", "table12", "table14")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One row of a published table.
+
+    Attributes:
+        published: figures by name: `fid`, `clip` (2.5 x cosine), `gflops` (per image, in the paper's convention),
+            `denoiser_seconds`, `seconds` (per image), `ftc` (fid x seconds / clip).
+        name: what the row is called, if it has no variant.
+        variant: the settings of `fdplug.predict.Variant` that run it; None where `compare` cannot.
+        against: the row whose figures its own are compared with, if no variant says so.
+        not_run: why `compare` cannot run it.
+        needs: a transform that is not built in, and the `distribution` that brings it.
+    """
+
+    published: Mapping[str, float]
+    name: str = ""
+    variant: Mapping[str, Any] | None = None
+    against: str = ""
+    not_run: str = ""
+    needs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What the row is called."""
+        return str(self.variant["name"]) if self.variant else self.name
+
+    @property
+    def obstacle(self) -> str:
+        """Why the row cannot be run here; empty if it can."""
+        if self.needs and self.needs["transform"] not in registry.entries("transform"):
+            return f"transform '{self.needs['transform']}' is not installed: pip install {self.needs['distribution']}"
+        return self.not_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """One published table.
+
+    Attributes:
+        name: such as `table5`.
+        title: its number and its subject.
+        setup: the model, captions and machine of the published figures.
+        models: hub ids of the published model.
+        rows: its rows, in the published order; the first is the baseline.
+        notes: what must be known to compare.
+    """
+
+    name: str
+    title: str
+    setup: str
+    models: tuple[str, ...]
+    rows: tuple[Line, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def variants(self) -> list[Mapping[str, Any]]:
+        """The settings of every variant that can be run here."""
+        return [line.variant for line in self.rows if line.variant is not None and not line.obstacle]
+
+    @property
+    def left_out(self) -> list[str]:
+        """A sentence for every row that cannot be run here."""
+        return [f"{self.name}: NOT RUN: {line.label}: {line.obstacle}." for line in self.rows if line.obstacle]
+
+
+def load(name: str) -> Suite:
+    """Read the suite of one table.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    choice("suite", name, NAMES)
+    found = yaml.safe_load((files("fdplug.suites") / "data" / f"{name}.yaml").read_text(encoding="utf-8"))
+    rows = tuple(Line(**row) for row in found.pop("rows"))
+    return Suite(name=name, rows=rows, models=tuple(found.pop("models")), notes=tuple(found.pop("notes", ())), **found)
+
+
+def add_suite_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--suite`, which takes the place of `--variants`."""
+    subjects = "; ".join(load(name).title for name in NAMES)
+    parser.add_argument("--suite", metavar="NAME", help=f"a published ablation: {', '.join(NAMES)} ({subjects})")
