@@ -21,11 +21,19 @@ NOTHING = "-"
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its title, and the text of a row's cell."""
+    """A column.
+
+    Attributes:
+        title: its head.
+        text: the text of a row's cell.
+        key: where a row has the number.
+        quality: `more` or `less`, whichever is better, if it says how good the images are.
+    """
 
     title: str
     text: Callable[[Row], str]
     key: str
+    quality: str = ""
 
 
 def _number(key: str, digits: int) -> Callable[[Row], str]:
@@ -57,13 +65,13 @@ COLUMNS = (
     Column("variant", lambda row: row["name"], "name"),
     Column("steps", lambda row: str(row["steps"]), "steps"),
     Column("key steps", lambda row: str(row["num_key_steps"]), "num_key_steps"),
-    Column("FID", _number("fid", 2), "fid"),
-    Column("shapes-FD x1000", _number("shapes_fd", 1), "shapes_fd"),
-    Column("CLIP score", _number("clip_score", 2), "clip_score"),
-    Column("shapes-CLIP", _number("shapes_clip", 3), "shapes_clip"),
-    Column("semantic accuracy", _semantic, "semantic_accuracy"),
-    Column("PSNR dB", _psnr, "psnr"),
-    Column("SSIM", _number("ssim", 3), "ssim"),
+    Column("FID", _number("fid", 2), "fid", "less"),
+    Column("shapes-FD x1000", _number("shapes_fd", 1), "shapes_fd", "less"),
+    Column("CLIP score", _number("clip_score", 2), "clip_score", "more"),
+    Column("shapes-CLIP", _number("shapes_clip", 3), "shapes_clip", "more"),
+    Column("semantic accuracy", _semantic, "semantic_accuracy", "more"),
+    Column("PSNR dB", _psnr, "psnr", "more"),
+    Column("SSIM", _number("ssim", 3), "ssim", "more"),
     Column("GFLOPs /image", _gflops, "gflops_per_image"),
     Column("denoiser s/image", _seconds("denoiser_seconds_per_image"), "denoiser_seconds_per_image"),
     Column("total s/image", _seconds("seconds_per_image"), "seconds_per_image"),

@@ -70,7 +70,7 @@ class Variant:
     @property
     def slug(self) -> str:
         """The name as a safe folder name."""
-        return re.sub(r"[^a-zA-Z0-9+._-]+", "-", str(self.name)).strip("-.")
+        return folder_name(self.name)
 
     @property
     def sampler_name(self) -> str:
@@ -91,6 +91,11 @@ class Variant:
     def resolved_steps(self) -> int:
         """The steps of the run, the sampler's own default filled in."""
         return self.steps if self.steps is not None else registry.build("sampler", self.sampler).steps
+
+
+def folder_name(name: object) -> str:
+    """A variant's name as that of its folder: letters, digits and `+._-`, none of them leading out of it."""
+    return re.sub(r"[^a-zA-Z0-9+._-]+", "-", str(name)).strip("-.")
 
 
 def _policy(text: str) -> str | dict[str, Any]:
