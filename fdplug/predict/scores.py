@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from fdplug.errors import ConfigError, PipelineError
-from fdplug.predict.frechet import FeatureStatistics, FrechetDistance
+from fdplug.metrics.distance import FrechetDistance
+from fdplug.metrics.statistics import FeatureStatistics
 from fdplug.predict.pipelines import quiet_loading
 
 if TYPE_CHECKING:

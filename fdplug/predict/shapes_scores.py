@@ -13,7 +13,8 @@ import torch
 from torchmetrics import MeanMetric, SumMetric
 
 from fdplug.errors import DataError
-from fdplug.predict.frechet import FeatureStatistics, FrechetDistance
+from fdplug.metrics.distance import FrechetDistance
+from fdplug.metrics.statistics import FeatureStatistics
 from fdplug.predict.scores import Advance, Score, quietly, reference_statistics
 
 if TYPE_CHECKING:

@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
+from fdplug.metrics import frechet
+from fdplug.metrics.frechet import Moments
 from fdplug.shapes import evaluators_folder, pipeline_folder
 from fdplug.shapes.captions import parse_caption
 from fdplug.shapes.drawing import SIZE
@@ -96,13 +98,7 @@ def frechet_distance(features: Tensor, reference: Tensor) -> float:
 
     The analogue of FID in the space of `Evaluators.embed_images`; at least d + 1 rows each give a stable value.
     """
-    first, second = features.double(), reference.double()
-    shift = (first.mean(0) - second.mean(0)).pow(2).sum()
-    left, right = first.T.cov(), second.T.cov()
-    values, vectors = torch.linalg.eigh(left)
-    root = vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ right @ root).clamp(min=0).sqrt().sum()
-    return float(shift + left.trace() + right.trace() - 2 * cross)
+    return frechet.frechet_distance(Moments.of(features), Moments.of(reference))
 
 
 def _fill(module: nn.Module, path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from fdplug.errors import ConfigError, DataError, PipelineError
+from fdplug.metrics.statistics import FeatureStatistics
 from fdplug.predict import Caption
-from fdplug.predict.frechet import FeatureStatistics
 from fdplug.predict.scores import ClipScore, Fid, check_fid, load_clip, load_fid, reference_statistics
 from fdplug.predict.scoring import chosen
 from fdplug.predict.shapes_scores import ShapesScores, check_captions, standard_error

@@ -1,0 +1,171 @@
+"""Feature statistics of a set of images: added up batch by batch and over ranks, and kept in files."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torchmetrics import Metric
+
+from fdplug.errors import DataError
+from fdplug.metrics.frechet import Moments
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+MEAN, COVARIANCE = ("mu", "mean"), ("sigma", "covariance")
+COUNT, EXTRACTOR, SIZE = "count", "extractor", "size"
+SUFFIXES = (".npz", ".safetensors")
+
+
+class FeatureStatistics(Metric):
+    """Mean and covariance of features; sums are kept in float64 and add up over ranks.
+
+    Args:
+        width: Number of features, d.
+    """
+
+    full_state_update = False
+    count: Tensor
+    total: Tensor
+    outer: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("total", torch.zeros(width, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("outer", torch.zeros(width, width, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, features: Tensor) -> None:
+        """Add features (N, d)."""
+        features = features.detach().to(self.total)
+        self.count += len(features)
+        self.total += features.sum(0)
+        self.outer += features.T @ features
+
+    def compute(self) -> Moments:
+        """The moments of all features, those of other ranks included; of one image or none they mean nothing."""
+        mean = self.total / self.count.clamp(min=1)
+        covariance = (self.outer - self.count * torch.outer(mean, mean)) / (self.count - 1).clamp(min=1)
+        return Moments(mean, covariance, int(self.count))
+
+
+def save_statistics(moments: Moments, path: str | Path, *, extractor: str, size: tuple[int, int] | None = None) -> Path:
+    """Write statistics as `.npz` (arrays `mu` and `sigma`, as pytorch-fid calls them) or `.safetensors`.
+
+    Args:
+        moments: What to write.
+        path: Its ending decides the format.
+        extractor: Name of what made the features; statistics of another one are refused when read.
+        size: Height and width that the images were cropped and resized to; None if they were left as they are.
+
+    Raises:
+        DataError: The ending is neither of the two, the file cannot be written, or there are fewer than two images.
+    """
+    path = Path(path)
+    if moments.count < 2:
+        raise DataError(f"statistics need at least 2 images, got {moments.count}.")
+    height, width = size or (0, 0)
+    notes = {COUNT: str(moments.count), EXTRACTOR: extractor, SIZE: f"{height}x{width}"}
+    arrays = {"mu": moments.mean.cpu().numpy(), "sigma": moments.covariance.cpu().numpy()}
+    try:
+        _checked(path).parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+            whole = _write(Path(folder) / path.name, arrays, notes)
+            os.replace(whole, path)
+    except OSError as error:
+        raise DataError(f"cannot write the statistics {path}: {error.strerror or error}.") from error
+    return path
+
+
+def load_statistics(path: str | Path, *, extractor: str | None = None, size: tuple[int, int] | None = None) -> Moments:
+    """Read statistics that `save_statistics` or pytorch-fid wrote; pickled files are refused.
+
+    Args:
+        path: An `.npz` or `.safetensors` file.
+        extractor: What the features of the images to be compared are made by.
+        size: Height and width of the images to be compared.
+
+    Raises:
+        DataError: The file cannot be read, is not as it should be, or belongs to another extractor or size.
+    """
+    path = _checked(Path(path))
+    try:
+        content = _read(path)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise DataError(
+            f"cannot read the statistics {path}: {reason}; write them anew with --save-statistics."
+        ) from error
+    moments = Moments(_array(path, content, MEAN), _array(path, content, COVARIANCE), _count(path, content))
+    width = len(moments.mean)
+    if moments.covariance.shape != (width, width):
+        raise DataError(f"{path}: the covariance is {tuple(moments.covariance.shape)}, not ({width}, {width}).")
+    _check_origin(path, content, extractor, size)
+    return moments
+
+
+def _checked(path: Path) -> Path:
+    if path.suffix not in SUFFIXES:
+        raise DataError(f"statistics are kept in {' or '.join(SUFFIXES)} files, got {path}; pickled ones are not read.")
+    return path
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray], notes: dict[str, str]) -> Path:
+    if path.suffix == ".npz":
+        np.savez(path, **arrays, **{key: np.array(value) for key, value in notes.items()})
+        return path
+    from safetensors.numpy import save_file
+
+    save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, path, notes)
+    return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if path.suffix == ".npz":
+        with path.open("rb") as opened, np.lib.npyio.NpzFile(opened, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            return {**(file.metadata() or {}), **{key: file.get_tensor(key) for key in file.keys()}}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+
+
+def _array(path: Path, content: Mapping[str, Any], names: tuple[str, str]) -> Tensor:
+    for name in names:
+        if name in content:
+            array = np.asarray(content[name])
+            if array.dtype.kind != "f" or not np.isfinite(array).all():
+                raise DataError(f"{path}: '{name}' holds something else than finite numbers.")
+            return torch.from_numpy(array.astype(np.float64))
+    raise DataError(f"{path} has no '{names[0]}'; it holds {', '.join(sorted(content)) or 'nothing'}.")
+
+
+def _count(path: Path, content: Mapping[str, Any]) -> int:
+    """How many images; 0 where the file does not say, as those of pytorch-fid do not."""
+    text = str(content.get(COUNT, 0))
+    if not text.isdigit():
+        raise DataError(f"{path}: '{COUNT}' is {text!r:.40}, a whole number is needed.")
+    return int(text)
+
+
+def _check_origin(path: Path, content: Mapping[str, Any], extractor: str | None, size: tuple[int, int] | None) -> None:
+    made_by = content.get(EXTRACTOR)
+    if extractor is not None and made_by is not None and str(made_by) != extractor:
+        raise DataError(
+            f"{path} holds features of '{made_by}', not of '{extractor}'; name that extractor, or write it anew."
+        )
+    made_at = str(content.get(SIZE, "0x0"))
+    if size is not None and made_at not in ("0x0", f"{size[0]}x{size[1]}"):
+        raise DataError(f"{path} is of images cropped to {made_at}, the images are {size[0]}x{size[1]}; write it anew.")
