@@ -48,8 +48,8 @@ class FeatureCache(Stackable, ABC):
     def read(self, name: str, steps: Sequence[int]) -> Features:
         """Return features for `steps`, time-major, (len(steps) * B, ...).
 
-        A step that was written last is given back as it was, if the cache is `exact`. The tensors must be fresh memory:
-        denoisers write into them (FreeU and T2I-Adapters do).
+        A step that was written last is given back as it was, if the cache is `exact`. The tensors must be fresh memory,
+        or behave like it as those of `fdplug.repeated` do: denoisers write into them (FreeU and T2I-Adapters do).
         """
 
 
@@ -71,6 +71,8 @@ class Reuse(FeatureCache):
 
     def read(self, name: str, steps: Sequence[int]) -> Features:
         """Return copies, one block of rows per step."""
+        from fdplug.repeated import repeat  # plugins are listed without loading torch
+
         return tuple(repeat(feature, len(steps)) for feature in self._kept[name])
 
 
@@ -96,11 +98,6 @@ class Drop(Reuse):
                 for feature in features:
                     feature.view(len(steps), -1)[position].zero_()
         return features
-
-
-def repeat(feature: Tensor, times: int) -> Tensor:
-    """Return `times` copies of (B, ...) one after the other, in fresh memory: (times * B, ...)."""
-    return feature.clone() if times == 1 else feature.repeat(times, *[1] * (feature.dim() - 1))
 
 
 @hookimpl

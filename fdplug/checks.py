@@ -27,3 +27,10 @@ def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise ConfigError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
     return value
+
+
+def span_limit(value: Any) -> Any:
+    """Return a `max_span_batch` if it is None, `auto`, or a whole number of at least 1."""
+    if isinstance(value, str) and value != "auto":
+        raise ConfigError(f"max_span_batch must be a whole number of at least 1, or auto; got {value!r}")
+    return value if value is None or value == "auto" else whole("max_span_batch", value, 1)

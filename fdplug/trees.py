@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fdplug import repeated
+from fdplug.repeated import Repeated
+
 
 def map_tensors(function: Callable[[Tensor], Any], tree: Any, memo: dict[int, Any] | None = None) -> Any:
     """Return `tree` with every tensor replaced; a tensor that occurs twice is replaced by one object, twice."""
@@ -81,9 +84,7 @@ def repeat_rows(tree: Any, rows: int, times: int) -> Any:
         return tree
 
     def repeat(tensor: Tensor) -> Tensor:
-        if tensor.dim() == 0 or tensor.shape[0] % rows:
-            return tensor
-        return tensor.repeat(times, *[1] * (tensor.dim() - 1))
+        return tensor if tensor.dim() == 0 or tensor.shape[0] % rows else repeated.repeat(tensor, times)
 
     return map_tensors(repeat, tree)
 
@@ -96,7 +97,23 @@ def first_rows(tree: Any, rows: int, times: int) -> Any:
     def cut(tensor: Tensor) -> Tensor:
         if tensor.dim() == 0 or tensor.shape[0] == 0 or tensor.shape[0] % (rows * times):
             return tensor
+        if isinstance(tensor, Repeated) and tensor.times == times:
+            return tensor.first()
         return tensor[: tensor.shape[0] // times]
+
+    return map_tensors(cut, tree)
+
+
+def cut_rows(tree: Any, rows: int, start: int, stop: int) -> Any:
+    """Keep rows `start` to `stop` of every tensor of `rows` rows (times frames); others are left to broadcast."""
+    if (start, stop) == (0, rows):
+        return tree
+
+    def cut(tensor: Tensor) -> Tensor:
+        if tensor.dim() == 0 or tensor.shape[0] == 0 or tensor.shape[0] % rows:
+            return tensor
+        frames = tensor.shape[0] // rows
+        return tensor[start * frames : stop * frames]
 
     return map_tensors(cut, tree)
 

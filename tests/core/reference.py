@@ -54,7 +54,8 @@ def propagate(pipe, prompts, steps, keys, guidance=1.0, alpha=0.0, tau=0.5, seed
         batch = scheduler.scale_model_input(batch, timestep)
         if index in keys:
             features = encode(pipe.unet, batch, timestep, text)
-        noise = decode(pipe.unet, *features, timestep, text)
+        hidden, skips = features
+        noise = decode(pipe.unet, hidden.clone(), skips, timestep, text)  # FreeU writes into it
         if guided:
             without, withtext = noise.chunk(2)
             noise = without + guidance * (withtext - without)
