@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from fdplug.hooks import hookimpl
     from fdplug.ledger import Ledger
     from fdplug.pipeline import Propagation, propagate
+    from fdplug.split import split_decode
 
 __version__ = "0.1.0"
-__all__ = ["FdplugError", "FdplugWarning", "Ledger", "Propagation", "hookimpl", "propagate"]
+__all__ = ["FdplugError", "FdplugWarning", "Ledger", "Propagation", "hookimpl", "propagate", "split_decode"]
 
 _HOMES = {
     "FdplugError": "errors",
@@ -29,6 +30,7 @@ _HOMES = {
     "Propagation": "pipeline",
     "hookimpl": "hooks",
     "propagate": "pipeline",
+    "split_decode": "split",
 }
 
 

@@ -48,6 +48,7 @@ class Ledger:
     """What ran in the last run: from one `set_timesteps` of the scheduler to the next.
 
     Attributes:
+        received: bytes that came from other processes, where they share the work.
         repeats: by how much the denoiser's batch is larger than what the pipeline hands over, 0 where it does not run;
             set by transforms that batch steps.
     """
@@ -62,6 +63,7 @@ class Ledger:
     def reset(self, num_steps: int) -> None:
         """Begin a new page."""
         self.num_steps = num_steps
+        self.received = 0
         self.entries: list[Entry] = []
         self.examples: dict[str, Example] = {}
         self.parts: dict[str, tuple[str, ...]] = {}
