@@ -8,6 +8,7 @@ FdplugError                    every error that fdplug raises on purpose
 ├── PluginError                a plugin that breaks the contract
 │   └── PluginClashError       two plugins that carry one name
 ├── DataError (ValueError)     a data file that cannot be used
+├── OutputError                a file that cannot be written
 ├── PipelineError              a pipeline that cannot be loaded or used
 │   └── UnsupportedDenoiserError   no denoiser family knows this class
 ├── PropagationError           a run that cannot be accelerated as asked
@@ -50,6 +51,10 @@ class PluginClashError(PluginError):
 
 class DataError(FdplugError, ValueError):
     """A data file that cannot be used."""
+
+
+class OutputError(FdplugError):
+    """A file that cannot be written."""
 
 
 class PipelineError(FdplugError):

@@ -6,10 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fdplug.predict.callbacks import LogClipScore, LogCosts, LogFid, LogFidelity, LogShapesScores
+    from fdplug.predict.callbacks import LogClipScore, LogFid, LogFidelity, LogShapesScores
     from fdplug.predict.captions import Caption, read_captions
+    from fdplug.predict.costs import LogCosts
     from fdplug.predict.data import CocoCaptions
-    from fdplug.predict.module import Prediction, TextToImage
+    from fdplug.predict.module import TextToImage
+    from fdplug.predict.prediction import Prediction
     from fdplug.predict.variant import Variant
     from fdplug.predict.writer import ImageWriter
 
@@ -32,8 +34,10 @@ _HOMES = {
     "captions": ("Caption", "read_captions"),
     "data": ("CocoCaptions",),
     "writer": ("ImageWriter",),
-    "callbacks": ("LogClipScore", "LogCosts", "LogFid", "LogFidelity", "LogShapesScores"),
-    "module": ("Prediction", "TextToImage"),
+    "callbacks": ("LogClipScore", "LogFid", "LogFidelity", "LogShapesScores"),
+    "costs": ("LogCosts",),
+    "module": ("TextToImage",),
+    "prediction": ("Prediction",),
     "variant": ("Variant",),
 }
 

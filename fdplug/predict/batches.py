@@ -7,6 +7,7 @@ processes: `UnrepeatedDistributedSampler`, which repeats nothing, but needs an i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from torch.utils.data import DataLoader, Dataset
@@ -29,7 +30,7 @@ def even_batches(captions: Sequence[Caption], batch_size: int, processes: int = 
     if not rest and batches:
         return batches
     bounds = [len(rest) * part // processes for part in range(processes + 1)]
-    return [*batches, *(rest[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False))]
+    return [*batches, *(rest[start:stop] for start, stop in pairwise(bounds))]
 
 
 class _Batches(Dataset[Batch]):

@@ -6,6 +6,7 @@ to the trainer's logger when the last image is done, and keeps them in `values`.
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,36 +19,50 @@ from PIL import Image
 from fdplug.errors import ConfigError, DataError
 from fdplug.predict import scores, shapes_scores
 from fdplug.predict.fidelity import Fidelity
+from fdplug.predict.launch import over_ranks
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fdplug.predict.captions import Caption
-    from fdplug.predict.module import Prediction
+    from fdplug.predict.prediction import Prediction
 
 
 class LogNumbers(Callback):
-    """Base: take every batch, and log some numbers at the end."""
+    """Base: take every batch, and log some numbers at the end.
+
+    A process may get no image at all, if there are few of them or if they hold no numbers.
+    """
 
     def __init__(self) -> None:
         self.values: dict[str, float] = {}
+        self.images = 0
 
     @abstractmethod
     def update(self, prediction: Prediction) -> None:
-        """Take a batch."""
+        """Take a batch with at least one image."""
 
     @abstractmethod
     def compute(self, trainer: Any, pl_module: Any) -> dict[str, float]:
-        """The numbers over all batches."""
+        """The numbers over all batches of all processes, of which one at least has had an image."""
+
+    def on_predict_start(self, trainer: Any, pl_module: Any) -> None:
+        """Begin to count."""
+        self.images = 0
 
     def on_predict_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *args: Any, **kwargs: Any) -> None:
         """Pass a batch on."""
-        self.update(outputs)
+        if outputs.captions:
+            self.images += len(outputs.captions)
+            self.update(outputs)
 
     def on_predict_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Compute on every rank, log on the first."""
-        self.values = self.compute(trainer, pl_module)
-        if trainer.is_global_zero and trainer.logger is not None:
+        images = over_ranks(trainer, self.images)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*``compute`` method of metric .* was called before")
+            self.values = self.compute(trainer, pl_module) if images else {}
+        if trainer.is_global_zero and trainer.logger is not None and self.values:
             trainer.logger.log_metrics(self.values)
             trainer.logger.save()
 
@@ -148,31 +163,3 @@ class LogFidelity(LogNumbers):
     def _read(self, caption: Caption) -> Tensor:
         with Image.open(self.baseline / caption.output_name) as image:
             return torch.tensor(np.asarray(image.convert("RGB"))).permute(2, 0, 1)
-
-
-class LogCosts(LogNumbers):
-    """Seconds per image, of the denoiser and in all; GFLOPs per image and key steps if features were propagated.
-
-    The first batch is left out of the seconds if there are others.
-    """
-
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Forget an earlier run."""
-        self._batches: list[tuple[int, float, float]] = []
-
-    def update(self, prediction: Prediction) -> None:
-        """Take a batch."""
-        self._batches.append((len(prediction.captions), prediction.seconds, prediction.denoiser_seconds))
-
-    def compute(self, trainer: Any, pl_module: Any) -> dict[str, float]:
-        """The costs on this rank."""
-        counted = self._batches[1:] or self._batches
-        images = sum(count for count, _, _ in counted)
-        values = {
-            "seconds_per_image": sum(seconds for _, seconds, _ in counted) / images,
-            "denoiser_seconds_per_image": sum(seconds for _, _, seconds in counted) / images,
-        }
-        if pl_module.ledger is not None:
-            values["gflops_per_image"] = pl_module.ledger.gflops() / self._batches[-1][0]
-            values["key_steps"] = len(pl_module.ledger.key_steps)
-        return values

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import json
 import logging
-import os
 import re
 import sys
 import warnings
@@ -15,22 +13,25 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from fdplug import registry
-from fdplug.errors import ConfigError, FdplugWarning
+from fdplug.errors import ConfigError, FdplugError
 from fdplug.predict import ready_configs
 from fdplug.predict.callbacks import (  # noqa: F401  named in YAML by their class names
     LogClipScore,
-    LogCosts,
     LogFid,
     LogFidelity,
-    LogNumbers,
     LogShapesScores,
 )
+from fdplug.predict.costs import LogCosts
 from fdplug.predict.data import CocoCaptions
+from fdplug.predict.files import writable_folder
+from fdplug.predict.image_bar import ImageBar
+from fdplug.predict.launch import check_launch
 from fdplug.predict.module import TextToImage
-from fdplug.predict.progress import DenoisingBar
-from fdplug.predict.writer import ImageWriter, writable_folder, write_text
+from fdplug.predict.summary import Summary
+from fdplug.predict.writer import ImageWriter
 
 DESCRIPTION = "Draw the captions of a COCO-format file with a diffusers pipeline, with or without propagation."
 QUIET = (
@@ -51,8 +52,9 @@ class PredictCLI(LightningCLI):
         return {"predict": {"model", "dataloaders", "datamodule"}}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add `writer`, where the images go."""
+        """Add `writer`, where the images go, and a short way to begin anew there."""
         parser.add_lightning_class_args(ImageWriter, "writer")
+        parser.add_argument("--overwrite", action="store_true", help="begin anew in the folder of an earlier run")
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
@@ -67,6 +69,9 @@ class PredictCLI(LightningCLI):
         except argparse.ArgumentError as error:
             known = [action.dest for action in self._subcommand_parsers["predict"]._actions]
             raise ConfigError(_one_line(str(error), known)) from error
+        self.overwrite = bool(self.config["predict"].pop("overwrite"))  # it is no setting to be kept with the images
+        if self.config["predict"]["writer"]["overwrite"]:
+            raise ConfigError("writer.overwrite would be kept in config.yaml; give --overwrite on the command line.")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Log beside the images, and add the bar over denoising steps unless bars are off."""
@@ -79,15 +84,15 @@ class PredictCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def before_predict(self) -> None:
-        """Warn of processes that know nothing of each other."""
-        started = int(os.environ.get("WORLD_SIZE", "1"))
-        if started > 1 and self.trainer.world_size == 1:
-            message = f"{started} processes were started, but each does the whole job: add --trainer.devices {started}"
-            warnings.warn(message, FdplugWarning, stacklevel=2)
+        """Refuse what cannot go well, before processes are launched and models loaded."""
+        check_launch(self.trainer)
+        writer = _only(self.trainer, ImageWriter)
+        writer.overwrite = self.overwrite
+        writer.check(self.model.settings(self.trainer.strategy.root_device))
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
-        bar = [] if config.get("enable_progress_bar") is False else [DenoisingBar()]
-        return super()._instantiate_trainer(config, [*callbacks, LogCosts(), *bar])
+        bar = [] if config.get("enable_progress_bar") is False else [ImageBar()]
+        return super()._instantiate_trainer(config, [*callbacks, LogCosts(), *bar, Summary()])
 
 
 def main(argv: list[str]) -> int:
@@ -97,9 +102,12 @@ def main(argv: list[str]) -> int:
         for message in QUIET:
             warnings.filterwarnings("ignore", message=message)
         _silence_adverts()
-        trainer: Any = _cli(None if own else ["predict", *argv]).trainer
-    if trainer.is_global_zero:
-        _report(trainer.callbacks, trainer.world_size)
+        try:
+            _cli(None if own else ["predict", *argv])
+        except FdplugError:
+            if rank_zero_only.rank:
+                return 2  # the first process says it
+            raise
     return 0
 
 
@@ -135,15 +143,5 @@ def _silence_adverts() -> None:
     logger.addFilter(lambda record: "Tip" not in record.getMessage())
 
 
-def _report(callbacks: list[Any], ranks: int) -> None:
-    """Write `metrics.json` and say what was written."""
-    values: dict[str, float] = {}
-    for callback in callbacks:
-        values |= callback.values if isinstance(callback, LogNumbers) else {}
-    writer = next(callback for callback in callbacks if isinstance(callback, ImageWriter))
-    write_text(json.dumps(values, indent=2) + "\n", writer.folder / "metrics.json")
-    print(", ".join(f"{key} {value:.4g}" for key, value in values.items()))
-    files = ", ".join(("metrics.json", "metrics.csv", "config.yaml"))
-    share = "" if ranks == 1 else f" by the first of {ranks} processes"
-    first = writer.written[0].name if writer.written else "none"
-    print(f"Written to {writer.folder}: {len(writer.written)} images{share} ({first}, ...), {files}")
+def _only(trainer: Any, kind: type[Any]) -> Any:
+    return next(callback for callback in trainer.callbacks if isinstance(callback, kind))

@@ -13,6 +13,7 @@ import torch
 
 import fdplug
 from fdplug.errors import ConfigError, FdplugWarning
+from fdplug.pipeline import Propagation
 from fdplug.predict.progress import watched
 from fdplug.predict.seeds import generators
 from fdplug.predict.timing import DenoiserTimer, denoiser_of
@@ -54,19 +55,46 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One pipeline call: images (N, 3, H, W) uint8 on the CPU, seconds, and the ledger if there was one."""
+    """What was drawn, and what it cost.
+
+    Attributes:
+        images: (N, 3, H, W) uint8 on the CPU; black where the pipeline gave not-a-number.
+        whole: (N,), whether an image holds numbers only.
+        seconds: In the pipeline.
+        denoiser_seconds: In the denoiser.
+        ledger: Of the last pipeline call, if features were propagated.
+        in_ledger: Images of the last pipeline call.
+    """
 
     images: Tensor
+    whole: Tensor
     seconds: float
     denoiser_seconds: float
     ledger: Any = None
+    in_ledger: int = 1
+
+    def gflops(self, convention: str = "full") -> float | None:
+        """GFLOPs of the denoiser per image, by the ledger; None without one."""
+        return None if self.ledger is None else self.ledger.gflops(convention) / self.in_ledger
+
+
+def joined(runs: Sequence[Run]) -> Run:
+    """Several runs as one, in order."""
+    return Run(
+        images=torch.cat([run.images for run in runs]),
+        whole=torch.cat([run.whole for run in runs]),
+        seconds=sum(run.seconds for run in runs),
+        denoiser_seconds=sum(run.denoiser_seconds for run in runs),
+        ledger=runs[-1].ledger,
+        in_ledger=runs[-1].in_ledger,
+    )
 
 
 def run(
     pipe: Any,
     captions: Sequence[Caption],
     look: Look,
-    propagate: Mapping[str, Any] | None = None,
+    propagate: Mapping[str, Any] | Propagation | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Run:
     """Draw captions in one pipeline call.
@@ -75,35 +103,46 @@ def run(
         pipe: A diffusers text-to-image pipeline.
         captions: One image each.
         look: Steps, guidance, size, seed.
-        propagate: Settings of `fdplug.propagate`; None leaves the pipeline as it is.
+        propagate: Settings of `fdplug.propagate`, or what it returned; None leaves the pipeline as it is.
         on_step: Called with (steps done, steps in all) as the denoising goes on.
     """
     with propagated(pipe, propagate) as propagation, DenoiserTimer(pipe) as timer, watched(pipe, on_step):
         start = _now(pipe)
         images = _call(pipe, captions, look)
         seconds = _now(pipe) - start
-    ledger = None if propagation is None else propagation.ledger
-    return Run(images=to_uint8(images), seconds=seconds, denoiser_seconds=timer.seconds, ledger=ledger)
+    pixels, whole = to_uint8(images)
+    return Run(
+        images=pixels,
+        whole=whole,
+        seconds=seconds,
+        denoiser_seconds=timer.seconds,
+        ledger=None if propagation is None else propagation.ledger,
+        in_ledger=len(captions),
+    )
 
 
 @contextmanager
-def propagated(pipe: Any, settings: Mapping[str, Any] | None) -> Iterator[Any]:
-    """`fdplug.propagate` with these settings, or nothing at all for None."""
-    if settings is None:
-        yield None
+def propagated(pipe: Any, settings: Mapping[str, Any] | Propagation | None) -> Iterator[Propagation | None]:
+    """`fdplug.propagate` with these settings; what is switched on already stays so, and None is nothing at all."""
+    if settings is None or isinstance(settings, Propagation):
+        yield settings
         return
     with fdplug.propagate(pipe, **settings) as propagation:
         yield propagation
 
 
-def to_uint8(images: Tensor) -> Tensor:
-    """Floats in [0, 1] to 0..255 as diffusers does it; numbers that are none become black, with a warning."""
+def to_uint8(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Floats in [0, 1] to 0..255 as diffusers does it, and which images hold numbers only; the others are black there.
+
+    A warning says how many do not.
+    """
     images = images.detach().float().cpu()
-    bad = int((~torch.isfinite(images)).flatten(1).any(1).sum())
+    whole = torch.isfinite(images).flatten(1).all(1)
+    bad = int((~whole).sum())
     if bad:
-        message = f"{bad} of {len(images)} images contain not-a-number and are black there; try dtype float32."
+        message = f"{bad} of {len(images)} images hold not-a-number; try dtype float32."
         warnings.warn(message, FdplugWarning, stacklevel=2)
-    return (images.nan_to_num(0.0, 1.0, 0.0).clamp(0, 1) * 255).round().to(torch.uint8)
+    return (images.nan_to_num(0.0, 1.0, 0.0).clamp(0, 1) * 255).round().to(torch.uint8), whole
 
 
 def _call(pipe: Any, captions: Sequence[Caption], look: Look) -> Tensor:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
-from lightning.pytorch import LightningModule
-from torch import Tensor
+import torch
+from lightning.pytorch import Callback, LightningModule
+from torch import nn
 
+import fdplug
 from fdplug import registry
 from fdplug.predict.captions import SHAPES, Caption
 from fdplug.predict.generation import Look, check_size, run
-from fdplug.predict.pipelines import check_model, default_guidance, load_pipeline
-from fdplug.predict.settings import DTYPES, check_choice, check_propagation, check_run
+from fdplug.predict.pipelines import check_model, default_guidance, load_pipeline, resolve_dtype
+from fdplug.predict.prediction import Drawn, Earlier, Prediction, gathered
+from fdplug.predict.room import Room
+from fdplug.predict.settings import DTYPES, check_choice, check_propagation, check_run, name_of, plain
 from fdplug.predict.specs import CacheSpec, InjectorSpec, PolicySpec, SamplerSpec, TransformSpec
-
-
-class Prediction(NamedTuple):
-    """What `predict_step` returns: images (N, 3, H, W) uint8 on the CPU, their captions, and the seconds it took."""
-
-    images: Tensor
-    captions: list[Caption]
-    seconds: float
-    denoiser_seconds: float
+from fdplug.tuned import fingerprint
 
 
 class TextToImage(LightningModule):
@@ -87,28 +84,79 @@ class TextToImage(LightningModule):
         self.propagation = check_propagation(settings) if propagate else None
         self.model = model
         self.sampler = registry.build("sampler", SamplerSpec(sampler).value)
+        self.sampler_spec = SamplerSpec(sampler).value
+        guidance = default_guidance(model) if guidance is None else guidance
         self.look = Look(steps=steps or self.sampler.steps, guidance=guidance, size=size, seed=seed)
         self.loading = {"dtype": dtype, "allow_pickle": allow_pickle, "safety_checker": safety_checker}
         self.on_step: Callable[[int, int], None] | None = None
+        self.earlier = Earlier(Path(), {})
         self.ledger: Any = None
         self.pipe: Any = None
+        self._propagation: Any = None
+        self._room = Room()
+
+    def settings(self, device: torch.device | str) -> dict[str, Any]:
+        """Everything that decides what the images look like, as json holds it."""
+        return {
+            "model": self.model,
+            "sampler": plain(self.sampler_spec),
+            "steps": self.look.steps,
+            "guidance": self.look.guidance,
+            "size": self.look.size,
+            "seed": self.look.seed,
+            "propagate": plain(self.propagation),
+            "dtype": str(resolve_dtype(self.loading["dtype"], device)).removeprefix("torch."),
+            "safety_checker": self.loading["safety_checker"],
+        }
+
+    @property
+    def variant(self) -> str:
+        """The settings in short: sampler, steps, and the policy if features are propagated."""
+        name = f"{name_of('sampler', self.sampler_spec)}-{self.look.steps}"
+        return name if self.propagation is None else f"{name}+{name_of('policy', self.propagation['policy'])}"
+
+    def weights(self) -> dict[str, str]:
+        """A short hash of each network of the pipeline, once it is loaded."""
+        return {name: fingerprint(part) for name, part in self.pipe.components.items() if isinstance(part, nn.Module)}
+
+    def configure_callbacks(self) -> list[Callback]:
+        """One that lets go of the pipeline when something goes wrong."""
+        return [_LetGo()]
 
     def setup(self, stage: str) -> None:
         """Load the pipeline onto the device of this rank; it is no submodule, so nothing broadcasts or casts it."""
         device = self.trainer.strategy.root_device
-        pipe = load_pipeline(self.model, device=device, **self.loading)
-        check_size(pipe, self.look.size)
-        pipe.scheduler = self.sampler.build(pipe.scheduler.config)
-        if self.look.guidance is None:
-            self.look = self.look.with_guidance(default_guidance(self.model))
-        self.pipe = pipe
+        self.pipe = load_pipeline(self.model, device=device, **self.loading)
+        check_size(self.pipe, self.look.size)
+        self.pipe.scheduler = self.sampler.build(self.pipe.scheduler.config)
+        if self.propagation is not None:
+            self._propagation = fdplug.propagate(self.pipe, **self.propagation)
 
     def predict_step(self, batch: list[Caption], batch_idx: int = 0, dataloader_idx: int = 0) -> Prediction:
-        """Draw one batch."""
-        done = run(self.pipe, batch, self.look, self.propagation, self.on_step)
+        """Draw one batch, but for the images that an interrupted run has left."""
+        earlier = {caption.image_id: done for caption in batch if (done := self.earlier.read(caption)) is not None}
+        missing = [caption for caption in batch if caption.image_id not in earlier]
+        drawn = self._draw(missing) if missing else []
+        both = earlier | {one.caption.image_id: one for one in drawn}
+        return gathered([both[caption.image_id] for caption in batch], drawn)
+
+    def _draw(self, captions: list[Caption]) -> list[Drawn]:
+        done = self._room.draw(captions, lambda some: run(self.pipe, some, self.look, self._propagation, self.on_step))
         self.ledger = done.ledger
-        return Prediction(done.images, batch, done.seconds, done.denoiser_seconds)
+        count, key_steps = len(captions), None if done.ledger is None else len(done.ledger.key_steps)
+        costs = (done.seconds / count, done.denoiser_seconds / count, done.gflops(), key_steps)
+        images = [image if whole else None for image, whole in zip(done.images, done.whole, strict=True)]
+        return [Drawn(caption, image, *costs) for caption, image in zip(captions, images, strict=True)]
 
     def teardown(self, stage: str) -> None:
-        """Let go of the pipeline."""
-        self.pipe = None
+        """Let go of the pipeline, as it was."""
+        if self._propagation is not None:
+            self._propagation.remove()
+        self._propagation = self.pipe = None
+
+
+class _LetGo(Callback):
+    """Undoes propagation after an error: Lightning tears modules down only if there was none."""
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        pl_module.teardown("predict")

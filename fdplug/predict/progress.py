@@ -1,12 +1,10 @@
-"""Progress: denoising steps seen from outside the pipeline, and the bars that show them."""
+"""Progress: denoising steps seen from outside the pipeline."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
-
-from lightning.pytorch.callbacks import RichProgressBar
 
 from fdplug.patching import Patch
 
@@ -63,31 +61,3 @@ class StepBar:
 
     def set_description(self, *args: Any, **kwargs: Any) -> None:
         """Pipelines may show more; we do not."""
-
-
-class DenoisingBar(RichProgressBar):
-    """Lightning's bar over batches with a second one below it, over the denoising steps of the batch."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._steps_id: Any = None
-
-    def on_predict_batch_start(self, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
-        """Let the module report its steps here."""
-        super().on_predict_batch_start(trainer, pl_module, *args, **kwargs)
-        pl_module.on_step = self.show_step
-
-    def on_predict_end(self, trainer: Any, pl_module: Any) -> None:
-        """Stop listening."""
-        pl_module.on_step = None
-        self._steps_id = None
-        super().on_predict_end(trainer, pl_module)
-
-    def show_step(self, done: int, total: int) -> None:
-        """Move the lower bar."""
-        if self.progress is None:
-            return
-        if self._steps_id is None:
-            self._steps_id = self.progress.add_task("Denoising", total=total)
-        self.progress.update(self._steps_id, completed=done, total=total)
-        self.refresh()

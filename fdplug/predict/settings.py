@@ -67,3 +67,18 @@ def check_run(*, steps: object = None, guidance: object = None, seed: object = 0
     if size is not None:
         checks.whole("size", size, 8)
     checks.whole("seed", seed, 0)
+
+
+def name_of(kind: str, spec: Any) -> str:
+    """The registered name in a spec of a plugin, or that of a ready object."""
+    ready = getattr(spec, "name", None)
+    return ready if isinstance(ready, str) else registry.parse(kind, spec)[0]
+
+
+def plain(value: Any) -> Any:
+    """A setting as json can hold it; a ready object by its representation."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value if value is None or isinstance(value, str | int | float | bool) else repr(value)

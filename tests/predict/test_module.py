@@ -3,76 +3,69 @@
 from __future__ import annotations
 
 import json
-import warnings
 
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import CSVLogger
 
 from fdplug.errors import ConfigError, DataError, PipelineError, UnknownPluginError
-from fdplug.predict import CocoCaptions, ImageWriter, LogCosts, LogFidelity, TextToImage
+from fdplug.predict import LogFidelity, TextToImage
 from fdplug.predict.callbacks import LogShapesScores
 from tests.predict.conftest import opened
-
-UNIFORM = {"uniform": {"interval": 2}}
-
-
-def _predict(model, annotations, folder, callbacks=(), **options):
-    module = TextToImage(model, **{"steps": 4, "policy": UNIFORM, **options})
-    writer = ImageWriter(str(folder))
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu", "devices": 1}
-    logger = CSVLogger(str(folder / "logs"), name="", version="")
-    trainer = Trainer(logger=logger, callbacks=[writer, *callbacks], **quiet)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        predictions = trainer.predict(module, CocoCaptions(annotations, batch_size=2))
-    return module, writer, predictions
+from tests.predict.predicting import UNIFORM, content, predict
 
 
-def _pixels(path):
-    return opened(path).astype(np.float64)
+def _pixels(folder):
+    return np.stack([opened(path).astype(np.float64) for path in sorted(folder.glob("*.png"))])
+
+
+def _metrics(folder):
+    return json.loads((folder / "metrics.json").read_text())
 
 
 def test_predict_writes_every_image_and_returns_it(model, annotations, tmp_path):
-    module, writer, predictions = _predict(model, annotations, tmp_path)
-    assert [path.name for path in writer.written] == [f"{7 * index + 3:012d}.png" for index in range(5)]
+    module, _, predictions = predict(model, annotations, tmp_path)
+    assert sorted(content(tmp_path)) == [f"{7 * index + 3:012d}.png" for index in range(5)]
     images = torch.cat([prediction.images for prediction in predictions])
-    assert (_pixels(writer.written[4]) == images[4].permute(1, 2, 0).numpy()).all()
+    assert (_pixels(tmp_path) == images.permute(0, 2, 3, 1).numpy()).all()
     assert module.pipe is None
     assert not list(module.parameters())
     assert module.ledger.key_steps == (0, 2)
 
 
 def test_costs_and_fidelity_are_logged(model, annotations, tmp_path):
-    _, plain, _ = _predict(model, annotations, tmp_path / "plain", propagate=False)
-    fidelity, costs = LogFidelity(str(tmp_path / "plain")), LogCosts()
-    module, writer, _ = _predict(model, annotations, tmp_path / "fast", [fidelity, costs])
-    errors = [np.square(_pixels(a) - _pixels(b)).mean() for a, b in zip(plain.written, writer.written, strict=True)]
-    assert fidelity.values["psnr"] == pytest.approx(10 * np.log10(255**2 / np.mean(errors)), rel=1e-5)
-    assert costs.values["key_steps"] == 2
-    assert costs.values["gflops_per_image"] == pytest.approx(module.ledger.gflops() / 1)
-    assert 0 < costs.values["denoiser_seconds_per_image"] < costs.values["seconds_per_image"]
-    header = (tmp_path / "fast" / "logs" / "metrics.csv").read_text().splitlines()[0]
+    plain, fast = tmp_path / "plain", tmp_path / "fast"
+    predict(model, annotations, plain, propagate=False)
+    module, _, _ = predict(model, annotations, fast, [LogFidelity(str(plain))])
+    values = _metrics(fast)
+    error = np.square(_pixels(plain) - _pixels(fast)).mean()
+    assert values["psnr"] == pytest.approx(10 * np.log10(255**2 / error), rel=1e-5)
+    assert values["key_steps"] == 2
+    assert values["gflops_per_image"] == pytest.approx(module.ledger.gflops() / 1)
+    assert 0 < values["denoiser_seconds_per_image"] < values["seconds_per_image"]
+    header = (fast / "logs" / "metrics.csv").read_text().splitlines()[0]
     assert {"psnr", "ssim", "seconds_per_image"} <= set(header.split(","))
 
 
 def test_un_accelerated_runs_have_costs_too(model, annotations, tmp_path):
-    costs = LogCosts()
-    module, _, _ = _predict(model, annotations, tmp_path, [costs], propagate=False)
+    module, _, _ = predict(model, annotations, tmp_path, propagate=False)
     assert module.ledger is None
-    assert set(costs.values) == {"seconds_per_image", "denoiser_seconds_per_image"}
+    assert set(_metrics(tmp_path)) == {
+        "seconds_per_image",
+        "denoiser_seconds_per_image",
+        "images",
+        "images_not_a_number",
+    }
 
 
 def test_a_missing_baseline_is_refused_before_the_model_is_loaded(model, annotations, tmp_path, monkeypatch):
     monkeypatch.setattr("fdplug.predict.module.load_pipeline", lambda *a, **k: pytest.fail("the model was loaded"))
     with pytest.raises(ConfigError, match=r"the baseline folder .* does not exist"):
-        _predict(model, annotations, tmp_path, [LogFidelity(str(tmp_path / "none"))])
+        predict(model, annotations, tmp_path, [LogFidelity(str(tmp_path / "none"))])
     with pytest.raises(DataError, match=r"has no 000000000003.png"):
-        _predict(model, annotations, tmp_path, [LogFidelity(str(tmp_path))])
+        predict(model, annotations, tmp_path, [LogFidelity(str(tmp_path))])
     with pytest.raises(DataError, match="is not of the shapes world"):
-        _predict(model, annotations, tmp_path, [LogShapesScores()])
+        predict(model, annotations, tmp_path, [LogShapesScores()])
 
 
 def test_nothing_stays_on_the_pipeline_after_an_error(model, annotations, tmp_path, monkeypatch):
@@ -88,7 +81,7 @@ def test_nothing_stays_on_the_pipeline_after_an_error(model, annotations, tmp_pa
     original = home.load_pipeline
     monkeypatch.setattr(home, "load_pipeline", load)
     with pytest.raises(RuntimeError, match="out of paint"):
-        _predict(model, annotations, tmp_path)
+        predict(model, annotations, tmp_path)
     assert "forward" not in vars(pipes[0].unet)
     assert "progress_bar" not in vars(pipes[0])
 
@@ -118,7 +111,7 @@ def test_impossible_settings_are_refused_at_once(model, options, error, message)
 
 def test_an_unknown_part_is_refused(model, annotations, tmp_path):
     with pytest.raises(ConfigError, match="encodr"):
-        _predict(model, annotations, tmp_path, part="encodr")
+        predict(model, annotations, tmp_path, part="encodr")
 
 
 def test_settings_reach_propagation(model):
