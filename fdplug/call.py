@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from fdplug import trees
 from fdplug.denoisers.base import plain
+from fdplug.repeated import whole
 
 if TYPE_CHECKING:
     from fdplug.denoisers import Companion, DenoiserFamily
+    from fdplug.run import Window
 
 
 # Keyed by functions of classes: reading a signature takes longer than all else that is done per call.
@@ -80,11 +82,22 @@ class Call:
         """Return the arguments for a whole span, time-major; `timesteps` (len,) are the scheduler's."""
         times = len(timesteps)
         arguments = {
-            name: trees.repeat_rows(value, self.rows, times) if name in self._batched else value
+            name: self._spread(name, value, times) if name in self._batched else value
             for name, value in self.arguments.items()
         }
         arguments[self.role.timestep] = self.role.timesteps(timesteps, self.timestep, self.rows)
         return arguments
+
+    def portion(self, timesteps: Tensor, window: Window) -> dict[str, Any]:
+        """Return the arguments for those rows of a span that a window decodes."""
+        arguments = self.spanning(timesteps)
+        batched = {*self._batched, self.role.timestep}
+        return {name: window.cut(value) if name in batched else value for name, value in arguments.items()}
+
+    def _spread(self, name: str, value: Any, times: int) -> Any:
+        """Repeat an argument; only what is added to replayed features need not be written out."""
+        spread = trees.repeat_rows(value, self.rows, times)
+        return spread if name in self.role.batch_arguments else trees.map_tensors(whole, spread)
 
     @property
     def _batched(self) -> set[str]:

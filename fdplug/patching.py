@@ -86,12 +86,16 @@ def _covered(patch: Patch) -> str:
 
 
 class CallPatch(Patch):
-    """A patch of what `module(...)` runs. It is a method, because `torch.compile` takes no callable objects."""
+    """A patch of what `module(...)` runs.
+
+    It lies there as a method, because `torch.compile` takes no callable objects, and no graph enters it: a graph that
+    holds a decision about one step would be compiled again for the next.
+    """
 
     @property
     def entry(self) -> Callable[..., Any]:
         """What lies on the module."""
-        return self.__call__
+        return MethodType(_opaque(), self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CallPatch:
         """Return a patch of the copied module that does nothing: a method of it is what the copy holds."""
@@ -100,6 +104,17 @@ class CallPatch(Patch):
         copied.original = MethodType(getattr(type(copied.owner), self.name), copied.owner)
         copied.around = _call_through
         return copied
+
+
+@functools.cache
+def _opaque() -> Callable[..., Any]:
+    """Return what calls a patch where the compiler does not look; compiled modules below run as such."""
+    import torch  # where a module is patched it has been loaded
+
+    def enter(patch: CallPatch, *args: Any, **kwargs: Any) -> Any:
+        return patch.around(patch.original, *args, **kwargs)
+
+    return torch.compiler.disable(enter)
 
 
 def _call_through(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

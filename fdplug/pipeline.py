@@ -9,14 +9,17 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from fdplug import flops, registry
-from fdplug.checks import choice, whole
+from fdplug.checks import choice, span_limit
+from fdplug.decoding import AT_ONCE, Decoding
 from fdplug.denoisers import DenoiserFamily, Part
 from fdplug.errors import ConfigError, FdplugWarning, PipelineError, UnsupportedDenoiserError
 from fdplug.ledger import Ledger
+from fdplug.memory import SpanBudget
+from fdplug.method import Method
 from fdplug.parts import PartRule, find_part
 from fdplug.patching import Patch, PatchStack, call_patches
 from fdplug.policies import AdaptivePolicy, BlockPolicy
-from fdplug.propagation import Method, Propagator
+from fdplug.propagation import Propagator
 from fdplug.registry import Spec
 from fdplug.stacking import Layer, check_stack
 from fdplug.transforms import Transform
@@ -32,8 +35,8 @@ def propagate(
     cache: Spec = "reuse",
     injector: Spec = "prior",
     part: str | Mapping[str, Any] | PartRule = "encoder",
-    decoding: str = "auto",
-    max_span_batch: int | None = None,
+    decoding: str | Decoding = "auto",
+    max_span_batch: int | str | None = None,
     transforms: Sequence[Spec] = (),
 ) -> Propagation:
     """Switch encoder propagation on for a stock diffusers pipeline; the defaults are the paper's settings.
@@ -54,8 +57,10 @@ def propagate(
         part: the modules that are computed at key steps only, by a name of the denoiser's family or of a plugin;
             `{"encoder": {"blocks": 14}}` where it has options.
         decoding: `parallel` answers a whole span of steps in one batch, `serial` one step at a time; `auto` is parallel
-            where the part and the policy allow it. Both give the same images up to rounding.
-        max_span_batch: most rows (steps x batch, guidance included) in one parallel call; None: the whole span.
+            where the part and the policy allow it. Both give the same images up to rounding. `fdplug.split_decode()`
+            divides a span among processes, for several GPUs.
+        max_span_batch: most rows (steps x batch, guidance included) in one parallel call; None: the whole span; `auto`:
+            as many as take at most a quarter more memory than the pipeline as it is.
         transforms: further changes of the pipeline, applied first and undone last.
 
     Raises:
@@ -66,7 +71,7 @@ def propagate(
     """
     family, network = find_family(pipe)
     chosen, rule = find_part(part, family, network)
-    method = _method(family, chosen, policy, cache, injector, decoding, max_span_batch)
+    method = _method(family, chosen, policy, cache, injector, decoding, _limit(max_span_batch, pipe))
     built = [registry.build("transform", spec) for spec in transforms]
     _check_stack(method, rule, built)
     method.policy.prepare(network)
@@ -108,20 +113,32 @@ def _method(
     policy: Spec,
     cache: Spec,
     injector: Spec,
-    decoding: str,
-    max_span_batch: int | None,
+    decoding: str | Decoding,
+    max_span_batch: int | SpanBudget | None,
 ) -> Method:
     rule = registry.build("policy", policy)
+    how = "parallel" if isinstance(decoding, Decoding) else choice("decoding", decoding, DECODINGS)
+    if isinstance(decoding, Decoding) and isinstance(max_span_batch, SpanBudget):
+        raise ConfigError(
+            "max_span_batch='auto' depends on measured memory, so that processes could take different spans; "
+            "give a number of rows per process"
+        )
     return Method(
         family=family,
         part=part,
         policy=rule,
         cache=registry.build("cache", cache),
         injector=registry.build("injector", injector),
-        parallel=_is_parallel(choice("decoding", decoding, DECODINGS), part, rule),
-        max_span_batch=None if max_span_batch is None else whole("max_span_batch", max_span_batch, 1),
-        insists=decoding == "parallel",
+        parallel=_is_parallel(how, part, rule),
+        max_span_batch=max_span_batch,
+        decoding=decoding if isinstance(decoding, Decoding) else AT_ONCE,
+        insists=how == "parallel",
     )
+
+
+def _limit(given: int | str | None, pipe: Any) -> int | SpanBudget | None:
+    limit = span_limit(given)
+    return SpanBudget(pipe) if limit == "auto" else limit
 
 
 def _check_stack(method: Method, rule: PartRule | None, transforms: Sequence[Transform]) -> None:
@@ -131,6 +148,7 @@ def _check_stack(method: Method, rule: PartRule | None, transforms: Sequence[Tra
         Layer(f"policy:{method.policy.name}", method.policy),
         Layer(f"cache:{method.cache.name}", method.cache),
         Layer(f"injector:{method.injector.name}", method.injector),
+        Layer(f"decoding:{method.decoding.name}", method.decoding),
         *([Layer(f"part:{rule.name}", rule)] if rule else []),
         *(Layer(f"transform:{transform.name}", transform) for transform in transforms),
     ]

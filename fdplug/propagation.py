@@ -12,50 +12,26 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fdplug import trees
 from fdplug.call import Call
+from fdplug.decoding import PartComputed
+from fdplug.denoisers.base import is_compiled
 from fdplug.errors import FdplugWarning, NoEffectWarning, PropagationError
 from fdplug.injectors import NoNoise
 from fdplug.key_steps import key_steps
 from fdplug.ledger import WHOLE, Entry, Ledger
-from fdplug.policies import AdaptivePolicy, All
+from fdplug.method import Method
+from fdplug.policies import AdaptivePolicy
 from fdplug.replay import Replay
 from fdplug.run import Lane, Run, Window, shown
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-    from fdplug.caches import FeatureCache
-    from fdplug.denoisers import Companion, DenoiserFamily, Part
-    from fdplug.injectors import NoiseInjector
-    from fdplug.policies import KeyStepPolicy
-
-
-@dataclass(frozen=True)
-class Method:
-    """The plain objects that the loop works with."""
-
-    family: DenoiserFamily
-    part: Part
-    policy: KeyStepPolicy
-    cache: FeatureCache
-    injector: NoiseInjector
-    parallel: bool
-    max_span_batch: int | None = None
-    insists: bool = False  # on parallel decoding, which otherwise is given up where rows see each other
-
-    @property
-    def replays(self) -> bool:
-        """Whether any step can be a replayed one."""
-        return not isinstance(self.policy, All)
-
-    def span(self, rows: int) -> int:
-        """Return how many steps may be decoded at once, for `rows` rows each; 0 means no limit."""
-        return 0 if self.max_span_batch is None else max(1, self.max_span_batch // rows)
+    from fdplug.denoisers import Companion
 
 
 class Propagator:
@@ -83,6 +59,7 @@ class Propagator:
         self._module_keys: Mapping[str, frozenset[int]] = {}
         self._replayed = False
         self._window: Window | None = None
+        self._awaited: set[str] = set()
         self._paused = False
 
     @contextmanager
@@ -143,6 +120,7 @@ class Propagator:
 
     def _finish(self) -> None:
         self._replay.clear()
+        self.method.decoding.finish()
         steps = len(self.ledger.steps)
         if self.method.replays and len(self.ledger.key_steps) == steps and not self._replayed:
             warnings.warn(
@@ -196,8 +174,10 @@ class Propagator:
             )
         self._keys, self._module_keys = key_steps(self.method.policy, self.method.part, schedule)
         self._replayed = False
+        self._replay.writes = is_compiled(self._network)
         self.method.cache.begin(schedule)
         self.ledger.reset(schedule.num_steps)
+        self.method.decoding.begin(run, call, self.method, self._network, self.ledger)
 
     def _ahead(self, run: Run, lane: Lane, call: Call) -> Any:
         """Return what was decoded ahead for this step, None where nothing was or the call no longer fits it."""
@@ -216,21 +196,35 @@ class Propagator:
         computes, fresh = self._computes(run, lane, call), not lane.fits(call)
         window = Window(lane.index, self._steps(run, call), call.rows, computes, fresh)
         times = len(window.steps)
-        if times > 1:
-            args, kwargs = (), call.spanning(run.timesteps[run.step : run.step + times])
-        self._window = window
+        denoise = partial(self._denoise, call, run.timesteps, partial(original, *args, **kwargs), original)
         try:
-            output = original(*args, **kwargs)
+            with self.method.measuring(call.sample, times):
+                output = self.method.decoding.decode(window, call, denoise)
         except BaseException:
             self.forget()
             raise
-        finally:
-            self._window = None
-        self._record(WHOLE, window, window.rows * times)
         lane.shape = call.sample.shape
         lane.conditioning = call.conditioning if times > 1 else []
         lane.predictions = dict(zip(window.steps, trees.split_rows(output, times), strict=True))
         return lane.predictions.pop(run.step)
+
+    def _denoise(
+        self, call: Call, timesteps: Tensor, as_called: Callable[[], Any], network: Callable[..., Any], window: Window
+    ) -> Any:
+        """Call the denoiser once for a window; return None where that was for the part alone."""
+        self._window, self._awaited = window, set(self.method.part.modules)
+        steps = window.touched
+        try:
+            if len(steps) == 1 and window.portion is None:
+                output = as_called()
+            else:
+                output = network(**call.portion(timesteps[steps[0] : steps[-1] + 1], window))
+        except PartComputed:
+            return None
+        finally:
+            self._window = None
+        self._record(WHOLE, window, window.size)
+        return output
 
     def _computes(self, run: Run, lane: Lane, call: Call) -> bool:
         """Whether the part is computed at this step: at key steps, and where the features kept are of another shape."""
@@ -251,8 +245,8 @@ class Propagator:
             return (run.step,)
         end = min((key for key in self._keys if key > run.step), default=run.schedule.end)
         end = min(end, run.schedule.end)
-        limit = self.method.span(call.rows)
-        return tuple(range(run.step, min(end, run.step + limit) if limit else end))
+        begins = run.step == run.schedule.start
+        return tuple(range(run.step, run.step + self.method.share(end - run.step, call.sample, begins)))
 
     def _record(self, module: str, window: Window, rows: int) -> None:
         network = self.method.family.component
@@ -268,17 +262,24 @@ class Propagator:
             if window is None:
                 return original(*args, **kwargs)
             if not self._module_computes(name, window):
-                self._replayed = True
+                self._replayed |= window.portion is None
                 return self._replay.answer(name, window)
             args, kwargs = self._first_step(window, args, kwargs)
             output = original(*args, **kwargs)
             self._record(name, window, window.rows)
-            return self._replay.keep(name, window, output) if self.method.replays else output
+            if self.method.replays or window.part_only:
+                output = self._replay.keep(name, window, output)
+            self._awaited.discard(name)
+            if window.part_only and not self._awaited:
+                raise PartComputed
+            return output
 
         return around
 
     def _module_computes(self, name: str, window: Window) -> bool:
         """Whether a module is computed: all at key steps, or each at its own, unless nothing kept fits."""
+        if window.portion is not None:
+            return False
         own = self._module_keys.get(name)
         return window.computes if own is None or window.fresh else window.steps[0] in own
 

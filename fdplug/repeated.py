@@ -88,7 +88,7 @@ class Repeated(Tensor):
 
 def _strides(source: Tensor) -> tuple[int, ...]:
     """Return strides under which more rows lie densely behind each other, in the memory format of `source`."""
-    if source.dim() == 4 and source.is_contiguous(memory_format=torch.channels_last):
+    if not source.is_contiguous() and source.dim() == 4 and source.is_contiguous(memory_format=torch.channels_last):
         channels, width = source.shape[1], source.shape[3]
         return (source[0].numel(), 1, width * channels, channels)
     strides = [1]

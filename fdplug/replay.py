@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fdplug import trees
+from fdplug.repeated import whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,9 +18,13 @@ class Replay:
     """Keeps the outputs of a part's modules in a feature cache, and hands them out for whole windows of steps.
 
     Of *chained* modules, whose output only the next module of the part reads, nothing is kept but the shape.
+
+    Attributes:
+        writes: whether copies for the steps of a window are written out at once, for code that needs plain tensors.
     """
 
     def __init__(self, cache: FeatureCache, chained: frozenset[str]) -> None:
+        self.writes = False
         self._cache = cache
         self._chained = chained
         self._kept: dict[str, Any] = {}
@@ -34,18 +39,22 @@ class Replay:
         key = _key(name, window)
         if name in self._chained:
             self._kept[key] = trees.map_tensors(_hollow, output)
-            return trees.repeat_rows(output, window.rows, len(window.steps))
+            return self._handed_out(trees.repeat_rows(output, window.rows, len(window.steps)))
         self._kept[key], features = trees.dissect(output)
         self._cache.write(key, window.steps[0], features)
         return self.answer(name, window)
 
     def answer(self, name: str, window: Window) -> Any:
         """Return what stands for the output of module `name` at every step of the window, time-major."""
-        key, times = _key(name, window), len(window.steps)
+        key, times = _key(name, window), len(window.touched)
         kept = self._kept[key]
         if name in self._chained:
-            return trees.map_tensors(lambda one: one.new_zeros(times * one.shape[0], *one.shape[1:]), kept)
-        return kept.fill(tuple(self._cache.read(key, window.steps)))
+            zeros = trees.map_tensors(lambda one: one.new_zeros(times * one.shape[0], *one.shape[1:]), kept)
+            return window.cut(zeros)
+        return self._handed_out(window.cut(kept.fill(tuple(self._cache.read(key, window.touched)))))
+
+    def _handed_out(self, tree: Any) -> Any:
+        return trees.map_tensors(whole, tree) if self.writes else tree
 
 
 def _key(name: str, window: Window) -> str:

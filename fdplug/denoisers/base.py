@@ -20,6 +20,11 @@ def plain(network: nn.Module) -> nn.Module:
     return getattr(network, "_orig_mod", network)
 
 
+def is_compiled(network: nn.Module) -> bool:
+    """Whether `torch.compile` was called on the network or on a module inside it."""
+    return any(hasattr(one, "_orig_mod") or one._compiled_call_impl is not None for one in network.modules())
+
+
 def spread(values: Tensor, rows: int) -> Tensor:
     """Return one timestep per row of a whole span, (len(values) * rows,), time-major."""
     return values.repeat_interleave(rows)
