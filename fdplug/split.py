@@ -2,9 +2,9 @@
 
 Every process makes the same pipeline call. At a key step each computes the part for itself: if one did it for all, the
 others could only wait for it, and then for its features. Each then decodes its own portion of the span's rows, and all
-receive the predictions of all. These are as small as the sample: 3.3 MB for a whole image of Stable Diffusion v1.5 (512 x
-512, 50 guided steps, 16 bits), where the features would be 242 MB. From there on every process goes through the span
-with the same predictions, so that all hold the same image, bit for bit.
+receive the predictions of all. These are as small as the sample: 3.3 MB for a whole image of Stable Diffusion v1.5 at
+512 x 512 (50 guided steps, 16 bits), where the features would be 242 MB. From there on every process goes through the
+span with the same predictions, so that all hold the same image, bit for bit.
 """
 
 from __future__ import annotations
@@ -155,9 +155,9 @@ class SplitDecode(Decoding):
             dist.all_gather_into_tensor(received, packed, group=self._group)
         except RuntimeError as error:
             raise PropagationError(
-                f"process {self.rank} of {self.ranks} got no answer from the others: one has stopped, does not make "
-                f"the same call, or is slower than the group's timeout; the group's backend must also be one for tensors "
-                f"on '{packed.device.type}' ({error})"
+                f"process {self.rank} of {self.ranks} got no answer from the others: one has stopped, makes another "
+                "call, or is slower than the group's timeout; the group's backend must also be one for tensors on "
+                f"'{packed.device.type}' ({error})"
             ) from error
         if self._ledger is not None:
             self._ledger.received += (self.ranks - 1) * packed.nbytes
