@@ -1,9 +1,10 @@
-"""`fdplug predict`: LightningCLI over `TextToImage` and `CocoCaptions`."""
+"""`fdplug predict`: LightningCLI over `TextToImage` and the data modules."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import inspect
 import logging
 import re
 import sys
@@ -25,7 +26,7 @@ from fdplug.predict.callbacks import (  # noqa: F401  named in YAML by their cla
     LogShapesScores,
 )
 from fdplug.predict.costs import LogCosts
-from fdplug.predict.data import CocoCaptions
+from fdplug.predict.data import Captions, ClassLabels, CocoCaptions, PartiPrompts, PromptFile
 from fdplug.predict.files import writable_folder
 from fdplug.predict.image_bar import ImageBar
 from fdplug.predict.launch import check_launch
@@ -33,7 +34,8 @@ from fdplug.predict.module import TextToImage
 from fdplug.predict.summary import Summary
 from fdplug.predict.writer import ImageWriter
 
-DESCRIPTION = "Draw the captions of a COCO-format file with a diffusers pipeline, with or without propagation."
+DESCRIPTION = "Draw captions, prompts or classes with a diffusers pipeline, with or without propagation."
+DATA = (CocoCaptions, PartiPrompts, PromptFile, ClassLabels)
 QUIET = (
     ".*does not have many workers.*",
     ".*Experiment logs directory .* exists and is not empty.*",
@@ -58,7 +60,7 @@ class PredictCLI(LightningCLI):
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
-        parser.set_defaults({"return_predictions": False})
+        parser.set_defaults({"return_predictions": False, "data": CocoCaptions.__name__})
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -67,7 +69,7 @@ class PredictCLI(LightningCLI):
         try:
             self.config = parser.parse_args(ready_configs.resolve(arguments))
         except argparse.ArgumentError as error:
-            known = [action.dest for action in self._subcommand_parsers["predict"]._actions]
+            known = [*(action.dest for action in self._subcommand_parsers["predict"]._actions), *_data_options()]
             raise ConfigError(_one_line(str(error), known)) from error
         self.overwrite = bool(self.config["predict"].pop("overwrite"))  # it is no setting to be kept with the images
         if self.config["predict"]["writer"]["overwrite"]:
@@ -117,7 +119,8 @@ def _cli(arguments: list[str] | None) -> LightningCLI:
     parser = {"description": DESCRIPTION, "epilog": epilog, "exit_on_error": False}
     return PredictCLI(
         TextToImage,
-        CocoCaptions,
+        Captions,
+        subclass_mode_data=True,
         save_config_kwargs={"overwrite": True},
         seed_everything_default=False,
         auto_configure_optimizers=False,
@@ -132,10 +135,28 @@ def _one_line(message: str, known: list[str]) -> str:
     text = " ".join(message.split())
     text = re.sub(r"Parser key \"(\S+)\":", r"\1:", text)
     text = re.sub(r"Not of type \w+Spec: ", "", text)
+    if text.startswith("data:"):
+        text = _of_data(text)
     text = re.sub(r"Does not validate against any of the Union subtypes Subtypes: \[.*?\] Errors:", "", text)
-    unknown = re.search(r"(?:accept option '|unrecognized arguments: --)([\w.]+)", text)
+    unknown = re.search(r"(?:accept option '|unrecognized arguments: --|Option ')([\w.]+)", text)
     close = difflib.get_close_matches(unknown[1], known, n=1) if unknown else []
     return f"{text}, did you mean '{close[0]}'?" if close else text
+
+
+def _of_data(text: str) -> str:
+    """What is wrong with `data`: a class that is none, or one option of a class."""
+    inner = re.search(
+        r"Problem with given class_path '[\w.]*?(\w+)': (.*?)( - Expected a <class 'NoneType'> Given|$)", text
+    )
+    if inner:
+        return f"data ({inner[1]}): {inner[2]}"
+    names = ", ".join(one.__name__ for one in DATA)
+    given = re.findall(r"Given value: (.*)", text)
+    return f"data: no data module '{given[-1] if given else ''}'; there are {names}."
+
+
+def _data_options() -> set[str]:
+    return {name for one in DATA for name in inspect.signature(one).parameters}
 
 
 def _silence_adverts() -> None:

@@ -14,6 +14,7 @@ import torch
 import fdplug
 from fdplug.errors import ConfigError, FdplugWarning
 from fdplug.pipeline import Propagation
+from fdplug.predict.conditioning import as_tensor, conditioning
 from fdplug.predict.progress import watched
 from fdplug.predict.seeds import generators
 from fdplug.predict.timing import DenoiserTimer, denoiser_of
@@ -147,9 +148,9 @@ def to_uint8(images: Tensor) -> tuple[Tensor, Tensor]:
 
 def _call(pipe: Any, captions: Sequence[Caption], look: Look) -> Tensor:
     seeds = generators(look.seed, [caption.image_id for caption in captions])
-    texts = [caption.text for caption in captions]
+    given = conditioning(pipe, captions)
     with torch.no_grad():
-        return pipe(prompt=texts, generator=seeds, output_type="pt", **look.call_options()).images
+        return as_tensor(pipe(**given, generator=seeds, output_type="pt", **look.call_options()).images)
 
 
 def check_size(pipe: Any, size: int | None) -> None:

@@ -8,18 +8,18 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule
-from torch import nn
 
 import fdplug
 from fdplug import registry
 from fdplug.predict.captions import SHAPES, Caption
+from fdplug.predict.conditioning import check_conditioning
 from fdplug.predict.generation import Look, check_size, run
 from fdplug.predict.pipelines import check_model, default_guidance, load_pipeline, resolve_dtype
 from fdplug.predict.prediction import Drawn, Earlier, Prediction, gathered
+from fdplug.predict.provenance import networks
 from fdplug.predict.room import Room
 from fdplug.predict.settings import DTYPES, check_choice, check_propagation, check_run, name_of, plain
 from fdplug.predict.specs import CacheSpec, InjectorSpec, PolicySpec, SamplerSpec, TransformSpec
-from fdplug.tuned import fingerprint
 
 
 class TextToImage(LightningModule):
@@ -117,7 +117,7 @@ class TextToImage(LightningModule):
 
     def weights(self) -> dict[str, str]:
         """A short hash of each network of the pipeline, once it is loaded."""
-        return {name: fingerprint(part) for name, part in self.pipe.components.items() if isinstance(part, nn.Module)}
+        return networks(self.pipe)
 
     def configure_callbacks(self) -> list[Callback]:
         """One that lets go of the pipeline when something goes wrong."""
@@ -126,7 +126,9 @@ class TextToImage(LightningModule):
     def setup(self, stage: str) -> None:
         """Load the pipeline onto the device of this rank; it is no submodule, so nothing broadcasts or casts it."""
         device = self.trainer.strategy.root_device
-        self.pipe = load_pipeline(self.model, device=device, **self.loading)
+        self.pipe = load_pipeline(self.model, device=device, needs_prompt=False, **self.loading)
+        given = self.trainer.datamodule
+        check_conditioning(self.pipe, given.captions if given else [], self.look.size)
         check_size(self.pipe, self.look.size)
         self.pipe.scheduler = self.sampler.build(self.pipe.scheduler.config)
         if self.propagation is not None:
