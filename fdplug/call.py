@@ -71,11 +71,11 @@ class Call:
         return [shape, *tensors]
 
     def is_at(self, timestep: Tensor) -> bool:
-        """Whether the timestep given stands for the scheduler's `timestep`, (1,)."""
+        """Whether the timestep given stands for the scheduler's `timestep`, (1,), which lies in host memory."""
         given = self.timestep
         expected = self.role.timesteps(timestep, given, 1).flatten()[0]
         if isinstance(given, Tensor):
-            return bool(expected.to(given.dtype) == given.flatten()[0])
+            return bool(expected.to(given.dtype) == given.flatten()[0].cpu())
         return float(expected) == float(given)
 
     def spanning(self, timesteps: Tensor) -> dict[str, Any]:

@@ -122,7 +122,8 @@ class Run:
     def start(self, call: Call, count: int | None) -> Schedule:
         """Read the scheduler's timesteps, find the step with which the run begins, and after how many it ends."""
         self.timesteps: Tensor = torch.as_tensor(self.scheduler.timesteps)
-        values = tuple(float(value) for value in self.timesteps.tolist())
+        self._on_host = self.timesteps.cpu()  # compared with at every step: an accelerator is waited for here alone
+        values = tuple(float(value) for value in self._on_host.tolist())
         train = int(getattr(self.scheduler.config, "num_train_timesteps", 1000))
         self.step = self._first_step(values, call)
         stop = None if count is None else min(self.step + count, len(values))
@@ -135,7 +136,7 @@ class Run:
         place = self._place(call.timestep) if begin is None else int(begin)
         if place is not None:
             return place
-        matching = [index for index in range(len(values)) if call.is_at(self.timesteps[index : index + 1])]
+        matching = [index for index in range(len(values)) if call.is_at(self._on_host[index : index + 1])]
         if not matching:
             raise PropagationError(
                 f"the denoiser was called with timestep {shown(call.timestep)}, which is not among the scheduler's "
@@ -183,7 +184,7 @@ class Run:
             return False
         if isinstance(call.timestep, Tensor) and call.timestep.device.type != "cpu":
             return True
-        return call.is_at(self.timesteps[self.step : self.step + 1])
+        return call.is_at(self._on_host[self.step : self.step + 1])
 
     def _jump(self, step: int) -> None:
         """Go to another step; nothing kept is of use there, so that it becomes a key step."""
