@@ -44,8 +44,9 @@ def load_pipeline(
     dtype: str = "float32",
     allow_pickle: bool = False,
     safety_checker: bool = True,
+    needs_prompt: bool = True,
 ) -> Any:
-    """Load a text-to-image pipeline.
+    """Load a pipeline.
 
     Args:
         model: `"shapes"`, a hub id, or the folder of a diffusers pipeline.
@@ -53,6 +54,7 @@ def load_pipeline(
         dtype: `float32`, `float16`, `bfloat16`, or `auto` (float16 on a GPU, float32 elsewhere).
         allow_pickle: Also load `.bin` files, which can run code when loaded.
         safety_checker: Keep the pipeline's own safety checker if it has one; it blackens images.
+        needs_prompt: Refuse pipelines that draw classes, or nothing in particular.
 
     Raises:
         PipelineError: The pipeline cannot be loaded, or takes no prompt.
@@ -73,7 +75,7 @@ def load_pipeline(
             )
     except Exception as error:
         raise PipelineError(f"cannot load the model '{model}': {_first_line(error)} ({_ALLOWED})") from error
-    if "prompt" not in inspect.signature(pipe.__call__).parameters:
+    if needs_prompt and "prompt" not in inspect.signature(pipe.__call__).parameters:
         raise PipelineError(f"{type(pipe).__name__} of '{model}' takes no prompt; a text-to-image pipeline is needed.")
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)
