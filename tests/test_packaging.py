@@ -33,6 +33,8 @@ def test_the_wheel_holds_weights_configs_and_types(wheel):
         "shapes-ddim50-faster.yaml",
         "sd15-ddim50-faster.yaml",
     }
+    assert {file.suffix for file in (wheel / "fdplug" / "report" / "page").iterdir()} == {".j2", ".css", ".js"}
+    assert (wheel / "fdplug" / "suites" / "data" / "table5.yaml").exists()
     assert list((wheel / "fdplug" / "shapes").rglob("unet/*.safetensors"))
     assert not [file for file in wheel.rglob("*") if file.suffix in {".pt", ".bin", ".pkl", ".ckpt"}]
 

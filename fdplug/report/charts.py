@@ -1,0 +1,47 @@
+"""The numbers behind the page's charts: quality against cost, and the drift of features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fdplug.predict.table import shown
+
+FIRST = ("semantic_accuracy", "fid", "clip_score", "psnr")
+COSTS = {"gflops_per_image": "GFLOPs per image", "seconds_per_image": "seconds per image"}
+
+
+def quality_against_cost(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Qualities to choose from, the first one shown first; costs; and the variants with both."""
+    qualities = [
+        {"key": column.key, "title": column.title, "better": column.quality} for column in shown(rows) if column.quality
+    ]
+    qualities.sort(key=lambda one: FIRST.index(one["key"]) if one["key"] in FIRST else len(FIRST))
+    keys = [one["key"] for one in qualities]
+    return {
+        "qualities": qualities,
+        "costs": [{"key": key, "title": title} for key, title in COSTS.items()],
+        "points": [_point(row, [*keys, *COSTS]) for row in rows],
+    }
+
+
+def _point(row: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {
+        "name": row["name"],
+        "propagated": row["propagate"] is not None,
+        "values": {key: row[key] for key in keys if row.get(key) is not None},
+        "errors": {key: row[f"{key}_se"] for key in keys if row.get(f"{key}_se") is not None},
+    }
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of the points (cost, loss) to which no other is at least equal in both and better in one, by cost.
+
+    The page draws this front in JavaScript; this is the reference for it.
+    """
+    kept = [
+        index
+        for index, (cost, loss) in enumerate(points)
+        if not any(one <= cost and other <= loss and (one, other) != (cost, loss) for one, other in points)
+    ]
+    return sorted(kept, key=lambda index: points[index])

@@ -1,0 +1,58 @@
+"""A folder of a comparison is read with suspicion."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fdplug.errors import DataError
+from fdplug.report.folder import read
+from tests.report.conftest import make_folder, results
+
+
+def test_what_was_written_is_read(folder):
+    compared = read(folder)
+    assert [row["name"] for row in compared.rows] == ["ddim-10", "fast", "same", "ddim-5"]
+    assert compared.picture("fast", 2) == folder / "images" / "fast" / "000000004711.png"
+    assert len(compared.digest) == 64
+
+
+def test_no_name_leads_out_of_the_folder(tmp_path):
+    content = results()
+    content["variants"][0]["name"] = "../../etc"
+    content["variants"][1:] = []
+    compared = read(make_folder(tmp_path, content))
+    assert compared.picture("../../etc", 0) == tmp_path / "images" / "etc" / "000000000003.png"
+    assert not compared.drawn("../../etc", 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content.pop("captions"), "has no list 'captions': it is not of this version"),
+        (lambda content: content.update(variants={}), "has no list 'variants'"),
+        (lambda content: content["settings"].update(image_ids=[1, -2, 3]), "must be a list of whole numbers"),
+        (lambda content: content["settings"].update(image_ids=["../x", 2, 3]), "must be a list of whole numbers"),
+        (lambda content: content["captions"].pop(), "3 image ids, 2 captions"),
+        (lambda content: content["variants"].clear(), "0 variants"),
+        (lambda content: content["variants"][0].update(name="//"), "a variant has no name"),
+        (lambda content: content["variants"][1].update(compared_with="none"), "'fast' is compared with 'none'"),
+    ],
+)
+def test_what_is_not_as_it_should_be_is_named(tmp_path, change, message):
+    content = results()
+    change(content)
+    with pytest.raises(DataError, match=message):
+        read(make_folder(tmp_path, content))
+
+
+def test_other_files_and_folders_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"no comparison in .*: name a folder that `fdplug compare --out` wrote"):
+        read(tmp_path)
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(DataError, match="is not valid json"):
+        read(tmp_path)
+    (tmp_path / "results.json").write_text(json.dumps([1]))
+    with pytest.raises(DataError, match="has no str 'created'"):
+        read(tmp_path)
