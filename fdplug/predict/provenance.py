@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from fdplug.tuned import fingerprint
 
 PACKAGES = ("fdplug", "torch", "diffusers", "transformers", "lightning", "torchmetrics", "fvcore", "numpy")
 
@@ -35,6 +38,19 @@ def hardware(device: torch.device | str) -> dict[str, Any]:
     if torch.device(device).type == "cuda":
         found["gpu"] = torch.cuda.get_device_name(device)
     return found
+
+
+def networks(pipe: Any) -> dict[str, str]:
+    """A short hash of every network of the pipeline."""
+    parts = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
+    return {name: fingerprint(part) for name, part in parts.items()}
+
+
+def hashes(pipe: Any, annotations: Path) -> dict[str, str]:
+    """Short hashes of every network of the pipeline and of the annotation file."""
+    with annotations.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return {**networks(pipe), "annotations": digest}
 
 
 def summary(hardware: dict[str, Any]) -> str:
