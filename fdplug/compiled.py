@@ -39,7 +39,7 @@ class CompiledPieces:
         """
         self._network = network
         self._dynamic = dynamic
-        self._options = {**options, **_limits()}
+        self._options: dict[str, Any] = {**options, **_limits()}
         self._overwrites = options.get("mode") in CUDA_GRAPH_MODES
         self._outer = PatchStack()
         self._inner = PatchStack()
@@ -124,7 +124,7 @@ def _leave_rows_open(tensors: list[Tensor]) -> None:
             torch._dynamo.maybe_mark_dynamic(tensor, 0)
 
 
-def _limits() -> dict[str, int]:
+def _limits() -> dict[str, Any]:
     """Let blocks that share their code have a graph each; before torch 2.13 the limit is torch's own."""
     known = "recompile_limit" in inspect.signature(torch.compile).parameters
     return {"recompile_limit": GRAPHS} if known else {}

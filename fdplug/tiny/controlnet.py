@@ -10,12 +10,12 @@ from fdplug.tiny.stable_diffusion_xl import components
 from fdplug.tiny.system import System, picture
 
 
-def controlnet(unet: Any) -> Any:
-    """Return a ControlNet for this U-Net whose output is not zero."""
+def controlnet(unet: Any, channels: tuple[int, ...] = (8, 16)) -> Any:
+    """Return a ControlNet for this U-Net whose output is not zero; every channel but the first halves the picture."""
     import torch
     from diffusers import ControlNetModel
 
-    net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16)).eval()
+    net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=channels).eval()
     for parameter in net.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)

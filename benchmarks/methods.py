@@ -1,0 +1,189 @@
+"""The methods that are compared: each is a context in which a pipeline is accelerated, and as before behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+import fdplug
+from benchmarks.architectures import Architecture
+from fdplug.patching import Patch, PatchStack
+
+Enter = Callable[[Any, Architecture], AbstractContextManager[Any]]
+
+
+class NotApplicableError(Exception):
+    """A method has nothing to work on here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method: its title, how it is switched on, and by how much it divides the number of steps."""
+
+    title: str
+    enter: Enter
+    fewer: int = 1
+
+
+@contextmanager
+def stock(pipe: Any, of: Architecture) -> Iterator[None]:
+    """Leave the pipeline as it is."""
+    yield
+
+
+@contextmanager
+def stock_compiled(pipe: Any, of: Architecture) -> Iterator[None]:
+    """Compile each network as a whole, as anybody would."""
+    networks = [getattr(pipe, name) for name in of.networks]
+    for network in networks:
+        network.compile()
+    try:
+        yield
+    finally:
+        for network in networks:
+            network._compiled_call_impl = None
+
+
+def propagation(pipe: Any, of: Architecture, tome: bool = False, **settings: Any) -> AbstractContextManager[Any]:
+    """Switch fdplug on; by default with the paper's key steps."""
+    transforms: list[Any] = [*_tome(of)] if tome else []
+    transforms += settings.pop("transforms", ())
+    chosen: dict[str, Any] = {"policy": {"paper": {"system": of.key_set}}, "injector": "none", **settings}
+    return fdplug.propagate(pipe, transforms=transforms, **chosen)
+
+
+def _tome(of: Architecture) -> Sequence[Any]:
+    if not of.tome:
+        raise NotApplicableError("token merging works on U-Nets")
+    return [{"tome": {"max_downsample": of.tome}}]
+
+
+@contextmanager
+def deepcache_package(pipe: Any, of: Architecture, interval: int) -> Iterator[None]:
+    """The authors' package."""
+    from DeepCache import DeepCacheSDHelper
+
+    helper = DeepCacheSDHelper(pipe=_with_unet(pipe, "DeepCache's package"))
+    helper.set_params(cache_interval=interval, cache_branch_id=0)
+    with _as_before(pipe.unet):
+        helper.enable()
+        yield
+
+
+@contextmanager
+def tomesd_package(pipe: Any, of: Architecture) -> Iterator[None]:
+    """The authors' package, which leaves pipelines without attention near the latent's resolution as they are."""
+    import tomesd
+
+    kinds = [type(module) for module in _with_unet(pipe, "tomesd").unet.modules()]
+    tomesd.apply_patch(pipe, ratio=0.5, max_downsample=of.tome)
+    try:
+        if [type(module) for module in pipe.unet.modules()] == kinds:
+            raise NotApplicableError("tomesd found no block to patch")
+        yield
+    finally:
+        tomesd.remove_patch(pipe)
+
+
+@contextmanager
+def pyramid_attention_broadcast(pipe: Any, of: Architecture) -> Iterator[None]:
+    """Diffusers' own: every second self-attention is replayed between timesteps 100 and 800."""
+    from diffusers import PyramidAttentionBroadcastConfig
+    from diffusers.hooks import apply_pyramid_attention_broadcast
+
+    network, clock = getattr(pipe, of.networks[0]), Clock()
+    settings = PyramidAttentionBroadcastConfig(
+        spatial_attention_block_skip_range=2, current_timestep_callback=lambda: clock.timestep
+    )
+    with _as_before(network), clock.on(pipe.scheduler):
+        apply_pyramid_attention_broadcast(network, settings)
+        if not any(hasattr(module, "_diffusers_hook") for module in network.modules()):
+            raise NotApplicableError("PyramidAttentionBroadcast found no attention that it knows")
+        yield
+
+
+class Clock:
+    """Tells the timestep that a pipeline is at, which not all pipelines do."""
+
+    def __init__(self) -> None:
+        self._values: list[int] = []
+        self._step = 0
+
+    @property
+    def timestep(self) -> int:
+        """The timestep of the call that is being made."""
+        return self._values[self._step]
+
+    @contextmanager
+    def on(self, scheduler: Any) -> Iterator[None]:
+        """Follow a scheduler."""
+
+        def begin(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+            original(*args, **kwargs)
+            self._values, self._step = [int(value) for value in scheduler.timesteps.tolist()], 0
+
+        def step(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            self._step = min(self._step + 1, len(self._values) - 1)
+            return original(*args, **kwargs)
+
+        patches = PatchStack()
+        patches.apply([Patch(scheduler, "set_timesteps", begin), Patch(scheduler, "step", step)])
+        try:
+            yield
+        finally:
+            patches.remove()
+
+
+def _with_unet(pipe: Any, who: str) -> Any:
+    if getattr(pipe, "unet", None) is None:
+        raise NotApplicableError(f"{who} works on U-Nets")
+    return pipe
+
+
+@contextmanager
+def _as_before(network: nn.Module) -> Iterator[None]:
+    """Take off what a library leaves on modules behind its own undo."""
+    attributes = ("forward", "_diffusers_hook")
+    before = [(module, {name: vars(module).get(name) for name in attributes}) for module in network.modules()]
+    with ExitStack() as stack:
+        for module, held in before:
+            stack.callback(_restore, module, held)
+        yield
+
+
+def _restore(module: nn.Module, held: dict[str, Any]) -> None:
+    for name, value in held.items():
+        module.__dict__.pop(name, None)
+        if value is not None:
+            module.__dict__[name] = value
+
+
+def _deepcache(interval: int) -> Enter:
+    return partial(propagation, part="deepcache", policy={"uniform": {"interval": interval}})
+
+
+METHODS = {
+    "stock": Method("stock", stock),
+    "half-steps": Method("stock, half the steps", stock, fewer=2),
+    "stock-compile": Method("stock, compiled", stock_compiled),
+    "serial": Method("propagation, serial", partial(propagation, decoding="serial")),
+    "parallel": Method("propagation, parallel", partial(propagation, decoding="parallel")),
+    "parallel-auto": Method("propagation, parallel, automatic spans", partial(propagation, max_span_batch="auto")),
+    "parallel-compile": Method("propagation, parallel, compiled", partial(propagation, transforms=["compile"])),
+    "deepcache-3": Method("DeepCache (package), N=3", partial(deepcache_package, interval=3)),
+    "deepcache-5": Method("DeepCache (package), N=5", partial(deepcache_package, interval=5)),
+    "own-deepcache-3": Method("deepcache (fdplug), N=3", _deepcache(3)),
+    "own-deepcache-5": Method("deepcache (fdplug), N=5", _deepcache(5)),
+    "tomesd": Method("tomesd (package)", tomesd_package),
+    "own-tome": Method("tome (fdplug)", partial(propagation, policy="all", tome=True)),
+    "parallel-tome": Method("propagation + tome", partial(propagation, tome=True)),
+    "parallel-tome-compile": Method(
+        "propagation + tome, compiled", partial(propagation, tome=True, transforms=["compile"])
+    ),
+    "pab": Method("PyramidAttentionBroadcast (diffusers)", pyramid_attention_broadcast),
+}
