@@ -45,6 +45,9 @@ class ParallelSampling(Transform):
         "policy:all": "steps are evaluated many times and not in order, so that no key step precedes the others",
         "injector:none": "samples are corrected from step to step, so that injected noise would be lost",
     }
+    excludes: ClassVar[Mapping[str, str]] = {
+        "decoding:split": "its window is a batch of its own, whose rows are not those of a span",
+    }
 
     def __init__(self, window: int = 10, tolerance: float = 0.1) -> None:
         self.window = whole("window", window, 1)
