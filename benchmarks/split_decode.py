@@ -36,7 +36,7 @@ SMALL = {**SD15, "block_out_channels": (64, 128, 256, 256), "cross_attention_dim
 # Changes to the tiny U-Net, and the height and width of its latents.
 SIZES: dict[str, tuple[dict[str, Any], int]] = {
     "tiny": ({}, 8),
-    "small": ({**SMALL, "norm_num_groups": 32}, 32),
+    "small": ({**SMALL, "norm_num_groups": 32}, 16),
     "sd15": ({**SD15, "norm_num_groups": 32}, 64),
 }
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -84,7 +84,9 @@ def variants(ranks: int) -> list[Variant]:
 def pipeline(size: str, dtype: torch.dtype, device: torch.device) -> tuple[Any, Callable[[], torch.Tensor]]:
     """Return a pipeline with random weights, and what makes the latents of one image with it."""
     changes, side = SIZES[size]
-    pipe = tiny_pipeline(**changes).to(device, dtype)
+    pipe = tiny_pipeline(**changes).to(device)
+    if dtype != torch.float32:
+        pipe.to(dtype)
     width = pipe.unet.config.cross_attention_dim
     texts = torch.randn(2, 1, 77, width, generator=torch.Generator().manual_seed(1)).to(device, dtype)
     pixels = side * pipe.vae_scale_factor

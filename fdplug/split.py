@@ -151,8 +151,9 @@ class SplitDecode(Decoding):
         import torch.distributed as dist
 
         received = packed.new_empty(self.ranks * packed.numel())
+        gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor  # its name before torch 2.13
         try:
-            dist.all_gather_into_tensor(received, packed, group=self._group)
+            gather(received, packed, group=self._group)
         except RuntimeError as error:
             raise PropagationError(
                 f"process {self.rank} of {self.ranks} got no answer from the others: one has stopped, makes another "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from datetime import timedelta
 
 import torch
@@ -89,7 +90,7 @@ def disagreements(rank):
     yield "noise", complaint(pipe, lambda: latents(pipe, seed=rank, num_inference_steps=STEPS))
     yield "steps", complaint(pipe, lambda: latents(pipe, num_inference_steps=STEPS + rank))
     yield "prompt", complaint(pipe, lambda: latents(pipe, ["a red circle", "a blue circle"][rank]))
-    yield "size", complaint(pipe, lambda: latents(pipe, height=16 + 16 * rank, num_inference_steps=STEPS))
+    yield "size", complaint(pipe, lambda: latents(pipe, height=16 + 16 * rank, width=16, num_inference_steps=STEPS))
     yield "alpha", complaint(pipe, run, injector={"prior": {"alpha": 0.01 * (1 + rank)}})
     yield "keys", complaint(pipe, run, policy={"uniform": {"interval": 2 + rank}})
     other = tiny_pipeline(seed=rank)
@@ -150,6 +151,7 @@ def undone(rank):
 
 def work(rank, folder):
     torch.set_num_threads(1)
+    warnings.filterwarnings("error", category=FutureWarning, module="torch.distributed")
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=RANKS, timeout=timedelta(seconds=120)
     )
