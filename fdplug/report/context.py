@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fdplug.predict.provenance import summary
-from fdplug.predict.table import shown
+from fdplug.predict.table import Column, shown
 from fdplug.report.charts import quality_against_cost
 from fdplug.report.costs import FORMULAS, Rates, costs
 from fdplug.report.folder import Compared
@@ -79,12 +79,18 @@ def _table(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "table": [
             {
                 "propagated": row["propagate"] is not None,
-                "cells": [{"text": column.text(row), "value": _value(row, column.key)} for column in columns],
+                "cells": [{"text": _text(row, column), "value": _value(row, column.key)} for column in columns],
             }
             for row in rows
         ],
         "error_note": f"± is a standard error ({', '.join(with_errors)})." if with_errors else "",
     }
+
+
+def _text(row: dict[str, Any], column: Column) -> str:
+    """A cell's text, with its standard error if it has one that the text does not say."""
+    text, error = column.text(row), row.get(f"{column.key}_se")
+    return text if error is None or "±" in text else f"{text} ±{error:.2g}"
 
 
 def _value(row: Mapping[str, Any], key: str) -> Any:

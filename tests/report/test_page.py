@@ -101,6 +101,8 @@ def test_everything_that_was_asked_for_is_said(report):
     text = " ".join(text for tag, text in report.texts if tag not in ("script", "style"))
     for wanted in (
         "few images",
+        "30.0 ±0.46",
+        "± is a standard error (PSNR dB)",
         "In no more time than fast, ddim-5",
         "hours = 10,000 x seconds per image / 3600",
         "An estimate, not a measurement",

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from fdplug.errors import ConfigError, DataError
-from fdplug.predict.fidelity import Fidelity
+from fdplug.metrics.fidelity import Fidelity
 from fdplug.report.charts import front, quality_against_cost
 from fdplug.report.costs import Rates, cost, costs
 from fdplug.report.figures import figures
