@@ -121,7 +121,8 @@ def _checked(path: Path) -> Path:
 
 def _write(path: Path, arrays: dict[str, np.ndarray], notes: dict[str, str]) -> Path:
     if path.suffix == ".npz":
-        np.savez(path, **arrays, **{key: np.array(value) for key, value in notes.items()})
+        content: dict[str, Any] = {**arrays, **{key: np.array(value) for key, value in notes.items()}}
+        np.savez(path, **content)
         return path
     from safetensors.numpy import save_file
 

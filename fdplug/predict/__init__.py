@@ -6,25 +6,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fdplug.predict.callbacks import LogClipScore, LogFid, LogFidelity, LogShapesScores
     from fdplug.predict.captions import Caption, read_captions
     from fdplug.predict.costs import LogCosts
-    from fdplug.predict.data import CocoCaptions
+    from fdplug.predict.data import ClassLabels, CocoCaptions, PartiPrompts, PromptFile
     from fdplug.predict.module import TextToImage
     from fdplug.predict.prediction import Prediction
+    from fdplug.predict.score_callbacks import (
+        LogClipScore,
+        LogFid,
+        LogFidelity,
+        LogFtc,
+        LogInceptionScore,
+        LogLpips,
+        LogPrecisionRecall,
+        LogShapesScores,
+    )
     from fdplug.predict.variant import Variant
     from fdplug.predict.writer import ImageWriter
 
 __all__ = [
     "Caption",
+    "ClassLabels",
     "CocoCaptions",
     "ImageWriter",
     "LogClipScore",
     "LogCosts",
     "LogFid",
     "LogFidelity",
+    "LogFtc",
+    "LogInceptionScore",
+    "LogLpips",
+    "LogPrecisionRecall",
     "LogShapesScores",
+    "PartiPrompts",
     "Prediction",
+    "PromptFile",
     "TextToImage",
     "Variant",
     "read_captions",
@@ -32,9 +48,18 @@ __all__ = [
 
 _HOMES = {
     "captions": ("Caption", "read_captions"),
-    "data": ("CocoCaptions",),
+    "data": ("ClassLabels", "CocoCaptions", "PartiPrompts", "PromptFile"),
     "writer": ("ImageWriter",),
-    "callbacks": ("LogClipScore", "LogFid", "LogFidelity", "LogShapesScores"),
+    "score_callbacks": (
+        "LogClipScore",
+        "LogFid",
+        "LogFidelity",
+        "LogFtc",
+        "LogInceptionScore",
+        "LogLpips",
+        "LogPrecisionRecall",
+        "LogShapesScores",
+    ),
     "costs": ("LogCosts",),
     "module": ("TextToImage",),
     "prediction": ("Prediction",),

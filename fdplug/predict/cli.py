@@ -19,19 +19,24 @@ from lightning.pytorch.utilities import rank_zero_only
 from fdplug import registry
 from fdplug.errors import ConfigError, FdplugError
 from fdplug.predict import ready_configs
-from fdplug.predict.callbacks import (  # noqa: F401  named in YAML by their class names
-    LogClipScore,
-    LogFid,
-    LogFidelity,
-    LogShapesScores,
-)
 from fdplug.predict.costs import LogCosts
 from fdplug.predict.data import Captions, ClassLabels, CocoCaptions, PartiPrompts, PromptFile
 from fdplug.predict.files import writable_folder
 from fdplug.predict.image_bar import ImageBar
 from fdplug.predict.launch import check_launch
 from fdplug.predict.module import TextToImage
+from fdplug.predict.score_callbacks import (  # noqa: F401  named in YAML by their class names
+    LogClipScore,
+    LogFid,
+    LogFidelity,
+    LogFtc,
+    LogInceptionScore,
+    LogLpips,
+    LogPrecisionRecall,
+    LogShapesScores,
+)
 from fdplug.predict.summary import Summary
+from fdplug.predict.truncation import ReportTruncation
 from fdplug.predict.writer import ImageWriter
 
 DESCRIPTION = "Draw captions, prompts or classes with a diffusers pipeline, with or without propagation."
@@ -94,7 +99,7 @@ class PredictCLI(LightningCLI):
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
         bar = [] if config.get("enable_progress_bar") is False else [ImageBar()]
-        return super()._instantiate_trainer(config, [*callbacks, LogCosts(), *bar, Summary()])
+        return super()._instantiate_trainer(config, [*callbacks, ReportTruncation(), LogCosts(), *bar, Summary()])
 
 
 def main(argv: list[str]) -> int:

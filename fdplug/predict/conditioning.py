@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fdplug.errors import ConfigError, PipelineError
+from fdplug.predict.timing import denoiser_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,27 @@ def conditioning(pipe: Any, captions: Sequence[Caption]) -> dict[str, Any]:
     if any(caption.label is None for caption in captions):
         raise PipelineError(f"{name} takes no prompt but class labels; give --data ClassLabels.")
     return {"class_labels": [caption.label for caption in captions]}
+
+
+def drawn_size(pipe: Any, size: int | None = None) -> tuple[int, int]:
+    """Height and width in pixels of what a pipeline draws.
+
+    Args:
+        pipe: A pipeline.
+        size: What was asked for; None is the pipeline's own.
+
+    Raises:
+        ConfigError: The pipeline does not say.
+    """
+    if size is not None:
+        return size, size
+    sample = getattr(pipe, "default_sample_size", None) or getattr(denoiser_of(pipe).config, "sample_size", None)
+    if sample is None:
+        raise ConfigError(f"{type(pipe).__name__} does not say how large it draws; give a size.")
+    height, width = (sample, sample) if isinstance(sample, int) else sample
+    factor = 2 ** (len(pipe.vae.config.block_out_channels) - 1) if getattr(pipe, "vae", None) else 1
+    factor = getattr(pipe, "vae_scale_factor", factor)
+    return height * factor, width * factor
 
 
 def as_tensor(images: Any) -> Tensor:

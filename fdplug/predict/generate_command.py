@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from fdplug.errors import ConfigError
+from fdplug.metrics.fidelity import Fidelity
 from fdplug.pipeline import DECODINGS
 from fdplug.predict import options as shared
 from fdplug.predict.captions import Caption
-from fdplug.predict.fidelity import Fidelity
 from fdplug.predict.generation import Look, Run, run
 from fdplug.predict.live import bars
 from fdplug.predict.sheet import side_by_side

@@ -127,7 +127,7 @@ class TextToImage(LightningModule):
         """Load the pipeline onto the device of this rank; it is no submodule, so nothing broadcasts or casts it."""
         device = self.trainer.strategy.root_device
         self.pipe = load_pipeline(self.model, device=device, needs_prompt=False, **self.loading)
-        given = self.trainer.datamodule
+        given: Any = getattr(self.trainer, "datamodule", None)
         check_conditioning(self.pipe, given.captions if given else [], self.look.size)
         check_size(self.pipe, self.look.size)
         self.pipe.scheduler = self.sampler.build(self.pipe.scheduler.config)

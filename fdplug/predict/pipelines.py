@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import PipelineError
+from fdplug.metrics.quiet import quiet_loading
 from fdplug.predict.captions import SHAPES
 
 if TYPE_CHECKING:
@@ -79,26 +78,6 @@ def load_pipeline(
         raise PipelineError(f"{type(pipe).__name__} of '{model}' takes no prompt; a text-to-image pipeline is needed.")
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)
-
-
-@contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Hide the bars and notices of diffusers and transformers while files on disk are read."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    chatty = (diffusers_logging, transformers_logging)
-    before = [(log, log.get_verbosity(), log.is_progress_bar_enabled()) for log in chatty]
-    for log in chatty:
-        log.set_verbosity_error()
-        log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for log, verbosity, bars in before:
-            log.set_verbosity(verbosity)
-            if bars:
-                log.enable_progress_bar()
 
 
 def _dtype_argument() -> str:

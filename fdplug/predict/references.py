@@ -6,9 +6,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from fdplug.errors import DataError
+from fdplug.metrics.images import fitted, read_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,8 +38,14 @@ class ReferenceImages:
     def read(self, index: int, size: tuple[int, int] | None = None) -> np.ndarray:
         """Image `index` as (H, W, 3) uint8, centre-cropped and resized (bicubic) to `size` = (height, width)."""
         caption = self.captions[index]
-        pixels = _drawn(caption) if self.folder is None else _opened(reference_path(self.folder, caption))
-        return pixels if size is None or pixels.shape[:2] == size else _fitted(pixels, size)
+        return fitted(_drawn(caption) if self.folder is None else self._opened(caption, self.folder), size)
+
+    def _opened(self, caption: Caption, folder: Path) -> np.ndarray:
+        path = reference_path(folder, caption)
+        try:
+            return read_image(path)
+        except DataError as error:
+            raise DataError(f"image {caption.image_id}: {error}") from error
 
     def _check(self) -> None:
         if self.folder is None:
@@ -83,21 +89,3 @@ def _drawn(caption: Caption) -> np.ndarray:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"image {caption.image_id}: its 'scene' cannot be drawn: {error}.") from error
     return np.asarray(draw(scene), dtype=np.uint8)
-
-
-def _opened(path: Path) -> np.ndarray:
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read the reference image {path}: {error}.") from error
-
-
-def _fitted(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    height, width = size
-    rows, columns = pixels.shape[:2]
-    scale = min(rows / height, columns / width)
-    crop_rows, crop_columns = round(height * scale), round(width * scale)
-    top, left = (rows - crop_rows) // 2, (columns - crop_columns) // 2
-    cropped = Image.fromarray(pixels[top : top + crop_rows, left : left + crop_columns])
-    return np.asarray(cropped.resize((width, height), Image.Resampling.BICUBIC))

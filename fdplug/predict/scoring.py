@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import ConfigError
+from fdplug.metrics.makers import COMPARING, Models, score_maker
+from fdplug.metrics.reference import Reference
 from fdplug.predict.captions import SHAPES, Caption, read_captions
 from fdplug.predict.references import ReferenceImages
 from fdplug.predict.settings import check_choice
 
 if TYPE_CHECKING:
-    from fdplug.predict.scores import Score
+    from fdplug.metrics.score import Advance, Score
 
-NAMES = ("shapes", "clip", "fid")
+NAMES = ("shapes", "clip", "fid", "is", "pr")
 NONE = "none"
-Advance = Callable[[int], None]
 
 
 def chosen(given: str, model: str, images: str | None, clip_model: str) -> list[str]:
@@ -44,6 +45,7 @@ class Scoring:
         images: Folder of the real images, if they are files.
         captions: The captions that will be drawn.
         clip_model: Hub id or folder of the CLIP model.
+        extractor: Of FID, Inception score, precision and recall.
     """
 
     def __init__(
@@ -53,55 +55,37 @@ class Scoring:
         images: str | Path | None,
         captions: Sequence[Caption],
         clip_model: str,
+        extractor: str = Models.extractor,
     ) -> None:
         self.names = list(names)
-        self.clip_model = clip_model
+        self.models = Models(clip=clip_model, extractor=extractor)
         self.references: ReferenceImages | None = None
         if "shapes" in self.names:
-            from fdplug.predict.shapes_scores import check_captions
+            from fdplug.metrics.shapes import check_captions
 
             check_captions(captions)
-        if {"shapes", "fid"} & set(self.names):
+        if self._comparing:
             self.references = ReferenceImages(read_captions(annotations), images)
-        if "fid" in self.names:
-            from fdplug.predict.scores import check_fid
+        self.models.check(self.names)
 
-            check_fid()
+    @property
+    def _comparing(self) -> set[str]:
+        return set(COMPARING) & set(self.names)
 
     @property
     def num_references(self) -> int:
         """How many real images will be read."""
-        return 0 if self.references is None else len(self.references) * len({"shapes", "fid"} & set(self.names))
+        return 0 if self.references is None else len(self.references) * len(self._comparing)
 
-    def load(self, device: Any, advance: Advance) -> Callable[[], list[Score]]:
-        """Load the models; the result makes fresh scores for one variant each."""
-        makers = [getattr(self, f"_{name}")(device, advance) for name in self.names]
-        return lambda: [make().to(_home(device)) for make in makers]
+    def load(self, device: Any, advance: Advance, size: tuple[int, int] | None = None) -> Callable[[], list[Score]]:
+        """Load the models; the result makes fresh scores for one variant each.
 
-    def _shapes(self, device: Any, advance: Advance) -> Callable[[], Score]:
-        from fdplug.predict import shapes_scores
-
-        first = shapes_scores.load(self._real(), device, advance)
-        return lambda: shapes_scores.ShapesScores(first.evaluators, first.distance.reference)
-
-    def _clip(self, device: Any, advance: Advance) -> Callable[[], Score]:
-        from fdplug.predict import scores
-
-        clip = scores.load_clip(self.clip_model)
-        return lambda: scores.ClipScore(clip)
-
-    def _fid(self, device: Any, advance: Advance) -> Callable[[], Score]:
-        from fdplug.predict import scores
-
-        first = scores.load_fid(self._real(), device, advance=advance)
-        return lambda: scores.Fid(first.inception, first.distance.reference)
-
-    def _real(self) -> ReferenceImages:
-        if self.references is None:
-            raise ConfigError("no real images to compare with.")
-        return self.references
-
-
-def _home(device: Any) -> Any:
-    """MPS has no float64, so scores stay on the CPU there."""
-    return "cpu" if getattr(device, "type", device) == "mps" else device
+        Args:
+            device: Where the models run.
+            advance: Called with the number of real images just read.
+            size: Height and width of the generated images, to which real ones are cropped and resized.
+        """
+        models = Models(clip=self.models.clip, extractor=self.models.extractor, device=device)
+        reference = None if self.references is None else Reference(self.references, size, advance)
+        makers = [score_maker(name, models, reference) for name in self.names]
+        return lambda: [make() for make in makers]

@@ -10,7 +10,7 @@ import torch
 
 from fdplug.errors import ConfigError, DataError, PipelineError, UnknownPluginError
 from fdplug.predict import LogFidelity, TextToImage
-from fdplug.predict.callbacks import LogShapesScores
+from fdplug.predict.score_callbacks import LogShapesScores
 from tests.predict.conftest import opened
 from tests.predict.predicting import UNIFORM, content, predict
 

@@ -57,7 +57,7 @@ def test_missing_files_and_folders_are_named(folder, tmp_path):
 
 def test_a_file_that_is_no_image_is_named(folder):
     (folder / "0.png").write_bytes(b"\x89PNG not")
-    with pytest.raises(DataError, match=r"cannot read the reference image .*0\.png"):
+    with pytest.raises(DataError, match=r"image 9: cannot read the image .*0\.png"):
         ReferenceImages([Caption(9, "x", "0.png")], folder).read(0)
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fdplug.errors import ConfigError, DataError
 from fdplug.metrics.fidelity import Fidelity
-from fdplug.report.charts import front, quality_against_cost
+from fdplug.report.charts import quality_against_cost
 from fdplug.report.costs import Rates, cost, costs
 from fdplug.report.figures import figures
 from fdplug.report.folder import read
@@ -125,16 +125,6 @@ def test_costs_by_hand():
 def test_impossible_rates_are_refused():
     with pytest.raises(ConfigError, match="power must be a number of at least 0"):
         Rates(power=-1)
-
-
-def test_the_front_is_what_nothing_beats():
-    draw = np.random.default_rng(0)
-    points = [tuple(map(float, draw.integers(0, 6, 2))) for _ in range(30)]
-    kept = front(points)
-    for index, (cost_, loss) in enumerate(points):
-        beaten = any((a, b) != (cost_, loss) and a <= cost_ and b <= loss for a, b in points)
-        assert (index in kept) != beaten
-    assert [points[index] for index in kept] == sorted(points[index] for index in kept)
 
 
 def test_qualities_are_chosen_by_what_is_there():

@@ -1,0 +1,108 @@
+"""CLIP score: how well images show what their captions say, by a CLIP model of transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import nn
+
+from fdplug.errors import PipelineError
+from fdplug.metrics.quiet import quiet_loading
+from fdplug.metrics.score import Captioned, MeanScore, full_precision
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CLIP_MODEL = "openai/clip-vit-large-patch14"
+
+
+class Clip(nn.Module):
+    """A CLIP model that answers with plain unit vectors, whatever version of transformers it comes from.
+
+    Args:
+        model: What `CLIPModel.from_pretrained` gave.
+        processor: What `CLIPProcessor.from_pretrained` gave.
+    """
+
+    def __init__(self, model: Any, processor: Callable[..., Any]) -> None:
+        super().__init__()
+        self.model = model.eval().requires_grad_(False).float()
+        self.processor = processor
+        self.longest = model.config.text_config.max_position_embeddings
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return next(self.model.parameters()).device
+
+    def images(self, images: Tensor) -> Tensor:
+        """Unit vectors (N, d) of images (N, 3, H, W) uint8."""
+        arrays = list(images.permute(0, 2, 3, 1).cpu().numpy())
+        given = self.processor(images=arrays, return_tensors="pt").to(self.device)
+        return _unit(self.model.get_image_features(pixel_values=given["pixel_values"]))
+
+    def texts(self, texts: Sequence[str]) -> Tensor:
+        """Unit vectors (N, d) of texts; what is too long is cut."""
+        cut = {"padding": True, "truncation": True, "max_length": self.longest}
+        given = self.processor(text=list(texts), return_tensors="pt", **cut).to(self.device)
+        return _unit(self.model.get_text_features(given["input_ids"], given["attention_mask"]))
+
+
+class ClipScore(MeanScore):
+    """CLIP score: 100 x the mean cosine between image and caption, the number of torchmetrics' `CLIPScore`.
+
+    It is computed here image by image, which torchmetrics does not offer, for the standard error and for differences
+    between pairs.
+
+    Args:
+        clip: What `load_clip` returns; several scores may share one.
+    """
+
+    labels: ClassVar[dict[str, str]] = {"clip_score": "CLIP score"}
+
+    def __init__(self, clip: Clip) -> None:
+        super().__init__()
+        self.clip = clip
+
+    def values(self, images: Tensor, captions: Sequence[Captioned]) -> dict[str, Tensor]:
+        """100 x the cosine of each image and its caption."""
+        with torch.no_grad(), full_precision(self.clip.device):
+            texts = self.clip.texts([caption.text for caption in captions])
+            return {"clip_score": 100 * (self.clip.images(images) * texts).sum(-1)}
+
+    def compute(self) -> dict[str, float]:
+        """The mean over all images, at least 0 as in torchmetrics, and its standard error."""
+        values = super().compute()
+        return {key: max(value, 0.0) for key, value in values.items()}
+
+
+def _unit(output: Any) -> Tensor:
+    """Unit vectors: transformers 5 wraps the embeddings, transformers 4 does not."""
+    return nn.functional.normalize(getattr(output, "pooler_output", output), dim=-1)
+
+
+@lru_cache(maxsize=2)
+def load_clip(name: str = CLIP_MODEL, device: torch.device | str = "cpu", allow_pickle: bool = False) -> Clip:
+    """A CLIP model and its processor, by hub id or folder; asked again, it gives the same one.
+
+    Args:
+        name: Hub id or folder.
+        device: Where it runs.
+        allow_pickle: Also load `.bin` weights, which can run code.
+
+    Raises:
+        PipelineError: It cannot be loaded.
+    """
+    from transformers import CLIPModel, CLIPProcessor
+
+    try:
+        with quiet_loading():
+            model = CLIPModel.from_pretrained(name, use_safetensors=None if allow_pickle else True)
+            processor = CLIPProcessor.from_pretrained(name)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise PipelineError(f"cannot load the CLIP model '{name}': {reason}; name another, or 'none'.") from error
+    return Clip(model, processor).to(device)

@@ -1,0 +1,115 @@
+"""Networks that make features of images: the base, and the way to load one by name."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from fdplug.errors import ConfigError
+from fdplug.metrics.score import full_precision
+from fdplug.tuned import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INCEPTION, SHAPES = "inception", "shapes"
+
+
+class Extractor(nn.Module):
+    """8-bit images to features; float32 on its own device, whatever precision is switched on around it.
+
+    Several scores may share one: what was made of the last batch is kept.
+
+    Attributes:
+        kind: What sort of network it is.
+        width: Number of features, d.
+        num_classes: How many classes it tells apart, K; 0 if none.
+    """
+
+    kind: str
+    width: int
+    num_classes: int = 0
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False).float()
+        self._last: dict[str, tuple[Tensor, Tensor]] = {}
+
+    @property
+    def name(self) -> str:
+        """Kind and a short hash of the weights: equal where features may be compared."""
+        return f"{self.kind}-{fingerprint(self.network)[:8]}"
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return next(self.network.parameters()).device
+
+    def features(self, images: Tensor) -> Tensor:
+        """Features (N, d) float32 of images (N, 3, H, W) uint8."""
+        return self._made("features", images, self.embed)
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Probabilities (N, K) of the classes, float64.
+
+        Raises:
+            ConfigError: It tells no classes.
+        """
+        check_classes(self)
+        return self._made("logits", images, self.logits).double().softmax(-1)
+
+    @abstractmethod
+    def embed(self, images: Tensor) -> Tensor:
+        """Features (N, d) of images (N, 3, H, W) uint8 on its own device."""
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits (N, K) of the classes, for images (N, 3, H, W) uint8 on its own device."""
+        raise NotImplementedError
+
+    def _made(self, what: str, images: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
+        last = self._last.get(what)
+        if last is None or last[0] is not images:
+            with torch.inference_mode(), full_precision(self.device):
+                last = (images, make(images.to(self.device)).float())
+            self._last[what] = last
+        return last[1].clone()
+
+
+def check_classes(extractor: Extractor) -> None:
+    """Refuse an extractor that tells no classes."""
+    if not extractor.num_classes:
+        kind = extractor.kind
+        raise ConfigError(f"the extractor '{kind}' tells no classes; take inception, or an image classifier.")
+
+
+@lru_cache(maxsize=4)
+def load_extractor(name: str = INCEPTION, device: torch.device | str = "cpu", allow_pickle: bool = False) -> Extractor:
+    """An extractor by name; asked again, it gives the same one.
+
+    Args:
+        name: `inception` (FID's own, downloaded by torch-fidelity), `inception:PATH` (its weights in a file or folder),
+            `shapes` (the embedded model's), or the hub id or folder of a transformers vision model.
+        device: Where it runs.
+        allow_pickle: Also read weights that are no safetensors.
+
+    Raises:
+        ConfigError: An extra package is missing.
+        PipelineError: The weights cannot be loaded.
+    """
+    kind, _, path = name.partition(":")
+    if kind == INCEPTION:
+        from fdplug.metrics.inception import load_inception
+
+        return load_inception(path or None, allow_pickle).to(device)
+    if name == SHAPES:
+        from fdplug.metrics.shapes import ShapesExtractor
+        from fdplug.shapes import evaluators
+
+        return ShapesExtractor(evaluators.load(device))
+    from fdplug.metrics.vision import load_vision_model
+
+    return load_vision_model(name, allow_pickle).to(device)

@@ -1,0 +1,109 @@
+"""Improved precision and recall (Kynkaanniemi et al. 2019): shares of one set inside the k-NN manifold of the other."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import torch
+
+from fdplug.errors import ConfigError, FdplugWarning
+from fdplug.metrics.ranks import gathered
+from fdplug.metrics.score import Captioned, Score
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fdplug.metrics.extractor import Extractor
+
+NEIGHBOURS = 3
+ROWS = 1000
+
+
+class Shares(NamedTuple):
+    """Share of generated images that look real, and of real ones that could have been generated."""
+
+    precision: float
+    recall: float
+
+
+def precision_recall(real: Tensor, generated: Tensor, k: int = NEIGHBOURS, rows: int = ROWS) -> Shares:
+    """Precision and recall of features (N, d) and (M, d).
+
+    Memory is bounded by `rows` x max(N, M) distances in float64, whatever the number of images.
+
+    Args:
+        real: Features of real images.
+        generated: Features of generated images.
+        k: Each point's ball reaches to its k-th nearest neighbour in its own set.
+        rows: Distances of so many points at a time.
+
+    Raises:
+        ConfigError: There are not more than k images in a set.
+    """
+    if min(len(real), len(generated)) <= k:
+        given = f"{len(generated)} generated and {len(real)} real images"
+        raise ConfigError(f"precision and recall with {k} neighbours need more than {k} images each, got {given}.")
+    real, generated = real.double(), generated.double()
+    return Shares(
+        _share_inside(generated, real, _radii(real, k, rows), rows),
+        _share_inside(real, generated, _radii(generated, k, rows), rows),
+    )
+
+
+def _radii(points: Tensor, k: int, rows: int) -> Tensor:
+    """Squared distance of each point to its k-th nearest neighbour."""
+    radii = []
+    for start in range(0, len(points), rows):
+        distances = _squared_distances(points[start : start + rows], points)
+        own = torch.arange(len(distances), device=points.device)
+        distances[own, own + start] = math.inf
+        radii.append(distances.kthvalue(k, dim=1).values)
+    return torch.cat(radii)
+
+
+def _share_inside(points: Tensor, centres: Tensor, radii: Tensor, rows: int) -> float:
+    """Share of `points` that lie in the ball of at least one centre."""
+    inside = 0
+    for part in points.split(rows):
+        inside += int((_squared_distances(part, centres) <= radii).any(1).sum())
+    return inside / len(points)
+
+
+def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """All squared distances; float64, so that the short form loses nothing that matters."""
+    return (a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.T).clamp(min=0)
+
+
+class PrecisionRecall(Score):
+    """Improved precision and recall; both depend on the number of images, so compare equal numbers only.
+
+    Args:
+        extractor: What makes the features; several scores may share one.
+        reference: Features (N, d) of the real images, or this rank's share of them.
+        k: Neighbours.
+    """
+
+    labels: ClassVar[dict[str, str]] = {"precision": "precision", "recall": "recall"}
+
+    def __init__(self, extractor: Extractor, reference: Tensor, k: int = NEIGHBOURS) -> None:
+        super().__init__()
+        self.extractor, self.reference, self.k = extractor, reference, k
+        self.generated: list[Tensor] = []
+
+    def update(self, images: Tensor, captions: Sequence[Captioned] = ()) -> None:
+        """Add a batch."""
+        self.generated.append(self.extractor.features(images).cpu())
+
+    def compute(self) -> dict[str, float]:
+        """The two shares over all ranks; none, with a warning, where there are too few images."""
+        device = self.extractor.device
+        rows = torch.cat([torch.empty(0, self.extractor.width), *self.generated])
+        real, generated = gathered(self.reference.to(device)), gathered(rows.to(device))
+        try:
+            return precision_recall(real, generated, self.k)._asdict()
+        except ConfigError as error:
+            warnings.warn(str(error), FdplugWarning, stacklevel=2)
+            return {}
