@@ -51,9 +51,9 @@ class LogNumbers(Callback):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*``compute`` method of metric .* was called before")
             self.values = self.compute(trainer, pl_module) if images else {}
-        self.log(trainer)
+        self.publish(trainer)
 
-    def log(self, trainer: Any) -> None:
+    def publish(self, trainer: Any) -> None:
         """Hand `values` to every logger, on the first rank."""
         for logger in trainer.loggers if trainer.is_global_zero and self.values else ():
             logger.log_metrics(self.values)

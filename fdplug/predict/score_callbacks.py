@@ -274,7 +274,7 @@ class LogFtc(LogNumbers):
             warnings.warn(f"no FTC without {lack}; add LogFid and LogClipScore.", FdplugWarning, stacklevel=2)
             return
         self.values = {"ftc": ftc(found["fid"], found["seconds_per_image"], found["clip_score"])}
-        self.log(trainer)
+        self.publish(trainer)
 
 
 def _share(trainer: Any) -> tuple[int, int]:
