@@ -78,9 +78,9 @@ class ImageWriter(BasePredictionWriter):
         self._run.open()
         if self.overwrite:
             self._clear()
-        settings = pl_module.settings(trainer.strategy.root_device)
-        _check_captions(self._run, trainer.datamodule.captions if trainer.datamodule else None)
-        self._run.keep("settings", settings)
+        else:
+            _check_captions(self._run, trainer.datamodule.captions if trainer.datamodule else None)
+        self._run.keep("settings", pl_module.settings(trainer.strategy.root_device))
         self._run.note("begun", provenance(trainer.strategy.root_device))
         merge_manifest(self.folder)
 

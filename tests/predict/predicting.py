@@ -19,10 +19,16 @@ def predict(model, annotations, folder, callbacks=(), *, data=None, overwrite=Fa
     """Draw captions in batches of two; returns the module, the writer and the predictions."""
     module = TextToImage(model, **{"steps": 4, "policy": UNIFORM, **options})
     writer = ImageWriter(str(folder), overwrite)
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu", "devices": 1}
-    logger = CSVLogger(str(folder / "logs"), name="", version="")
     engine = Trainer(
-        logger=logger, callbacks=[writer, *callbacks, LogCosts(), Summary()], **{**quiet, **(trainer or {})}
+        callbacks=[writer, *callbacks, LogCosts(), Summary()],
+        **{
+            "logger": CSVLogger(str(folder / "logs"), name="", version=""),
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "accelerator": "cpu",
+            "devices": 1,
+            **(trainer or {}),
+        },
     )
     with warnings.catch_warnings():
         for message in (".*does not have many workers.*", ".*Experiment logs directory .* exists and is not empty.*"):

@@ -102,7 +102,8 @@ def test_the_timer_sees_the_denoiser_and_nothing_else(loaded, monkeypatch):
 def test_not_a_number_becomes_black_with_a_warning():
     images = torch.full((2, 3, 2, 2), 0.5)
     images[1, 0, 0, 0] = float("nan")
-    with pytest.warns(FdplugWarning, match="1 of 2 images contain not-a-number"):
-        eight_bit = to_uint8(images)
+    with pytest.warns(FdplugWarning, match="1 of 2 images hold not-a-number"):
+        eight_bit, whole = to_uint8(images)
+    assert whole.tolist() == [True, False]
     assert eight_bit[1, 0, 0, 0] == 0
     assert eight_bit[0, 0, 0, 0] == np.round(0.5 * 255)
