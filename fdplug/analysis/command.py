@@ -1,0 +1,118 @@
+"""`fdplug analyze`: how a denoiser's features change from step to step, with figures, tables and a reading."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from fdplug import registry
+from fdplug.analysis import figures, inputs, tables
+from fdplug.analysis.features import Features
+from fdplug.analysis.pictures import Principal
+from fdplug.analysis.reading import as_dict, paragraph
+from fdplug.checks import whole
+from fdplug.predict import options as shared
+from fdplug.predict.captions import SHAPES
+from fdplug.predict.files import writable_folder
+from fdplug.predict.generation import Look, check_size
+from fdplug.predict.live import bars
+from fdplug.predict.pipelines import default_guidance, load_pipeline
+from fdplug.predict.progress import watched
+from fdplug.predict.provenance import provenance
+from fdplug.predict.variant import Variant
+
+DESCRIPTION = """Measure on a few captions (or classes) how the features of every block change between adjacent steps:
+the paper's Figure 3, for transformers Figure 11. Statistics are streamed: memory does not grow with captions or steps.
+Writes one figure per panel (PNG and SVG), two CSV files, and a reading in words."""
+READING = "reading.md"
+SUMMARY = "summary.json"
+PICTURED = 6
+
+
+def main(argv: list[str]) -> int:
+    """Run `fdplug analyze` with these arguments."""
+    analyze(parser().parse_args(argv), Console())
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = shared.Parser(prog="fdplug analyze", description=DESCRIPTION)
+    parser.add_argument("--sampler", default="ddim", help="a sampler by name (default ddim)")
+    parser.add_argument("--steps", type=int, help="denoising steps; the sampler's own default if left out")
+    parser.add_argument("--annotations", default=SHAPES, help="json in the form of captions_val2017.json, or 'shapes'")
+    parser.add_argument("--captions", type=int, default=8, help="how many, one image each (default 8; the paper: 100)")
+    parser.add_argument("--batch-size", type=int, default=8, help="images per pipeline call (default 8)")
+    parser.add_argument("--out", default="outputs/analyze", help="folder of the results (default outputs/analyze)")
+    shared.add_model_options(parser)
+    return parser
+
+
+def analyze(options: argparse.Namespace, console: Console) -> Features:
+    """Check, run, write, and print the reading."""
+    variant = _checked(options)
+    folder = writable_folder(Path(options.out))
+    pipe = load_pipeline(options.model, needs_prompt=False, **shared.loading(options))
+    check_size(pipe, options.size)
+    pipe.scheduler = registry.build("sampler", variant.sampler).build(pipe.scheduler.config)
+    guidance = default_guidance(options.model) if options.guidance is None else options.guidance
+    look = Look(steps=variant.resolved_steps, guidance=guidance, size=options.size, seed=options.seed)
+    features = _measure(pipe, options, look, console)
+    _write(features, folder, {**_settings(options, variant, look), **provenance(pipe.device)})
+    text = paragraph(features)
+    console.print(text, highlight=False)
+    console.print(f"Written to {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}", highlight=False)
+    return features
+
+
+def _checked(options: argparse.Namespace) -> Variant:
+    """Refuse every option that cannot be right, before any model is loaded."""
+    shared.check_model_options(options)
+    whole("captions", options.captions, 1)
+    whole("batch-size", options.batch_size, 1)
+    if options.steps is not None:
+        whole("steps", options.steps, 3)
+    return Variant(name="analyze", sampler=shared.inline(options.sampler), steps=options.steps)
+
+
+def _measure(pipe: Any, options: argparse.Namespace, look: Look, console: Console) -> Features:
+    shown = {round(index * (look.steps - 1) / (PICTURED - 1)) for index in range(PICTURED)}
+    features = Features(Principal(shown, conditional_first=inputs.kind(pipe) == "class_labels"))
+    subjects = inputs.subjects(pipe, options.annotations, options.captions)
+    batches = [subjects[start : start + options.batch_size] for start in range(0, len(subjects), options.batch_size)]
+    with bars(console) as progress:
+        task = progress.add_task("images", total=len(subjects))
+        steps = progress.add_task("denoising", total=None)
+        for batch in batches:
+            with features.watch(pipe, len(batch)), watched(pipe, lambda done, all: _show(progress, steps, done, all)):
+                inputs.draw(pipe, batch, look)
+            progress.advance(task, len(batch))
+    return features
+
+
+def _show(progress: Any, task: Any, done: int, total: int) -> None:
+    progress.update(task, completed=done, total=total)
+
+
+def _settings(options: argparse.Namespace, variant: Variant, look: Look) -> dict[str, Any]:
+    return {
+        "model": options.model,
+        "sampler": variant.sampler_name,
+        "steps": look.steps,
+        "guidance": look.guidance,
+        "captions": options.captions,
+        "seed": options.seed,
+    }
+
+
+def _write(features: Features, folder: Path, settings: dict[str, Any]) -> None:
+    tables.write(features, folder)
+    names = figures.write(features, folder)
+    summary = {"settings": settings, "images": features.images, **as_dict(features)}
+    (folder / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    panels = "\n\n".join(f"![{name}]({name}.png)" for name in names)
+    (folder / READING).write_text(f"{paragraph(features)}\n\n{panels}\n", encoding="utf-8")

@@ -1,0 +1,72 @@
+"""The statistics as CSV: one line per block and step, and one per block."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean, pstdev, quantiles
+from typing import Any
+
+from fdplug.analysis.features import Features
+from fdplug.analysis.reading import norms_over_steps
+from fdplug.blocks import Block
+
+STEPS = "steps.csv"
+BLOCKS = "blocks.csv"
+
+
+def write(features: Features, folder: Path) -> None:
+    """Write both files."""
+    _write(folder / STEPS, _steps(features))
+    _write(folder / BLOCKS, (_block(features, block) for block in features.blocks))
+
+
+def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+    lines = list(rows)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def _steps(features: Features) -> Iterator[dict[str, Any]]:
+    for block in features.blocks:
+        for step, timestep in enumerate(features.timesteps):
+            row: dict[str, Any] = {**_who(features, block), "step": step, "timestep": timestep}
+            for measure in ("mse", "relative", "fnorm"):
+                moments = features.measured.get((block.name, step, measure))
+                row |= {
+                    f"{measure}_mean": "" if moments is None else moments.mean,
+                    f"{measure}_std": "" if moments is None else moments.std,
+                    f"{measure}_min": "" if moments is None else moments.least,
+                    f"{measure}_max": "" if moments is None else moments.most,
+                }
+            yield {**row, "rows": features.measured[block.name, step, "fnorm"].count}
+
+
+def _who(features: Features, block: Block) -> dict[str, Any]:
+    return {"label": features.labels[block.name], "block": block.name, "half": block.half}
+
+
+def _block(features: Features, block: Block) -> dict[str, Any]:
+    norms = norms_over_steps(features, block)
+    changes = {
+        measure: [features.mean(block.name, step, measure) for step in range(1, len(features.timesteps))]
+        for measure in ("mse", "relative")
+    }
+    low, middle, high = quantiles(norms, n=4, method="inclusive")
+    return {
+        **_who(features, block),
+        "mse_mean": fmean(changes["mse"]),
+        "mse_max": max(changes["mse"]),
+        "mse_variance": pstdev(changes["mse"]) ** 2,
+        "relative_mean": fmean(changes["relative"]),
+        "fnorm_min": min(norms),
+        "fnorm_quartile_1": low,
+        "fnorm_median": middle,
+        "fnorm_quartile_3": high,
+        "fnorm_max": max(norms),
+        "fnorm_std": pstdev(norms),
+        "fnorm_std_per_row": features.over_steps[block.name].mean,
+    }

@@ -1,0 +1,147 @@
+"""`fdplug complexity`: what a denoiser's layers and its encoder, bottleneck and decoder cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from fdplug.checks import whole
+from fdplug.complexity.inputs import example
+from fdplug.complexity.layers import Complexity, complexity
+from fdplug.complexity.models import load_denoiser, public_configs
+from fdplug.predict.options import Parser
+
+DESCRIPTION = f"""Print the layers of a denoiser, and parameters and GFLOPs of its encoder, bottleneck and decoder (the
+paper's Tables 7 and 10). Only the configuration is read; inside the package are {", ".join(public_configs())}.
+A multiply-add counts as one FLOP; 'paper' counts half of attention, as the paper's published column does."""
+FORMATS = ("text", "markdown", "json")
+PARTS = ("part", "blocks", "parameters", "share", "GFLOPs", "share", "GFLOPs, paper")
+LAYERS = ("no.", "block", "layer", "class", "output", "parameters", "GFLOPs", "GFLOPs, paper")
+
+
+def main(argv: list[str]) -> int:
+    """Run `fdplug complexity` with these arguments."""
+    options = parser().parse_args(argv)
+    whole("rows", options.rows, 1)
+    if options.size is not None:
+        whole("size", options.size, 1)
+    network = load_denoiser(options.model)
+    counted = complexity(network, example(network, options.rows, options.size))
+    if options.format == "json":
+        print(json.dumps({"model": options.model, **counted.as_dict()}, indent=2))
+    elif options.format == "markdown":
+        print(markdown(counted, not options.no_layers))
+    else:
+        _show(counted, not options.no_layers, Console())
+    return 0
+
+
+def parser() -> Parser:
+    """The options of the command."""
+    parser = Parser(prog="fdplug complexity", description=DESCRIPTION)
+    parser.add_argument(
+        "--model",
+        default="stable-diffusion-v1-5",
+        help="a configuration of the package, shapes, a config.json, a pipeline's folder, or a hub id "
+        "(default stable-diffusion-v1-5)",
+    )
+    parser.add_argument("--size", type=int, help="height and width of the denoiser's sample; the model's if left out")
+    parser.add_argument("--rows", type=int, default=2, help="batch rows; one image with guidance makes 2 (default 2)")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="default text")
+    parser.add_argument("--no-layers", action="store_true", help="print the parts only")
+    return parser
+
+
+def part_rows(counted: Complexity) -> list[tuple[str, ...]]:
+    """The cells of the table of parts, one row each and their sum."""
+    whole_parameters, whole_gflops = counted.parameters, counted.gflops()
+    rows = [
+        (
+            share.part,
+            _range(share.modules),
+            _count(share.parameters),
+            f"{share.parameters / whole_parameters:.1%}",
+            f"{share.gflops['full']:.4g}",
+            f"{share.gflops['full'] / whole_gflops:.1%}",
+            f"{share.gflops['paper']:.4g}",
+        )
+        for share in counted.shares
+    ]
+    paper = f"{counted.gflops('paper'):.4g}"
+    return [*rows, ("all", "", _count(whole_parameters), "100%", f"{whole_gflops:.4g}", "100%", paper)]
+
+
+def _range(modules: Sequence[str]) -> str:
+    if not modules:
+        return "embeddings, first and last layers"
+    return modules[0] if len(modules) == 1 else f"{modules[0]} to {modules[-1]}"
+
+
+def _count(number: int) -> str:
+    """A number of parameters with three digits and its unit."""
+    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return str(number)
+
+
+def layer_rows(counted: Complexity) -> list[tuple[str, ...]]:
+    """The cells of the table of layers."""
+    return [
+        (
+            str(layer.number),
+            layer.block,
+            layer.name,
+            layer.kind,
+            " x ".join(map(str, layer.shape)),
+            _count(layer.parameters),
+            f"{layer.gflops['full']:.4g}",
+            f"{layer.gflops['paper']:.4g}",
+        )
+        for layer in counted.layers
+    ]
+
+
+def summary(counted: Complexity) -> list[str]:
+    """What the tables are about, and what a replayed step saves."""
+    sample = " x ".join(map(str, counted.sample))
+    saved = {name: counted.replayed[name] / counted.gflops(name) for name in counted.replayed}
+    return [
+        f"{counted.denoiser}, sample {sample} ({counted.rows} rows). A multiply-add counts as one FLOP.",
+        f"A replayed step saves the encoder, the bottleneck and what feeds them: {counted.replayed['full']:.4g} of"
+        f" {counted.gflops():.4g} GFLOPs ({saved['full']:.1%}); by the paper's count {counted.replayed['paper']:.4g} of"
+        f" {counted.gflops('paper'):.4g} ({saved['paper']:.1%}).",
+    ]
+
+
+def markdown(counted: Complexity, layers: bool = True) -> str:
+    """Both tables in Markdown, between the sentences of `summary`."""
+    first, last = summary(counted)
+    tables = [_markdown(PARTS, part_rows(counted)), *([_markdown(LAYERS, layer_rows(counted))] if layers else [])]
+    return "\n\n".join([first, *tables, last])
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
+
+
+def _show(counted: Complexity, layers: bool, console: Console) -> None:
+    first, last = summary(counted)
+    console.print(first, highlight=False)
+    for head, rows in ((LAYERS, layer_rows(counted)), (PARTS, part_rows(counted))):
+        if head is PARTS or layers:
+            console.print(_table(head, rows))
+    console.print(last, highlight=False)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=None)
+    for name in head:
+        table.add_column(name, justify="left" if name in ("part", "blocks", "block", "layer", "class") else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table
