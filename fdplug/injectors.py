@@ -66,4 +66,6 @@ class PriorNoise(NoiseInjector):
 @hookimpl
 def fdplug_noise_injectors() -> Iterator[type[NoiseInjector]]:
     """Yield the built-in injectors."""
-    yield from (NoNoise, PriorNoise)
+    from fdplug.tuned import TunedNoise
+
+    yield from (NoNoise, PriorNoise, TunedNoise)

@@ -41,6 +41,12 @@ def segment(costs: Sequence[Sequence[float]]) -> list[Segmentation]:
     return found
 
 
+def price(costs: Sequence[Sequence[float]], keys: Sequence[int]) -> float:
+    """Return what a cut costs: the sum over its spans, the last of which ends with the run."""
+    ends = [*keys[1:], len(costs)]
+    return sum(costs[key][end - key - 1] for key, end in zip(keys, ends, strict=True))
+
+
 def _one_more(costs: Sequence[Sequence[float]], best: list[float]) -> tuple[list[float], list[int]]:
     """From the cost of the first j steps in k spans, for every j, to that in k + 1 spans, and where the last begins."""
     longer = [float("inf")] * len(best)

@@ -1,4 +1,4 @@
-"""Tuned key steps: a file that `fdplug tune` writes, and the policy that reads it."""
+"""Tuned key steps and prior noise: a file that `fdplug tune` writes, and the plugins that read it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,39 @@ from typing import Any
 
 from fdplug.checks import whole
 from fdplug.errors import ConfigError, PropagationError
+from fdplug.injectors import PriorNoise
 from fdplug.policies import KeyStepPolicy, Schedule
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The best key steps of one number, what they cost, and the error that the calibration expects."""
+    """The best key steps of one number.
+
+    Attributes:
+        keys: the key steps, in order.
+        error: mean squared change of the final sample that the calibration expects, by first order.
+        gflops: per image.
+        measured: the same change as measured on the calibration captions; None if it was not.
+        psnr: measured there against the un-accelerated images, in dB; None if it was not, or nothing changed.
+    """
 
     keys: tuple[int, ...]
     error: float
     gflops: float
+    measured: float | None = None
+    psnr: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """The best prior noise for the chosen key steps: its share, its noise time, the error with it and without."""
+
+    alpha: float
+    tau: float
+    error: float
+    without: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +57,7 @@ class TunedSchedule:
         chosen: the number of key steps that was asked for.
         curve: the best choice for 1, 2, ..., T key steps; GFLOPs per image.
         calibration: prompts, seed, guidance and so on, for people.
+        noise: what `--injector tune` found.
     """
 
     model: str
@@ -44,6 +66,7 @@ class TunedSchedule:
     chosen: int
     curve: tuple[Choice, ...]
     calibration: dict[str, Any]
+    noise: Noise | None = None
 
     def save(self, path: str | Path) -> None:
         """Write the file as JSON."""
@@ -61,11 +84,10 @@ class TunedSchedule:
         try:
             if held.pop("format") != FORMAT:
                 raise ConfigError(f"{path} is of another format than {FORMAT}: tune again with this version of fdplug")
-            curve = tuple(
-                Choice(keys=tuple(one["keys"]), error=one["error"], gflops=one["gflops"]) for one in held.pop("curve")
-            )
+            curve = tuple(Choice(**{**one, "keys": tuple(one["keys"])}) for one in held.pop("curve"))
+            noise = held.pop("noise")
             held["timesteps"] = tuple(held["timesteps"])
-            return cls(curve=curve, **held)
+            return cls(curve=curve, noise=None if noise is None else Noise(**noise), **held)
         except (AttributeError, KeyError, TypeError) as error:
             raise ConfigError(f"{path} is no tuned schedule ({error}); write one with `fdplug tune`") from error
 
@@ -105,6 +127,22 @@ class Tuned(KeyStepPolicy):
                 f"{self.schedule.timesteps[0]:g}, this run has {given} from {schedule.timesteps[0]:g}; tune again"
             )
         return frozenset(self.schedule.curve[self.count - 1].keys)
+
+
+class TunedNoise(PriorNoise):
+    """The prior noise that `fdplug tune --injector tune` found for its key steps.
+
+    Args:
+        file: what `fdplug tune` wrote.
+    """
+
+    name = "tuned"
+
+    def __init__(self, file: str) -> None:
+        noise = TunedSchedule.load(file).noise
+        if noise is None:
+            raise ConfigError(f"{file} holds no prior noise; tune again with --injector tune")
+        super().__init__(noise.alpha, noise.tau)
 
 
 def _close(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -11,11 +11,11 @@ import torch
 
 import fdplug
 from fdplug import registry
-from fdplug.calibration import calibrate
+from fdplug.calibration import _interpolated, calibrate
 from fdplug.errors import ConfigError, PropagationError
-from fdplug.segmentation import segment
+from fdplug.segmentation import price, segment
 from fdplug.testing import check_policy, latents, tiny_pipeline
-from fdplug.tuned import Choice, Tuned, TunedSchedule, fingerprint
+from fdplug.tuned import Choice, Noise, Tuned, TunedNoise, TunedSchedule, fingerprint
 
 
 def random_costs(total, seed):
@@ -23,9 +23,13 @@ def random_costs(total, seed):
     return [torch.rand(total - step, generator=generator).tolist() for step in range(total)]
 
 
-def price(costs, keys):
-    ends = [*keys[1:], len(costs)]
-    return sum(costs[key][end - key - 1] for key, end in zip(keys, ends, strict=True))
+def priced(costs, keys):
+    """Step by step: a span ends where the next key step is, or at the end."""
+    total, start = 0.0, 0
+    for step in range(1, len(costs) + 1):
+        if step in keys or step == len(costs):
+            total, start = total + costs[start][step - start - 1], step
+    return total
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -34,8 +38,9 @@ def test_the_cut_is_the_best_of_all_cuts(seed):
     costs = random_costs(7, seed)
     for count, found in enumerate(segment(costs), start=1):
         every = [(0, *rest) for rest in itertools.combinations(range(1, 7), count - 1)]
-        best = min(every, key=lambda keys: price(costs, keys))
-        assert found.error == pytest.approx(price(costs, best))
+        best = min(every, key=lambda keys: priced(costs, keys))
+        assert found.error == pytest.approx(priced(costs, best))
+        assert priced(costs, found.keys) == pytest.approx(found.error)
         assert price(costs, found.keys) == pytest.approx(found.error)
         assert len(found.keys) == count
 
@@ -52,7 +57,11 @@ def measured():
         lambda: latents(pipe, num_inference_steps=STEPS),
         progress=lambda done, total: told.append((done, total)),
     )
-    assert told == [(done, STEPS) for done in range(1, STEPS + 1)]
+    runs = STEPS + STEPS - 1  # fewer steps than a dozen: the response is measured at all but the first
+    assert [total for _, total in told] == [runs] * len(told)
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    assert told[0][0] == 1
+    assert told[-1][0] == found.runs == runs
     return pipe, found
 
 
@@ -98,8 +107,54 @@ def test_costs_are_what_a_span_does_to_predictions(measured):
             own = reference.encode(pipe.unet, torch.cat([samples[step - 1]] * 2), times[step], text)
             right = reference.decode(pipe.unet, *own, times[step], text).chunk(2)
             error = [one - other for one, other in zip(wrong, right, strict=True)]
-            moved += found.sensitivity[step] * (error[0] + 7.5 * (error[1] - error[0]))
+            moved += found.sensitivity[step] * found.response[step] * (error[0] + 7.5 * (error[1] - error[0]))
     assert found.costs[1][2] == pytest.approx(float(moved.square().mean()), rel=1e-3)
+
+
+@torch.no_grad()
+def test_the_response_is_what_the_denoiser_leaves_of_an_error(measured):
+    """A plain loop, once as it is and once with a prediction from features of the step before; against the sampler."""
+    from tests.core import reference
+
+    pipe, found = measured
+    text = torch.cat(pipe.encode_prompt("a red circle", "cpu", 1, True)[::-1])
+    start = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(0))
+
+    def predict(features, time):
+        without, withtext = reference.decode(pipe.unet, *features, time, text).chunk(2)
+        return without + 7.5 * (withtext - without)
+
+    def final(disturbed):
+        sample, before, error = start, None, None
+        pipe.scheduler.set_timesteps(STEPS)
+        for step, time in enumerate(pipe.scheduler.timesteps):
+            features = reference.encode(pipe.unet, torch.cat([sample] * 2), time, text)
+            noise = predict(features, time)
+            if step == disturbed:
+                error = predict(before, time) - noise
+                noise = noise + error
+            before = features
+            sample = pipe.scheduler.step(noise, time, sample).prev_sample
+        return sample, error
+
+    plain, _ = final(None)
+    for step in range(1, STEPS):
+        moved, error = final(step)
+        left = (moved - plain).square().mean().sqrt() / (found.sensitivity[step] * error).square().mean().sqrt()
+        assert found.response[step] == pytest.approx(float(left), rel=2e-2)
+    assert found.response[STEPS - 1] == pytest.approx(1, rel=1e-3), "nobody reacts to the last step"
+
+
+def test_responses_between_those_measured_lie_on_straight_lines_of_logarithms():
+    assert _interpolated({}, 3) == [1, 1, 1]
+    assert _interpolated({1: 0.1, 3: 0.4}, 5) == pytest.approx([0.1, 0.1, 0.2, 0.4, 0.4])
+
+
+def test_fewer_responses_take_fewer_runs():
+    pipe = tiny_pipeline()
+    found = calibrate(pipe, lambda: latents(pipe, num_inference_steps=4), responses=0)
+    assert found.runs == 4
+    assert found.response == (1, 1, 1, 1)
 
 
 def test_spans_of_one_step_cost_nothing_and_rows_have_their_lengths(measured):
@@ -115,8 +170,10 @@ def test_gflops_of_any_number_of_keys(measured):
         assert found.gflops_with(3) == pytest.approx(on.ledger.gflops())
 
 
-def tuned(pipe, found, path, chosen=3):
-    curve = tuple(Choice(keys=cut.keys, error=cut.error, gflops=1.0) for cut in segment(found.costs))
+def tuned(pipe, found, path, chosen=3, noise=None):
+    curve = tuple(
+        Choice(keys=cut.keys, error=cut.error, gflops=1.0, measured=0.5, psnr=30.0) for cut in segment(found.costs)
+    )
     made = TunedSchedule(
         model="tiny",
         denoiser=fingerprint(pipe.unet),
@@ -124,6 +181,7 @@ def tuned(pipe, found, path, chosen=3):
         chosen=chosen,
         curve=curve,
         calibration={"sampler": "ddim"},
+        noise=noise,
     )
     made.save(path)
     return made
@@ -143,6 +201,20 @@ def test_the_policy_takes_the_keys_of_the_file(measured, file):
             latents(pipe, num_inference_steps=STEPS)
         assert len(on.ledger.key_steps) == (count or 3)
     check_policy(Tuned(file), lengths=())
+
+
+def test_the_tuned_noise_is_prior_noise(measured, file, tmp_path):
+    pipe, _ = measured
+    path = str(tmp_path / "noise.json")
+    tuned(*measured, path, noise=Noise(alpha=0.01, tau=0.7, error=0.1, without=0.2))
+    images = []
+    for injector in ({"tuned": {"file": path}}, {"prior": {"alpha": 0.01, "tau": 0.7}}, "none"):
+        with fdplug.propagate(pipe, policy={"tuned": {"file": path}}, injector=injector):
+            images.append(latents(pipe, num_inference_steps=STEPS))
+    assert torch.equal(images[0], images[1])
+    assert not torch.equal(images[0], images[2])
+    with pytest.raises(ConfigError, match="holds no prior noise; tune again with --injector tune"):
+        TunedNoise(file)
 
 
 def test_another_denoiser_is_refused_unless_allowed(file):
@@ -173,8 +245,8 @@ def test_half_precision_has_the_same_fingerprint(measured):
     [
         ("{", "is no tuned schedule: Expecting property name"),
         ("[]", "is no tuned schedule"),
-        ('{"format": 2}', "is of another format than 1"),
-        ('{"format": 1}', "is no tuned schedule"),
+        ('{"format": 1}', "is of another format than 2"),
+        ('{"format": 2}', "is no tuned schedule"),
     ],
 )
 def test_a_wrong_file_is_one_clear_line(tmp_path, text, message):
@@ -205,5 +277,5 @@ def test_a_run_that_is_not_the_same_each_time_is_refused():
 
 def test_the_file_holds_plain_json(file):
     held = json.loads(Path(file).read_text())
-    assert held["format"] == 1
+    assert held["format"] == 2
     assert held["curve"][2]["keys"][0] == 0

@@ -1,4 +1,4 @@
-"""`fdplug tune`: the best key steps for a pipeline, a sampler and a number of steps."""
+"""`fdplug tune`: the best key steps for a pipeline, a sampler, a number of steps and a budget."""
 
 from __future__ import annotations
 
@@ -9,21 +9,26 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fdplug.calibration import Calibration, calibrate
+from fdplug.calibration import RESPONSES, Calibration, calibrate
+from fdplug.checks import number, whole
 from fdplug.errors import ConfigError
 from fdplug.pipeline import find_family
 from fdplug.predict import options as shared
 from fdplug.predict.captions import SHAPES, Caption, read_captions
+from fdplug.predict.files import writable_folder
 from fdplug.predict.generation import Look, run
 from fdplug.predict.live import bars
+from fdplug.predict.settings import check_choice
 from fdplug.predict.variant import Variant
-from fdplug.predict.writer import writable_folder
-from fdplug.segmentation import segment
-from fdplug.tuned import Choice, TunedSchedule, fingerprint
+from fdplug.tuned import Noise, TunedSchedule, fingerprint
+from fdplug.tuning.tuner import Tuner
 
 DESCRIPTION = """Find the best key steps: measure on a few captions what every possible span costs, then cut the run
-into spans by dynamic programming. Takes as many pipeline calls as there are steps. The result is used by
-policy: {tuned: {file: FILE}}."""
+into spans by dynamic programming. Takes as many pipeline calls as there are steps, and a dozen more; --refine, --psnr
+and --injector tune take further ones. What is found is used by policy: {tuned: {file: FILE}} and, the noise, by
+injector: {tuned: {file: FILE}}."""
+INJECTORS = ("none", "prior", "tune")
+BUDGETS = ("keys", "gflops", "psnr")
 
 
 def main(argv: list[str]) -> int:
@@ -39,7 +44,19 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, help="denoising steps; the sampler's own default if left out")
     parser.add_argument("--keys", type=int, help="number of key steps; as many as the paper's policy if left out")
     parser.add_argument("--gflops", type=float, help="budget per image, instead of --keys")
+    parser.add_argument(
+        "--psnr", type=float, help="instead of --keys: as few as keep this, in dB, to the un-accelerated images"
+    )
+    parser.add_argument(
+        "--refine", type=int, default=0, help="runs to spend on moving key steps one by one (default 0)"
+    )
+    parser.add_argument(
+        "--injector", default="prior", help="what --psnr and --refine run with: prior or none; tune finds its settings"
+    )
     parser.add_argument("--part", default="encoder", help="what is computed at key steps only (default encoder)")
+    parser.add_argument(
+        "--responses", type=int, default=RESPONSES, help=f"runs that measure its response (default {RESPONSES})"
+    )
     parser.add_argument("--annotations", default=SHAPES, help="json in the form of captions_val2017.json, or 'shapes'")
     parser.add_argument("--captions", type=int, default=8, help="the last so many of the file (default 8)")
     parser.add_argument("--out", default="tuned.json", help="file to write (default tuned.json)")
@@ -48,24 +65,30 @@ def parser() -> argparse.ArgumentParser:
 
 
 def tune(options: argparse.Namespace, console: Console) -> TunedSchedule:
-    """Check, measure, cut, write, and say what was found."""
+    """Check, measure, cut, choose, refine, write, and say what was found."""
     variant, captions = _checked(options)
     pipe, look = shared.opened(options, variant)
-    found = _measure(pipe, captions, look, shared.inline(options.part), console)
-    curve = _curve(found, len(captions))
+    part = shared.inline(options.part)
+    found = _measure(pipe, captions, look, part, options.responses, console)
+    tuner = Tuner(pipe, captions, look, part, options, found, console)
+    chosen = tuner.choose()
     tuned = TunedSchedule(
         model=options.model,
         denoiser=fingerprint(find_family(pipe)[1]),
         timesteps=found.timesteps,
-        chosen=_chosen(options, curve, found.timesteps),
-        curve=curve,
+        chosen=chosen,
+        curve=tuple(tuner.curve),
+        noise=tuner.noise(chosen),
         calibration={
             "sampler": variant.sampler_name,
             "steps": variant.resolved_steps,
             "guidance": look.guidance,
             "seed": options.seed,
+            "injector": options.injector,
             "images": [caption.image_id for caption in captions],
+            "runs": tuner.runs,
             "sensitivity": [round(value, 6) for value in found.sensitivity],
+            "response": [round(value, 6) for value in found.response],
         },
     )
     tuned.save(options.out)
@@ -76,11 +99,17 @@ def tune(options: argparse.Namespace, console: Console) -> TunedSchedule:
 def _checked(options: argparse.Namespace) -> tuple[Variant, list[Caption]]:
     """Refuse every option that cannot be right, before any model is loaded."""
     shared.check_model_options(options)
-    if options.keys is not None and options.gflops is not None:
-        raise ConfigError("give either --keys or --gflops, not both.")
+    given = [name for name in BUDGETS if getattr(options, name) is not None]
+    if len(given) > 1:
+        raise ConfigError(f"give one of --keys, --gflops and --psnr, not {' and '.join('--' + one for one in given)}.")
     variant = Variant(name="tune", sampler=shared.inline(options.sampler), steps=options.steps)
     if options.keys is not None and not 1 <= options.keys <= variant.resolved_steps:
         raise ConfigError(f"--keys is {options.keys}, a number from 1 to the {variant.resolved_steps} steps is needed.")
+    if options.psnr is not None:
+        number("--psnr", options.psnr, 0)
+    check_choice("injector for tuning", options.injector, INJECTORS)
+    whole("--refine", options.refine, 0)
+    whole("--responses", options.responses, 0)
     if options.captions < 1:
         raise ConfigError(f"--captions is {options.captions}, at least one is needed.")
     if Path(options.out).suffix != ".json":
@@ -89,44 +118,45 @@ def _checked(options: argparse.Namespace) -> tuple[Variant, list[Caption]]:
     return variant, read_captions(options.annotations)[-options.captions :]
 
 
-def _measure(pipe: Any, captions: list[Caption], look: Look, part: Any, console: Console) -> Calibration:
+def _measure(
+    pipe: Any, captions: list[Caption], look: Look, part: Any, responses: int, console: Console
+) -> Calibration:
     with bars(console) as progress:
         task = progress.add_task("calibrating", total=look.steps)
         return calibrate(
             pipe,
             lambda: run(pipe, captions, look),
             part=part,
+            responses=responses,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
 
 
-def _curve(found: Calibration, images: int) -> tuple[Choice, ...]:
-    cuts = segment(found.costs)
-    return tuple(
-        Choice(keys=cut.keys, error=cut.error, gflops=found.gflops_with(len(cut.keys)) / images) for cut in cuts
-    )
-
-
-def _chosen(options: argparse.Namespace, curve: tuple[Choice, ...], timesteps: tuple[float, ...]) -> int:
-    if options.keys is not None:
-        return options.keys
-    if options.gflops is None:
-        from fdplug.policies import Paper, Schedule
-
-        return len(Paper().key_steps(Schedule(timesteps)))
-    affordable = [len(choice.keys) for choice in curve if choice.gflops <= options.gflops]
-    if not affordable:
-        raise ConfigError(f"--gflops is {options.gflops:g}, but one key step takes {curve[0].gflops:.4g} per image.")
-    return max(affordable)
-
-
 def _print(tuned: TunedSchedule, path: str, console: Console) -> None:
-    table = Table("key steps", "expected error", "GFLOPs/image", "which", box=None)
+    table = Table("key steps", "expected error", "measured", "PSNR dB", "GFLOPs/image", "which", box=None)
     shown = {1, 2, 3, 5, 7, 9, 12, 17, 25, len(tuned.curve), tuned.chosen}
+    shown |= {count for count, choice in enumerate(tuned.curve, start=1) if choice.measured is not None}
     for count in sorted(one for one in shown if one <= len(tuned.curve)):
         choice = tuned.curve[count - 1]
-        mark = " *" if count == tuned.chosen else ""
-        keys = ", ".join(map(str, choice.keys)) if count < len(tuned.curve) else "all"
-        table.add_row(f"{count}{mark}", f"{choice.error:.3g}", f"{choice.gflops:.4g}", keys)
+        table.add_row(
+            f"{count}{' *' if count == tuned.chosen else ''}",
+            f"{choice.error:.3g}",
+            "" if choice.measured is None else f"{choice.measured:.3g}",
+            "" if choice.psnr is None else f"{choice.psnr:.1f}",
+            f"{choice.gflops:.4g}",
+            ", ".join(map(str, choice.keys)) if count < len(tuned.curve) else "all",
+        )
     console.print(table)
-    console.print(f"* chosen. Expected error: mean squared change of the final sample, to first order. Written: {path}")
+    console.print("* chosen. Expected error: mean squared change of the final sample, by first order.")
+    if tuned.noise is not None:
+        console.print(_noise_line(tuned.noise), highlight=False)
+    console.print(f"Written: {path}, after {tuned.calibration['runs']} pipeline calls")
+
+
+def _noise_line(noise: Noise) -> str:
+    if noise.alpha == 0:
+        return f"Prior noise: none is best; every alpha and tau takes the images further away ({noise.without:.3g})."
+    return (
+        f"Prior noise: alpha {noise.alpha:.3g}, tau {noise.tau:g} lower the measured error from {noise.without:.3g}"
+        f" to {noise.error:.3g}."
+    )

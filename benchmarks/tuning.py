@@ -1,0 +1,202 @@
+"""Tuned key steps against the paper's, uniform, random, genetically searched ones, and fewer steps.
+
+    python -m benchmarks.tuning            # about an hour on 2 cores
+    python -m benchmarks.tuning --quick    # a tenth of it, for a look
+
+Tunes on the last captions of the annotation file and judges on the first ones, which are others. Writes
+`benchmarks/results/tuning.json` and `tuning.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from benchmarks.tuning_judge import Candidate, Judge
+from benchmarks.tuning_table import markdown
+from fdplug import registry
+from fdplug.calibration import Calibration, calibrate
+from fdplug.policies import Paper, Schedule, Uniform
+from fdplug.predict.captions import SHAPES, Caption, read_captions
+from fdplug.predict.generation import Look, run
+from fdplug.predict.live import bars
+from fdplug.predict.pipelines import default_guidance, load_pipeline
+from fdplug.predict.provenance import provenance
+from fdplug.segmentation import segment
+from fdplug.tuning.genetic import search
+from fdplug.tuning.injector import tune_injector
+from fdplug.tuning.refine import refine
+from fdplug.tuning.trials import Trials
+
+RESULTS = Path(__file__).parent / "results"
+QUICK = {"calibration": 4, "captions": 32, "random": 2, "genetic": 60, "refine": 20, "counts": [5, 9]}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the experiment."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", default=SHAPES)
+    parser.add_argument("--sampler", default="ddim")
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--annotations", default=SHAPES)
+    parser.add_argument("--counts", type=int, nargs="+", default=[3, 4, 5, 6, 7, 9, 12, 17], help="of key steps")
+    parser.add_argument("--calibration", type=int, default=8, help="captions to tune on")
+    parser.add_argument("--captions", type=int, default=200, help="captions to judge on")
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--random", type=int, default=5, help="random sets of the paper's size")
+    parser.add_argument("--genetic", type=int, default=300, help="candidates that the genetic search measures")
+    parser.add_argument("--refine", type=int, default=60, help="candidates that refinement measures")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="small numbers")
+    parser.add_argument("--out", type=Path, default=RESULTS / "tuning.json")
+    return parser
+
+
+class Experiment:
+    """Finds the candidates; counts what finding each took."""
+
+    def __init__(self, pipe: Any, captions: Sequence[Caption], look: Look, options: argparse.Namespace) -> None:
+        self.pipe, self.captions, self.look, self.options = pipe, captions, look, options
+        self.trials = Trials(pipe, self._draw, settings={"injector": "none"})
+        self.schedule = Schedule(tuple(float(one) for one in pipe.scheduler.timesteps.tolist()))
+        self.found: dict[str, Any] = {}
+
+    def _draw(self) -> Any:
+        return run(self.pipe, self.captions, self.look).images
+
+    def candidates(self, console: Console) -> Iterator[Candidate]:
+        """Yield everything to be compared, the un-accelerated pipeline first."""
+        paper = tuple(sorted(Paper().key_steps(self.schedule)))
+        steps, count = self.look.steps, len(paper)
+        yield Candidate(f"all {steps} steps", None, steps)
+        yield Candidate(f"the paper's {count}", paper, steps)
+        yield from self._random(count)
+        closed, opened = self._calibrated(console)
+        genetic = self._genetic(count, console)
+        for number in sorted({*self.options.counts, count}):
+            uniform = tuple(sorted(Uniform(count=number).key_steps(self.schedule)))
+            cut = segment(closed.costs)[number - 1].keys
+            yield Candidate(f"uniform {number}", uniform, steps)
+            if number == count:
+                yield Candidate(
+                    f"tuned {number}, no response", segment(opened.costs)[number - 1].keys, steps, runs=opened.runs
+                )
+                yield genetic
+            yield Candidate(f"tuned {number}", cut, steps, runs=closed.runs)
+            refined = self._refined(cut, uniform, closed.runs)
+            yield refined
+            if number == count:
+                yield from self._noisy(refined)
+        yield from self._fewer(closed, count)
+
+    def _random(self, count: int) -> Iterator[Candidate]:
+        rng = np.random.default_rng(self.options.seed)
+        for index in range(self.options.random):
+            others = rng.choice(np.arange(1, self.look.steps), count - 1, replace=False)
+            keys = (0, *sorted(int(one) for one in others))
+            yield Candidate(f"random {count}, {'abcdefghijklmnopqrstuvwxyz'[index]}", keys, self.look.steps)
+
+    def _calibrated(self, console: Console) -> tuple[Calibration, Calibration]:
+        """Return the calibration with the denoiser's response, and the one that takes it to be 1 everywhere."""
+        with bars(console) as progress:
+            task = progress.add_task("calibrating", total=None)
+            closed = calibrate(
+                self.pipe,
+                self._draw,
+                progress=lambda done, total: progress.update(task, completed=done, total=total),
+            )
+        self.found |= {"sensitivity": closed.sensitivity, "response": closed.response}
+        return closed, closed.without_response()
+
+    def _error(self, keys: tuple[int, ...]) -> float:
+        return self.trials.of(keys).error
+
+    def _genetic(self, count: int, console: Console) -> Candidate:
+        with bars(console) as progress:
+            task = progress.add_task("genetic search", total=self.options.genetic)
+            self.trials.told = lambda runs: progress.advance(task)
+            front = search(self.look.steps, self._error, self.options.genetic, seed=self.options.seed)
+            self.trials.told = lambda runs: None
+        keys, _ = front.at_most(count)
+        self.found["genetic_front"] = {str(size): [list(best), error] for size, (best, error) in front.best.items()}
+        return Candidate(f"genetic {len(keys)}", keys, self.look.steps, runs=front.tried)
+
+    def _refined(self, cut: tuple[int, ...], uniform: tuple[int, ...], runs: int) -> Candidate:
+        best = refine([cut, uniform], self.look.steps, self._error, self.options.refine)
+        return Candidate(f"tuned {len(cut)}, refined", best.keys, self.look.steps, runs=runs + best.tried)
+
+    def _noisy(self, refined: Candidate) -> Iterator[Candidate]:
+        assert refined.keys is not None
+        noise = tune_injector(self.trials, refined.keys)
+        self.found["noise"] = {"alpha": noise.alpha, "tau": noise.tau, "error": noise.error, "without": noise.without}
+        tuned = {"prior": {"alpha": noise.alpha, "tau": noise.tau}}
+        yield Candidate(f"{refined.name}, the paper's noise", refined.keys, refined.steps, "prior", refined.runs)
+        yield Candidate(f"{refined.name}, tuned noise", refined.keys, refined.steps, tuned, refined.runs + 10)
+
+    def _fewer(self, found: Calibration, count: int) -> Iterator[Candidate]:
+        """Yield fewer steps: in the tuned run's denoiser time, in its GFLOPs, half as many, as many as its keys."""
+        keys = segment(found.costs)[count - 1].keys
+        share = self._time_share(keys)
+        self.found["time_share"] = share
+        flops = found.gflops_with(count) / found.gflops[0]
+        wanted = {
+            max(2, round(self.look.steps * share)): "equal time",
+            max(2, round(self.look.steps * flops)): "equal GFLOPs",
+            self.look.steps // 2: "half",
+            count: "as many steps as key steps",
+        }
+        for steps in sorted(wanted, reverse=True):
+            yield Candidate(f"{steps} steps ({wanted[steps]})", None, steps)
+
+    def _time_share(self, keys: Sequence[int], rounds: int = 3) -> float:
+        """Return the denoiser time of a propagated run over that of a plain one: fastest of a few, interleaved."""
+        settings = {"policy": {"explicit": {"steps": list(keys)}}, "injector": "none"}
+        times = [
+            [run(self.pipe, self.captions, self.look, given).denoiser_seconds for given in (None, settings)]
+            for _ in range(rounds)
+        ]
+        plain, fast = (min(column) for column in zip(*times, strict=True))
+        return fast / plain
+
+
+def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Find, judge, and return everything."""
+    captions = read_captions(options.annotations)
+    tuning, judging = captions[-options.calibration :], captions[: options.captions]
+    if {one.image_id for one in tuning} & {one.image_id for one in judging}:
+        raise SystemExit(f"{len(captions)} captions are too few: tuning and judging would share some")
+    pipe = load_pipeline(options.model)
+    pipe.scheduler = registry.build("sampler", options.sampler).build(pipe.scheduler.config)
+    look = Look(steps=options.steps, guidance=default_guidance(options.model), seed=options.seed)
+    pipe.scheduler.set_timesteps(options.steps)
+    experiment = Experiment(pipe, tuning, look, options)
+    candidates = list(experiment.candidates(console))
+    judge = Judge(pipe, look, options.model)
+    with bars(console) as progress:
+        task = progress.add_task("judging", total=len(candidates) * len(judging))
+        rows = judge.rows(candidates, judging, options.batch_size, lambda count: progress.advance(task, count))
+    settings = {key: value for key, value in vars(options).items() if key not in ("out", "quick")}
+    return {**provenance(pipe.device), "settings": settings, "found": experiment.found, "rows": rows}
+
+
+def main() -> None:
+    """Run the experiment, keep and print its table."""
+    options = parser().parse_args()
+    if options.quick:
+        vars(options).update(QUICK)
+    results = measure(options, Console())
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    page = markdown(results)
+    options.out.with_suffix(".md").write_text(page, encoding="utf-8")
+    print(page)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Candidates judged by running them: each set of key steps is run once on the calibration captions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from fdplug.calibration import Recorder
+from fdplug.pipeline import propagate
+
+NONE: dict[str, Any] = {"injector": "none"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a candidate does to the calibration images.
+
+    Attributes:
+        error: mean squared change of the final sample, in the unit of the calibration's costs.
+        psnr: of all images against the un-accelerated ones, in dB; infinite if nothing changed.
+    """
+
+    error: float
+    psnr: float
+
+
+class Trials:
+    """Runs candidates, and remembers what came of them.
+
+    Attributes:
+        runs: how often the pipeline has run, the un-accelerated run included.
+        plain: the un-accelerated run.
+        told: called with the number of runs after each.
+    """
+
+    def __init__(
+        self,
+        pipe: Any,
+        run: Callable[[], Tensor],
+        *,
+        settings: Mapping[str, Any] | None = None,
+        told: Callable[[int], None] = lambda runs: None,
+    ) -> None:
+        """Run the pipeline as it is.
+
+        Args:
+            pipe: the pipeline.
+            run: calls it on the calibration captions, always the same way; returns images (N, 3, H, W) uint8.
+            settings: of `fdplug.propagate`, but for the policy: part, injector and so on.
+            told: see above.
+        """
+        self._pipe, self._run, self.told = pipe, run, told
+        self._settings = dict(settings or {})
+        self._known: dict[Any, Measured] = {}
+        self.runs = 0
+        self.plain, self._images = self._record(None)
+
+    def of(self, keys: Iterable[int]) -> Measured:
+        """Return what these key steps do."""
+        key = tuple(sorted(set(keys)))
+        if key not in self._known:
+            recorder, images = self._record({**self._settings, "policy": {"explicit": {"steps": list(key)}}})
+            self._known[key] = Measured(recorder.distance(self.plain), psnr(images, self._images))
+        return self._known[key]
+
+    def final(self, keys: Iterable[int], injector: Any) -> Tensor:
+        """Return how far key steps with another injector move the final sample, (N, ...)."""
+        recorder, _ = self._record(
+            {**self._settings, "policy": {"explicit": {"steps": sorted(keys)}}, "injector": injector}
+        )
+        assert recorder.end is not None
+        assert self.plain.end is not None
+        return recorder.end.float() - self.plain.end.float()
+
+    def _record(self, settings: Mapping[str, Any] | None) -> tuple[Recorder, Tensor]:
+        given = {"policy": "all", "injector": "none"} if settings is None else dict(settings)
+        with propagate(self._pipe, **given), Recorder(self._pipe.scheduler) as recorder:
+            images = self._run()
+        self.runs += 1
+        self.told(self.runs)
+        return recorder, images
+
+
+def psnr(images: Tensor, truth: Tensor) -> float:
+    """Peak signal-to-noise ratio over all images, uint8, in dB."""
+    error = float((images.double() - truth.double()).square().mean())
+    return 10 * math.log10(255**2 / error) if error else math.inf
