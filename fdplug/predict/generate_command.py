@@ -16,11 +16,11 @@ from fdplug.metrics.fidelity import Fidelity
 from fdplug.pipeline import DECODINGS
 from fdplug.predict import options as shared
 from fdplug.predict.captions import Caption
+from fdplug.predict.files import writable_folder, write_png
 from fdplug.predict.generation import Look, Run, run
 from fdplug.predict.live import bars
 from fdplug.predict.sheet import side_by_side
 from fdplug.predict.variant import Variant
-from fdplug.predict.writer import writable_folder, write_png
 
 PROPAGATION = ("policy", "cache", "injector", "part", "decoding", "max_span_batch")
 

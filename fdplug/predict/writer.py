@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.callbacks import BasePredictionWriter
 
 from fdplug.errors import ConfigError, OutputError
-from fdplug.predict.files import encode_png, writable_folder, write_bytes, write_png, write_text  # noqa: F401
+from fdplug.predict.files import encode_png, write_bytes
 from fdplug.predict.launch import die_with_launcher, first_decides, over_ranks
 from fdplug.predict.manifest import (
     NOT_A_NUMBER,
