@@ -32,16 +32,3 @@ def _point(row: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
         "values": {key: row[key] for key in keys if row.get(key) is not None},
         "errors": {key: row[f"{key}_se"] for key in keys if row.get(f"{key}_se") is not None},
     }
-
-
-def front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the points (cost, loss) to which no other is at least equal in both and better in one, by cost.
-
-    The page draws this front in JavaScript; this is the reference for it.
-    """
-    kept = [
-        index
-        for index, (cost, loss) in enumerate(points)
-        if not any(one <= cost and other <= loss and (one, other) != (cost, loss) for one, other in points)
-    ]
-    return sorted(kept, key=lambda index: points[index])

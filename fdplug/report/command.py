@@ -11,17 +11,16 @@ from rich.console import Console
 
 from fdplug import checks
 from fdplug.errors import ConfigError
+from fdplug.predict.files import write_text
 from fdplug.predict.options import Parser
-from fdplug.predict.results import VOTES
 from fdplug.predict.table import print_texts
-from fdplug.predict.writer import write_text
 from fdplug.report.costs import Rates
 from fdplug.report.figures import figures
 from fdplug.report.folder import read
 from fdplug.report.study import read_key
 from fdplug.report.tally import table, tally
 from fdplug.report.votes import read_votes
-from fdplug.report.write import Choices, write, write_report
+from fdplug.report.write import PAIRS, VOTES, Choices, write, write_report
 
 DESCRIPTION = """Write report.html and vote.html into a folder of `fdplug compare`: each one file, complete in itself.
 With --votes, count what the voting page exported, and add it to the report."""
@@ -41,8 +40,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--analysis", metavar="FOLDER", help="also show the figures of `fdplug analyze` in this folder")
     parser.add_argument("--pictures", type=int, default=shows.pictures, help="per variant (default %(default)s)")
     parser.add_argument("--side", type=int, default=shows.side, help="reduce larger ones to this (default %(default)s)")
-    parser.add_argument("--pairs", type=int, default=shows.pairs, help="pairs to vote on (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=shows.seed, help="of the pairs (default %(default)s)")
+    parser.add_argument("--pairs", type=int, help=f"pairs to vote on (default {PAIRS})")
+    parser.add_argument("--seed", type=int, help="of the pairs (default 0)")
     parser.add_argument("--power", type=float, default=rates.power, help="of the machine, in W (default %(default)s)")
     parser.add_argument("--price", type=float, default=rates.price, help="of an hour (default %(default)s)")
     parser.add_argument("--carbon", type=float, default=rates.carbon, help="g CO2 per kWh (default %(default)s)")
@@ -63,9 +62,10 @@ def report(options: argparse.Namespace, console: Console) -> None:
 
 def _choices(options: argparse.Namespace) -> Choices:
     for name, least in (("pictures", 1), ("side", 16), ("pairs", 0), ("seed", 0)):
-        checks.whole(name, getattr(options, name), least)
-    if options.votes is not None and options.pairs != Choices().pairs:
-        raise ConfigError("--pairs chooses new pairs, and the votes are about the old ones: leave it out with --votes.")
+        if getattr(options, name) is not None:
+            checks.whole(name, getattr(options, name), least)
+    if options.votes is not None and (options.pairs, options.seed) != (None, None):
+        raise ConfigError("--pairs and --seed choose pairs, and votes are about those chosen before: leave them out.")
     rates = Rates(power=options.power, price=options.price, carbon=options.carbon)
     return Choices(pictures=options.pictures, side=options.side, pairs=options.pairs, seed=options.seed, rates=rates)
 
@@ -77,7 +77,7 @@ def _count(options: argparse.Namespace, choices: Choices, extra: dict[str, Any],
     votes = read_votes(options.votes, study)
     if not votes:
         raise ConfigError(f"{', '.join(options.votes)}: no votes in there yet.")
-    counted = table(tally(votes), len({vote.voter for vote in votes}))
+    counted = {**table(tally(votes), len({vote.voter for vote in votes})), "study": study.digest}
     print_texts(counted, console)
     write_text(json.dumps(counted, indent=2) + "\n", compared.folder / VOTES)
     return [compared.folder / VOTES, write_report(compared, choices, study, {**extra, "votes": counted})]

@@ -57,7 +57,13 @@ class Compared:
         return next(row for row in self.rows if row["name"] == name)
 
     def picture(self, name: str, index: int) -> Path:
-        """Where variant `name` drew caption `index`; never outside of the folder, whatever the name."""
+        """Where variant `name` drew caption `index`; never outside of the folder, whatever the name.
+
+        Raises:
+            DataError: there is no such caption.
+        """
+        if not 0 <= index < len(self.image_ids):
+            raise DataError(f"{self.folder} has {len(self.image_ids)} captions, but not number {index}.")
         return self.folder / "images" / folder_name(name) / f"{self.image_ids[index]:012d}.png"
 
     def drawn(self, name: str, index: int) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fdplug.errors import DataError
+from fdplug.predict.files import write_text
 from fdplug.report.folder import Compared
 from fdplug.report.pictures import Album
 
@@ -45,8 +46,6 @@ class Study:
 
     def write(self, path: Path) -> None:
         """Write the key: it alone says which picture is which."""
-        from fdplug.predict.writer import write_text
-
         content = {"study": self.digest, "pairs": [asdict(pair) for pair in self.pairs]}
         write_text(json.dumps(content, indent=1) + "\n", path)
 
@@ -71,13 +70,21 @@ def _read_pair(pictures: list[str], **rest: Any) -> Pair:
     return Pair(pictures=(pictures[0], pictures[1]), **rest)
 
 
+def kept(compared: Compared) -> Study | None:
+    """The study of the key in the folder, if there is one and its pictures are still those that were asked about."""
+    if not (compared.folder / KEY).is_file():
+        return None
+    study = read_key(compared.folder)
+    return study if study.digest == _digest(compared, study.pairs) else None
+
+
 def choose(compared: Compared, count: int, seed: int) -> Study:
     """Choose up to `count` pairs: variants take turns, and every one goes through the captions in an order of its own.
 
-    Pairs whose pictures are equal are not asked about. The same comparison, count and seed give the same study.
+    Pairs whose pictures are equal are not asked about. The same pictures, count and seed give the same study.
     """
-    draw = random.Random(f"{compared.digest} {count} {seed}")
     names = [row["name"] for row in compared.rows if row["compared_with"] is not None]
+    draw = random.Random(json.dumps([names, compared.image_ids, count, seed]))
     turns = {name: _differing(compared, name, draw) for name in draw.sample(names, len(names))}
     asked: list[tuple[str, int]] = []
     while turns and len(asked) < count:
@@ -89,8 +96,19 @@ def choose(compared: Compared, count: int, seed: int) -> Study:
                 asked.append((name, index))
     tokens = iter(draw.sample(range(10**6, 10**7), 3 * len(asked)))
     pairs = tuple(_pair(compared, name, index, tokens) for name, index in asked)
-    content = json.dumps([compared.digest, [asdict(pair) for pair in pairs]])
-    return Study(pairs, hashlib.sha256(content.encode()).hexdigest()[:24])
+    return Study(pairs, _digest(compared, pairs))
+
+
+def _digest(compared: Compared, pairs: tuple[Pair, ...]) -> str:
+    """A hash of the pairs and of their pictures; empty where the comparison no longer has them."""
+    found = hashlib.sha256(json.dumps([asdict(pair) for pair in pairs]).encode())
+    for pair in pairs:
+        paths = [compared.picture(name, pair.index) for name in (pair.variant, pair.against)]
+        if not all(path.is_file() for path in paths):
+            return ""
+        for path in paths:
+            found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()[:24]
 
 
 def _differing(compared: Compared, name: str, draw: random.Random) -> Iterator[int]:

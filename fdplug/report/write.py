@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fdplug.predict.writer import write_text
+from fdplug.errors import ConfigError, DataError
+from fdplug.predict.files import write_text
 from fdplug.report import page
 from fdplug.report.context import context
 from fdplug.report.costs import Rates
 from fdplug.report.folder import Compared, read
 from fdplug.report.gallery import gallery
-from fdplug.report.study import KEY, Study, choose, page_data
+from fdplug.report.study import KEY, Study, choose, kept, page_data
 
-REPORT, VOTE = "report.html", "vote.html"
+REPORT, VOTE, VOTES = "report.html", "vote.html", "votes.json"
+PAIRS = 36
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +28,16 @@ class Choices:
     Args:
         pictures: embedded per variant, at most.
         side: pixels to which larger pictures are reduced.
-        pairs: questions of the voting page, at most; 0 writes none.
-        seed: of their choice.
+        pairs: questions of the voting page, at most; 0 writes none. None keeps those that were chosen before, so that
+            votes on them stay valid; at first 36.
+        seed: of their choice; None as for `pairs`, at first 0.
         rates: assumptions of the costs.
     """
 
     pictures: int = 16
     side: int = 256
-    pairs: int = 36
-    seed: int = 0
+    pairs: int | None = None
+    seed: int | None = None
     rates: Rates = field(default_factory=Rates)
 
 
@@ -46,12 +50,38 @@ def write(folder: str | Path, choices: Choices | None = None, **extra: Any) -> l
         extra: see `context.context`.
 
     Raises:
-        DataError: the folder holds no whole comparison.
+        DataError: the folder holds no whole comparison, or broken votes.
+        ConfigError: other pairs were chosen before, and votes on them may be on their way.
     """
     compared, choices = read(folder), choices or Choices()
-    study = choose(compared, choices.pairs, choices.seed)
+    study = chosen(compared, choices)
+    extra = {"votes": earlier_votes(compared, study), **extra}
     written = [write_report(compared, choices, study, extra)]
     return [*written, *write_vote(compared, choices, study)]
+
+
+def chosen(compared: Compared, choices: Choices) -> Study:
+    """The pairs to vote on: those of the key that is there, or new ones."""
+    before = kept(compared)
+    if before is not None and choices.pairs is None and choices.seed is None:
+        return before
+    study = choose(compared, PAIRS if choices.pairs is None else choices.pairs, choices.seed or 0)
+    if before is not None and before != study:
+        message = f"{compared.folder / KEY} holds other pairs, and votes on them would be lost"
+        raise ConfigError(f"{message}; leave out --pairs and --seed, or delete that file to choose anew.")
+    return study
+
+
+def earlier_votes(compared: Compared, study: Study) -> dict[str, Any] | None:
+    """The table that `fdplug report --votes` wrote, if it is about these pairs."""
+    path = compared.folder / VOTES
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return found if found["study"] == study.digest else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is broken ({error}); count the votes again with --votes, or delete it.") from error
 
 
 def write_report(compared: Compared, choices: Choices, study: Study, extra: Mapping[str, Any]) -> Path:

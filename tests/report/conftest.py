@@ -139,3 +139,12 @@ def answers(folder, choose, voter="00000001", **changes):
         for pair in key["pairs"]
     ]
     return {"format": "fdplug-votes-1", "study": key["study"], "voter": voter, "votes": votes, **changes}
+
+
+def reference_front(points):
+    """The points (cost, loss) to which no other is at least equal in both and better in one, by cost."""
+    return sorted(
+        (cost, loss)
+        for cost, loss in points
+        if not any(one <= cost and other <= loss and (one, other) != (cost, loss) for one, other in points)
+    )

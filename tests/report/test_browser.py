@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fdplug.report.charts import front
 from fdplug.report.costs import Rates, cost
 from fdplug.report.page import short
 from fdplug.report.study import read_key
 from fdplug.report.votes import read_votes
+from tests.report.conftest import reference_front
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install 'fdplug[browser]'"
@@ -151,7 +151,7 @@ def test_the_drawn_front_is_the_reference_s(opened):
     for _ in range(20):
         points = draw.integers(0, 8, (12, 2)).tolist()
         found = page.evaluate("points => paretoFront(points.map(([cost, loss]) => ({cost, loss})))", points)
-        assert [(one["cost"], one["loss"]) for one in found] == [tuple(points[index]) for index in front(points)]
+        assert [(one["cost"], one["loss"]) for one in found] == reference_front(points)
 
 
 def test_timelines_mark_the_key_steps(opened):

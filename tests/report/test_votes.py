@@ -38,12 +38,30 @@ def test_a_study_is_balanced_and_repeatable(folder):
     assert choose(compared, count=0, seed=0).pairs == ()
 
 
-def test_other_results_give_another_study(folder):
+def test_a_study_holds_as_long_as_its_pictures(folder):
+    """Another date in the results changes nothing; another pixel does."""
     before = choose(read(folder), count=4, seed=0)
     content = json.loads((folder / "results.json").read_text())
-    content["settings"]["seed"] = 8
-    (folder / "results.json").write_text(json.dumps(content))
+    (folder / "results.json").write_text(json.dumps({**content, "created": "2031-01-01T00:00:00+00:00"}))
+    assert choose(read(folder), count=4, seed=0) == before
+    path = read(folder).picture(before.pairs[0].variant, before.pairs[0].index)
+    Image.new("RGB", (24, 24)).save(path)
     assert choose(read(folder), count=4, seed=0).digest != before.digest
+
+
+def test_pairs_once_chosen_are_kept(folder):
+    assert main([str(folder), "--pairs", "4", "--seed", "3"]) == 0
+    before = read_key(folder)
+    assert main([str(folder)]) == 0
+    assert read_key(folder) == before
+    with pytest.raises(ConfigError, match="holds other pairs, and votes on them would be lost; leave out --pairs"):
+        main([str(folder), "--pairs", "5"])
+    (folder / "vote_key.json").unlink()
+    assert main([str(folder), "--pairs", "5"]) == 0
+    assert len(read_key(folder).pairs) == 5
+    (folder / "images" / "ddim-5" / "000000000003.png").unlink()
+    assert main([str(folder)]) == 0
+    assert len(read_key(folder).pairs) == 5, "chosen anew, without the picture that is gone"
 
 
 def test_pictures_that_were_not_drawn_are_left_out(folder):
@@ -162,7 +180,15 @@ def test_the_command_reports_and_counts(folder, tmp_path, capsys):
         ["ddim-5", "ddim-10", "3", "0", "0", "1.000"],
         ["fast", "ddim-10", "3", "0", "0", "1.000"],
     ]
-    assert "6 answers of 1 voter" in (folder / "report.html").read_text()
+    for _ in range(2):
+        assert "6 answers of 1 voter" in (folder / "report.html").read_text()
+        assert main([str(folder), "--pictures", "2"]) == 0
+
+
+def test_broken_counts_are_named(folder):
+    (folder / "votes.json").write_text("[]")
+    with pytest.raises(DataError, match=r"votes\.json is broken .*; count the votes again with --votes, or delete it"):
+        main([str(folder)])
 
 
 @pytest.mark.parametrize(
@@ -171,7 +197,7 @@ def test_the_command_reports_and_counts(folder, tmp_path, capsys):
         (["--pictures", "0"], ConfigError, "pictures must be a whole number of at least 1"),
         (["--power", "-1"], ConfigError, "power must be a number of at least 0"),
         (["--votes", "x.json"], DataError, r"no .*vote_key\.json .*: run `fdplug report .*` first"),
-        (["--votes", "x.json", "--pairs", "3"], ConfigError, "leave it out with --votes"),
+        (["--votes", "x.json", "--pairs", "3"], ConfigError, "votes are about those chosen before: leave them out"),
         (["--analysis", "nowhere"], DataError, "no figure"),
         (["--nothing"], ConfigError, "unrecognized arguments"),
     ],
