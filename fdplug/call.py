@@ -89,8 +89,12 @@ class Call:
         return arguments
 
     def portion(self, timesteps: Tensor, window: Window) -> dict[str, Any]:
-        """Return the arguments for those rows of a span that a window decodes."""
-        arguments = self.spanning(timesteps)
+        """Return the arguments for those rows of a span that a window decodes.
+
+        Lists are copies: a U-Net takes the residuals of T2I-Adapters out of the list that it is given, and may be
+        called more than once.
+        """
+        arguments = trees.map_tensors(lambda tensor: tensor, self.spanning(timesteps))
         batched = {*self._batched, self.role.timestep}
         return {name: window.cut(value) if name in batched else value for name, value in arguments.items()}
 

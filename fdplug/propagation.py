@@ -215,7 +215,7 @@ class Propagator:
         self._window, self._awaited = window, set(self.method.part.modules)
         steps = window.touched
         try:
-            if len(steps) == 1 and window.portion is None:
+            if len(steps) == 1 and window.portion is None and not window.part_only:
                 output = as_called()
             else:
                 output = network(**call.portion(timesteps[steps[0] : steps[-1] + 1], window))
