@@ -32,6 +32,10 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _rows(text: str) -> int | str:
+    return text if text == "auto" else int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     parser = shared.Parser(prog="fdplug generate", description="Draw one caption.")
@@ -44,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--injector", default="prior", help="noise put back late in the run (default prior)")
     parser.add_argument("--part", default="encoder", help="what is computed at key steps only (default encoder)")
     parser.add_argument("--decoding", choices=DECODINGS, default="auto", help="how spans are decoded (default auto)")
-    parser.add_argument("--max-span-batch", type=int, help="most rows in one parallel call")
+    parser.add_argument("--max-span-batch", type=_rows, help="most rows in one parallel call, or auto")
     parser.add_argument("--no-propagate", action="store_true", help="run the pipeline as it is")
     parser.add_argument("--compare", action="store_true", help="put the un-accelerated image beside it")
     shared.add_model_options(parser)

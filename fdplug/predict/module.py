@@ -39,7 +39,7 @@ class TextToImage(LightningModule):
         injector: Noise that is put back late in the run.
         part: What is computed at key steps only: `encoder`, `{deepcache: {branch: 1}}`, ...
         decoding: `parallel` (a whole span in one batch), `serial`, or `auto`.
-        max_span_batch: Largest number of steps decoded in one batch.
+        max_span_batch: Most rows decoded in one batch; `auto`: as many as a quarter more memory allows.
         transforms: Further changes of the pipeline.
         seed: Seed of the run.
         dtype: `auto` (float16 on a GPU), `float32`, `float16` or `bfloat16`.
@@ -60,7 +60,7 @@ class TextToImage(LightningModule):
         injector: InjectorSpec = InjectorSpec("prior"),  # noqa: B008
         part: str | dict[str, Any] = "encoder",
         decoding: str = "auto",
-        max_span_batch: int | None = None,
+        max_span_batch: int | str | None = None,
         transforms: list[TransformSpec] = [],  # noqa: B006
         seed: int = 0,
         dtype: str = "float32",

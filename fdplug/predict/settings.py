@@ -36,8 +36,7 @@ def check_propagation(settings: Mapping[str, Any]) -> dict[str, Any]:
     for transform in transforms:
         registry.check("transform", transform)
     check_choice("decoding", settings.get("decoding", "auto"), DECODINGS)
-    if settings.get("max_span_batch") is not None:
-        checks.whole("max_span_batch", settings["max_span_batch"], 1)
+    checks.span_limit(settings.get("max_span_batch"))
     _check_part(settings.get("part", "encoder"))
     return dict(settings)
 
