@@ -99,8 +99,10 @@ def demo() -> None:
 
 
 def bench() -> None:
-    """Run the benchmarks of the core's own cost."""
-    python("-m", "pytest", "-q", "benchmarks/overhead.py", "--benchmark-only", "-p", "no:cacheprovider")
+    """Run the benchmarks of the core's own cost, beside the saved baseline."""
+    options = ["--benchmark-only", "--benchmark-columns=median,iqr,rounds", "-p", "no:cacheprovider", "-W", "default"]
+    compare = "--benchmark-compare=benchmarks/results/overhead-baseline.json"
+    python("-m", "pytest", "-q", "benchmarks/overhead.py", *options, compare)
 
 
 def docs() -> None:

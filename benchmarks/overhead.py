@@ -1,6 +1,6 @@
 """What propagation itself costs: its own time per denoiser call, and time against GFLOPs on a real U-Net.
 
-    make bench                          the core's costs with pytest-benchmark
+    make bench                          the core's costs with pytest-benchmark, beside those of the saved baseline
     python -m benchmarks.overhead       both figures below, written to benchmarks/results/overhead.json
 
 *Own cost*: a tiny U-Net, with and without propagation whose every step is a key step that writes to and reads from the
@@ -23,12 +23,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 import fdplug
 from fdplug.errors import NoEffectWarning
 from fdplug.patching import PatchStack, call_patches
 from fdplug.policies import AdaptivePolicy, Step
+from fdplug.repeated import repeat, whole
 from fdplug.testing import latents, tiny_pipeline
 
 RESULTS = Path(__file__).parent / "results" / "overhead.json"
@@ -170,6 +172,33 @@ def test_serial(benchmark: Any) -> None:
 def test_parallel(benchmark: Any) -> None:
     """Every third step is a key step, spans decoded at once."""
     benchmark(run_once, tiny_pipeline(), {"policy": {"uniform": {"interval": 3}}, "decoding": "parallel"})
+
+
+def test_automatic_spans(benchmark: Any) -> None:
+    """The same, with spans as long as memory allows: their length is measured in the first run."""
+    benchmark(run_once, tiny_pipeline(), {"policy": {"uniform": {"interval": 3}}, "max_span_batch": "auto"})
+
+
+def test_switching_on_and_off(benchmark: Any) -> None:
+    """All wiring of one propagation and its undo."""
+    pipe = tiny_pipeline()
+    benchmark(lambda: fdplug.propagate(pipe).remove())
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["copied at once", "when joined"])
+def test_skip_connections(benchmark: Any, lazy: bool) -> None:
+    """What the decoder does with SD v1.5's twelve skip features at 64 x 64 latents, for a span of four steps."""
+    shapes = [(320, 64)] * 3 + [(320, 32), (640, 32), (640, 32), (640, 16)] + [(1280, 16)] * 2 + [(1280, 8)] * 3
+    skips = [torch.randn(2, channels, side, side) for channels, side in shapes]
+    hidden = [torch.randn(8, 320, skip.shape[2], skip.shape[3]) for skip in skips]
+    hand_out = repeat if lazy else lambda skip, times: whole(repeat(skip, times))
+
+    def join() -> None:
+        features = [hand_out(skip, 4) for skip in skips]
+        for one in hidden:
+            torch.cat([one, features.pop(0)], dim=1)
+
+    benchmark(join)
 
 
 def main() -> None:

@@ -139,7 +139,7 @@ def _summary(row: Row, stock: Row | None) -> dict[str, Any]:
     known = {"architecture": row.architecture, "method": row.method, "batch": row.batch}
     if row.reason or not row.total:
         return {**known, "reason": row.reason or "no round was measured"}
-    result: dict[str, Any] = {**known, "gflops": round(row.gflops, 3), "peak_mib": round(row.peak_bytes / 2**20, 2)}
+    result: dict[str, Any] = {**known, "gflops": round(row.gflops, 6), "peak_mib": round(row.peak_bytes / 2**20, 2)}
     for name in ("networks", "total"):
         values = getattr(row, name)
         result[f"{name}_s"] = round(statistics.median(values), 5)
@@ -173,7 +173,7 @@ def _line(row: dict[str, Any]) -> str:
     for name in ("networks", "total"):
         low, high = row[f"{name}_spread_s"]
         cells += [f"{row[f'{name}_s']:.4g} ({low:.4g} to {high:.4g})", f"{row.get(f'{name}_speedup', '-')}"]
-    cells += [f"{row['gflops']:.1f}", f"{row['peak_mib']:.1f}", f"{row.get('psnr_db', '-')}"]
+    cells += [f"{row['gflops']:.5g}", f"{row['peak_mib']:.1f}", f"{row.get('psnr_db', '-')}"]
     return f"| {' | '.join(cells)} |"
 
 

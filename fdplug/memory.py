@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fdplug import trees
 from fdplug.repeated import Repeated
 
-SHARE = 0.25
+SHARE = 0.2  # with what is kept of key steps, the peak stays under a quarter more
 
 
 class LiveMemory(TorchDispatchMode):
