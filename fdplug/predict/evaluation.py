@@ -78,9 +78,7 @@ class ImageSet:
     def need_captions(self) -> None:
         """Refuse images whose captions nobody knows."""
         if not self.captions:
-            raise DataError(
-                f"the captions of {self.images.folder} are not known: it has no {MANIFEST}; give --captions."
-            )
+            raise DataError(f"nobody knows the captions of {self.images.folder}: no {MANIFEST} there; give --captions.")
 
     def need_same_names(self, baseline: ImageSet | None) -> None:
         """Refuse a baseline without an image of each name."""
