@@ -6,7 +6,8 @@ are left out, as every method runs them alike: prompts are random embeddings. `t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +92,8 @@ class Architecture:
             torch.manual_seed(0)
             with torch.device(device):
                 pipe = silent(self.build())
-        return pipe.to(device) if dtype == torch.float32 else pipe.to(device, dtype)
+        with _quiet():  # random weights have nothing to lose in a cast
+            return pipe.to(device, dtype)
 
     def call(self, size: str, images: int, pixels: int, device: str, dtype: torch.dtype) -> dict[str, Any]:
         """Return the arguments of a call, tensors where the pipeline is."""
@@ -100,6 +102,18 @@ class Architecture:
             name: value.to(device, dtype) if isinstance(value, torch.Tensor) else value for name, value in given.items()
         }
         return {**moved, "output_type": "np"}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    from diffusers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _random(*shape: int) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -40,13 +40,10 @@ def stock(pipe: Any, of: Architecture) -> Iterator[None]:
 def stock_compiled(pipe: Any, of: Architecture) -> Iterator[None]:
     """Compile each network as a whole, as anybody would."""
     networks = [getattr(pipe, name) for name in of.networks]
-    for network in networks:
-        network.compile()
-    try:
-        yield
-    finally:
+    with _as_before(*networks):
         for network in networks:
-            network._compiled_call_impl = None
+            network.compile()
+        yield
 
 
 def propagation(pipe: Any, of: Architecture, tome: bool = False, **settings: Any) -> AbstractContextManager[Any]:
@@ -60,7 +57,9 @@ def propagation(pipe: Any, of: Architecture, tome: bool = False, **settings: Any
 def _tome(of: Architecture) -> Sequence[Any]:
     if not of.tome:
         raise NotApplicableError("token merging works on U-Nets")
-    return [{"tome": {"max_downsample": of.tome}}]
+    from fdplug_tome import TokenMerging
+
+    return [TokenMerging(max_downsample=of.tome)]
 
 
 @contextmanager
@@ -81,13 +80,14 @@ def tomesd_package(pipe: Any, of: Architecture) -> Iterator[None]:
     import tomesd
 
     kinds = [type(module) for module in _with_unet(pipe, "tomesd").unet.modules()]
-    tomesd.apply_patch(pipe, ratio=0.5, max_downsample=of.tome)
-    try:
-        if [type(module) for module in pipe.unet.modules()] == kinds:
-            raise NotApplicableError("tomesd found no block to patch")
-        yield
-    finally:
-        tomesd.remove_patch(pipe)
+    with _as_before(pipe.unet):
+        tomesd.apply_patch(pipe, ratio=0.5, max_downsample=of.tome)
+        try:
+            if [type(module) for module in pipe.unet.modules()] == kinds:
+                raise NotApplicableError("tomesd found no block to patch")
+            yield
+        finally:
+            tomesd.remove_patch(pipe)
 
 
 @contextmanager
@@ -146,25 +146,22 @@ def _with_unet(pipe: Any, who: str) -> Any:
 
 
 @contextmanager
-def _as_before(network: nn.Module) -> Iterator[None]:
+def _as_before(*networks: nn.Module) -> Iterator[None]:
     """Take off what a library leaves on modules behind its own undo."""
-    attributes = ("forward", "_diffusers_hook")
-    before = [(module, {name: vars(module).get(name) for name in attributes}) for module in network.modules()]
-    with ExitStack() as stack:
-        for module, held in before:
-            stack.callback(_restore, module, held)
+    before = [(module, dict(vars(module))) for network in networks for module in network.modules()]
+    try:
         yield
+    finally:
+        for module, held in before:
+            module.__dict__.clear()
+            module.__dict__.update(held)
 
 
-def _restore(module: nn.Module, held: dict[str, Any]) -> None:
-    for name, value in held.items():
-        module.__dict__.pop(name, None)
-        if value is not None:
-            module.__dict__[name] = value
+def deepcache_plugin(pipe: Any, of: Architecture, interval: int) -> AbstractContextManager[Any]:
+    """The same method as a part of fdplug."""
+    from fdplug_deepcache import DeepCache
 
-
-def _deepcache(interval: int) -> Enter:
-    return partial(propagation, part="deepcache", policy={"uniform": {"interval": interval}})
+    return propagation(_with_unet(pipe, "DeepCache"), of, part=DeepCache(), policy={"uniform": {"interval": interval}})
 
 
 METHODS = {
@@ -177,8 +174,8 @@ METHODS = {
     "parallel-compile": Method("propagation, parallel, compiled", partial(propagation, transforms=["compile"])),
     "deepcache-3": Method("DeepCache (package), N=3", partial(deepcache_package, interval=3)),
     "deepcache-5": Method("DeepCache (package), N=5", partial(deepcache_package, interval=5)),
-    "own-deepcache-3": Method("deepcache (fdplug), N=3", _deepcache(3)),
-    "own-deepcache-5": Method("deepcache (fdplug), N=5", _deepcache(5)),
+    "own-deepcache-3": Method("deepcache (fdplug), N=3", partial(deepcache_plugin, interval=3)),
+    "own-deepcache-5": Method("deepcache (fdplug), N=5", partial(deepcache_plugin, interval=5)),
     "tomesd": Method("tomesd (package)", tomesd_package),
     "own-tome": Method("tome (fdplug)", partial(propagation, policy="all", tome=True)),
     "parallel-tome": Method("propagation + tome", partial(propagation, tome=True)),

@@ -81,9 +81,10 @@ class Setting:
 
 def measure(setting: Setting, names: Sequence[str], warm_up: int, rounds: int, progress: Progress) -> list[Row]:
     """Return a row per method; every round runs each of them once, with a seed of its own."""
+    names = sorted(names, key=lambda name: name != "stock")  # the others are compared with it
     rows = {name: Row(setting.name, name, setting.batch) for name in names}
     task = progress.add_task(f"{setting.name}, batch {setting.batch}", total=(1 + warm_up + rounds) * len(names))
-    images: dict[int, Any] = {}
+    images: dict[str, Any] = {}
     for turn in range(-1 - warm_up, rounds):
         for name in names:
             progress.update(task, advance=1, description=f"{setting.name}, batch {setting.batch}: {name}")
@@ -92,7 +93,7 @@ def measure(setting: Setting, names: Sequence[str], warm_up: int, rounds: int, p
     return list(rows.values())
 
 
-def _one(setting: Setting, row: Row, turn: int, first: bool, images: dict[int, Any]) -> None:
+def _one(setting: Setting, row: Row, turn: int, first: bool, images: dict[str, Any]) -> None:
     """Run one method once: to count, to warm up (turns before 0), or to measure."""
     method = METHODS[row.method]
     arguments, seed = setting.call(method), max(0, turn)
@@ -112,8 +113,8 @@ def _one(setting: Setting, row: Row, turn: int, first: bool, images: dict[int, A
         row.networks.append(timing.networks / setting.batch)
         row.total.append(timing.total / setting.batch)
     if turn == 0:
-        images.setdefault(0, timing.images if row.method == "stock" else None)
-        row.psnr_db = math.nan if images[0] is None else measurement.psnr(timing.images, images[0])
+        images[row.method] = timing.images
+        row.psnr_db = measurement.psnr(timing.images, images["stock"]) if "stock" in images else math.nan
 
 
 def settings(given: argparse.Namespace) -> Iterator[Setting]:
