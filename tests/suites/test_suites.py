@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 from rich.console import Console
@@ -127,23 +128,21 @@ def test_suite_or_variants_not_both(tmp_path):
         main(["--suite", "table7", "--out", str(tmp_path / "out")])
 
 
-def test_a_suite_runs_end_to_end(model, tmp_path, capsys):  # noqa: F811
-    import json
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in NAMES if name != "table12"]
 
-    out = tmp_path / "out"
-    arguments = [
-        "--model",
-        model,
-        "--annotations",
-        written(tmp_path, document()),
-        "--captions",
-        "1",
-        "--batch-size",
-        "1",
-    ]
-    assert main([*arguments, "--clip-model", "none", "--suite", "table12", "--out", str(out)]) == 0
+
+@pytest.mark.parametrize("name", ["table12", *SLOW])
+def test_a_suite_runs_end_to_end(name, model, tmp_path, capsys):  # noqa: F811
+    out, suite = tmp_path / "out", load(name)
+    options = ["--annotations", written(tmp_path, document()), "--captions", "1", "--batch-size", "1", "--drift", "0"]
+    assert main(["--model", model, *options, "--clip-model", "none", "--suite", name, "--out", str(out)]) == 0
     results = json.loads((out / "results.json").read_text())
-    assert [row["name"] for row in results["variants"]] == [line.label for line in load("table12").rows]
-    assert results["published"]["body"][2][:3] == ["dpm-solver-20+paper", "21.25", "-"]
-    assert "Table 12" in capsys.readouterr().out
-    assert "| dpm-solver-20 | 21.36 | - |" in (out / "results.md").read_text()
+    ran = [line for line in suite.rows if not line.obstacle]
+    assert [row["name"] for row in results["variants"]] == [line.label for line in ran]
+    assert [cells[0] for cells in results["published"]["body"]] == [line.label for line in suite.rows]
+    for line, row in zip(ran, results["variants"], strict=True):
+        assert (row["propagate"] is None) == ("propagate" not in line.variant)
+    for text in (capsys.readouterr().out, (out / "results.md").read_text(), (out / "report.html").read_text()):
+        assert suite.title in text
+        assert all(line.label in text for line in suite.rows)
+        assert text.count("NOT RUN") == len(suite.left_out)
