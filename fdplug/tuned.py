@@ -84,7 +84,7 @@ class TunedSchedule:
         try:
             if held.pop("format") != FORMAT:
                 raise ConfigError(f"{path} is of another format than {FORMAT}: tune again with this version of fdplug")
-            curve = tuple(Choice(**{**one, "keys": tuple(one["keys"])}) for one in held.pop("curve"))
+            curve = tuple(Choice(keys=tuple(one.pop("keys")), **one) for one in held.pop("curve"))
             noise = held.pop("noise")
             held["timesteps"] = tuple(held["timesteps"])
             return cls(curve=curve, noise=None if noise is None else Noise(**noise), **held)

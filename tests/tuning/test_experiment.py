@@ -18,6 +18,7 @@ from fdplug.predict.generation import Look, run
 from fdplug.predict.pipelines import load_pipeline
 
 
+@pytest.mark.slow
 def test_the_whole_experiment_on_a_tiny_model(model, annotations, capsys):
     pytest.importorskip("pymoo")
     given = ["--model", model, "--annotations", annotations, "--steps", "8", "--counts", "2", "--calibration", "1"]
