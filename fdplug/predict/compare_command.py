@@ -7,25 +7,31 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from PIL import Image
 from rich.console import Console
 
 from fdplug import checks
 from fdplug.errors import ConfigError, FdplugWarning
+from fdplug.metrics.clip import CLIP_MODEL
+from fdplug.predict import drift
 from fdplug.predict import options as shared
-from fdplug.predict.captions import SHAPES, Caption, read_captions
+from fdplug.predict import settings as rules
+from fdplug.predict.captions import SHAPES, Caption, annotation_path, read_captions
 from fdplug.predict.comparison import Comparison, plan
 from fdplug.predict.generation import Look, check_size
 from fdplug.predict.live import LiveWatcher, bars
 from fdplug.predict.memory import PeakMemory
 from fdplug.predict.notes import equal_time_sentences, explanations
 from fdplug.predict.pipelines import default_guidance, load_pipeline
-from fdplug.predict.provenance import provenance
+from fdplug.predict.provenance import hashes, networks, provenance
 from fdplug.predict.references import has_references
-from fdplug.predict.results import FILES, REAL, SHOWN, ResultFolder
-from fdplug.predict.scores import CLIP_MODEL
+from fdplug.predict.results import SHOWN, ResultFolder
+from fdplug.predict.rounds import Rounds
 from fdplug.predict.scoring import Scoring, chosen
+from fdplug.predict.selection import selection_hash
 from fdplug.predict.table import print_table, print_texts
 from fdplug.predict.variant import DEFAULT_NAMES, Variant, read_variants
+from fdplug.report.write import write as write_report
 from fdplug.suites import beside, suite
 
 EPILOG = f"""A variant is a name such as ddim-25, ddim-50+paper or ddim-50+uniform6 (sampler-steps+policy), a mapping
@@ -53,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=int, default=16, help="images per pipeline call (default 16)")
     parser.add_argument("--scores", default="auto", help="auto, none, or some of shapes,clip,fid")
     parser.add_argument("--clip-model", default=CLIP_MODEL, help=f"hub id or folder, or 'none' (default {CLIP_MODEL})")
+    parser.add_argument("--drift", type=int, default=2, help="captions to measure feature changes on (default 2)")
     parser.add_argument("--out", default="outputs/compare", help="folder of the results (default outputs/compare)")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier comparison there")
     shared.add_model_options(parser)
@@ -63,27 +70,55 @@ def compare(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Check everything, draw everything, write and print everything; returns what `results.json` holds."""
     variants, captions, scoring = _checked(options)
     folder = ResultFolder(options.out, options.overwrite)
+    settings = _settings(options, variants, captions)
+    folder.check(settings)
     pipe = load_pipeline(options.model, **shared.loading(options))
     check_size(pipe, options.size)
-    folder.clear()
+    rounds = folder.begin(settings, networks(pipe))
+    try:
+        results = _drawn(options, console, pipe, (variants, captions, scoring), rounds)
+        _write(folder, results, variants, captions, options)
+    finally:
+        folder.end()
+    _print(console, results, folder, options)
+    return results
+
+
+def _drawn(
+    options: argparse.Namespace,
+    console: Console,
+    pipe: Any,
+    asked: tuple[list[Variant], list[Caption], Scoring],
+    rounds: Rounds,
+) -> dict[str, Any]:
+    """Draw what is missing, score everything, and return what `results.json` holds."""
+    variants, captions, scoring = asked
     with warnings.catch_warnings(record=True) as caught, bars(console) as progress:
         warnings.simplefilter("always", FdplugWarning)
         task = progress.add_task("real images", total=scoring.num_references, visible=scoring.num_references > 0)
         scores = scoring.load(pipe.device, lambda count: progress.advance(task, count))
         comparison = Comparison(pipe, variants, _look(options), scores)
-        rounds = len(plan(captions, options.batch_size))
-        watcher = LiveWatcher(console, progress, folder, rounds * len(variants), len(variants))
-        rows = [trial.row() for trial in comparison.run(captions, options.batch_size, watcher)]
-    results = _results(options, rows, pipe, captions, _texts(caught))
-    _write(folder, results, variants, captions, options)
-    _print(console, results, folder, options)
-    return results
+        number = len(plan(captions, options.batch_size))
+        watcher = LiveWatcher(console, progress, number * len(variants), len(variants))
+        rows = [trial.row() for trial in comparison.run(captions, options.batch_size, watcher, rounds)]
+        plain = drift.longest_plain(comparison.trials)
+        changes = drift.measure(pipe, captions[: options.drift], plain) if plain and options.drift else None
+    rounds.close()
+    return {**_results(options, rows, pipe, captions, _texts(caught)), "drift": changes}
+
+
+def _settings(options: argparse.Namespace, variants: list[Variant], captions: list[Caption]) -> dict[str, Any]:
+    """Everything that decides images and figures, as json holds it."""
+    given = {key: value for key, value in vars(options).items() if key not in ("variants", "overwrite", "out")}
+    drawn = {variant.name: vars(variant) for variant in variants}
+    return rules.plain({**given, "variants": drawn, "selection": selection_hash(captions)})
 
 
 def _checked(options: argparse.Namespace) -> tuple[list[Variant], list[Caption], Scoring]:
     """Refuse every option that cannot be right, before any model is loaded."""
     checks.whole("captions", options.captions, 1)
     checks.whole("batch-size", options.batch_size, 1)
+    checks.whole("drift", options.drift, 0)
     shared.check_model_options(options)
     variants = read_variants(list(_asked(options)))
     names = chosen(options.scores, options.model, options.images, options.clip_model)
@@ -123,6 +158,7 @@ def _results(
     }
     return {
         **provenance(pipe.device),
+        "hashes": hashes(pipe, annotation_path(options.annotations)),
         "settings": settings,
         "captions": [caption.text for caption in captions],
         "variants": rows,
@@ -156,9 +192,10 @@ def _write(
         from fdplug.predict.references import ReferenceImages
 
         references = ReferenceImages(shown, options.images)
-        folder.add_pictures(REAL, [references.read(index) for index in range(len(shown))])
-    folder.write_sheet([variant.name for variant in variants], shown)
+        folder.real = [Image.fromarray(references.read(index)) for index in range(len(shown))]
+    folder.write_sheet(variants, shown)
     folder.write_results(results, _title(results))
+    write_report(folder.folder)
 
 
 def _print(console: Console, results: dict[str, Any], folder: ResultFolder, options: argparse.Namespace) -> None:
@@ -167,7 +204,7 @@ def _print(console: Console, results: dict[str, Any], folder: ResultFolder, opti
         print_texts(results["published"], console)
     for note in (*results["equal_time"], *results["notes"], *results["warnings"]):
         console.print(f"- {note}", highlight=False)
-    console.print(f"Written to {folder.folder}: {', '.join(FILES)}, images/", highlight=False)
+    console.print(f"Written to {folder.folder}: {', '.join(folder.written())}, images/", highlight=False)
 
 
 def _title(results: dict[str, Any]) -> str:

@@ -10,11 +10,10 @@ from fdplug.predict.trial import Trial
 from fdplug.predict.variant import baseline_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from fdplug.metrics.score import Score
     from fdplug.predict.captions import Caption
-    from fdplug.predict.generation import Look
-    from fdplug.predict.scores import Score
+    from fdplug.predict.generation import Look, Run
+    from fdplug.predict.rounds import Rounds
     from fdplug.predict.variant import Variant
 
 
@@ -51,8 +50,8 @@ class Watcher(Protocol):
     def step(self, done: int, total: int) -> None:
         """A denoising step is done."""
 
-    def finish(self, trial: Trial, captions: Sequence[Caption], images: Tensor, keep: bool) -> None:
-        """A variant has drawn a batch."""
+    def finish(self, drawn: bool) -> None:
+        """A variant has drawn a batch, or an earlier run had."""
 
 
 class Comparison:
@@ -75,34 +74,37 @@ class Comparison:
             baseline = baseline_of(trial.variant, list(variants))
             trial.baseline = None if baseline is None else by_name[baseline.name]
 
-    def run(self, captions: Sequence[Caption], batch_size: int, watcher: Watcher) -> list[Trial]:
-        """Draw everything; the order of the variants rotates from round to round."""
+    def run(self, captions: Sequence[Caption], batch_size: int, watcher: Watcher, rounds: Rounds) -> list[Trial]:
+        """Draw everything that `rounds` has not; the order of the variants rotates from round to round."""
         scheduler = self.pipe.scheduler
         try:
             for number, one in enumerate(plan(captions, batch_size)):
-                self._round(one, number, watcher)
+                self._round(one, number, watcher, rounds)
         finally:
             self.pipe.scheduler = scheduler
         return self.trials
 
-    def _round(self, one: Round, number: int, watcher: Watcher) -> None:
-        drawn: dict[str, Tensor] = {}
+    def _round(self, one: Round, number: int, watcher: Watcher, rounds: Rounds) -> None:
+        batches: dict[str, Run] = {}
         for trial in self._rotated(number):
             watcher.begin(trial, number)
-            draw = trial.warm_up if one.warm_up else trial.timed if one.timed else trial.untimed
-            images = drawn[trial.variant.name] = draw(self.pipe, one.captions, watcher.step)
+            earlier = rounds.read(trial, number, one)
+            done = self._draw(trial, one, watcher) if earlier is None else earlier
+            if earlier is None:
+                rounds.write(trial, number, one, done)
             if one.keep:
-                trial.keep(images, one.captions)
-            watcher.finish(trial, one.captions, images, one.keep)
-        if one.keep:
-            self._compare(drawn)
+                trial.keep(done, one.captions)
+                batches[trial.variant.name] = done
+            watcher.finish(drawn=earlier is None)
+        for trial in self.trials if one.keep else ():
+            if trial.baseline is not None:
+                trial.compare(batches[trial.variant.name], batches[trial.baseline.variant.name])
+
+    def _draw(self, trial: Trial, one: Round, watcher: Watcher) -> Run:
+        draw = trial.warm_up if one.warm_up else trial.timed if one.timed else trial.untimed
+        return draw(self.pipe, one.captions, watcher.step)
 
     def _rotated(self, number: int) -> Iterator[Trial]:
         start = number % len(self.trials)
         yield from self.trials[start:]
         yield from self.trials[:start]
-
-    def _compare(self, drawn: dict[str, Tensor]) -> None:
-        for trial in self.trials:
-            if trial.baseline is not None:
-                trial.fidelity.update(drawn[trial.variant.name], drawn[trial.baseline.variant.name])

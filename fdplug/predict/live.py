@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from fdplug.predict.captions import Caption
-    from fdplug.predict.results import ResultFolder
     from fdplug.predict.trial import Trial
 
 
@@ -24,20 +19,19 @@ def bars(console: Console) -> Progress:
 
 
 class LiveWatcher:
-    """Shows how far the comparison is, and writes each image as soon as it is drawn.
+    """Shows how far the comparison is.
 
     Args:
         console: Where it shows.
         progress: What `bars` returned, started.
-        folder: Where images go.
         total: Batches in all, over variants and rounds.
         per_round: Batches in one round.
     """
 
-    def __init__(self, console: Console, progress: Progress, folder: ResultFolder, total: int, per_round: int) -> None:
-        self.console, self.progress, self.folder = console, progress, folder
+    def __init__(self, console: Console, progress: Progress, total: int, per_round: int) -> None:
+        self.console, self.progress = console, progress
         self.total, self.per_round = total, per_round
-        self.done = 0
+        self.done = self.drawn = 0
         self.start = time.perf_counter()
         self._batches: Any = progress.add_task("variants x batches", total=total)
         self._steps: Any = progress.add_task("denoising", total=None)
@@ -51,14 +45,17 @@ class LiveWatcher:
         """A denoising step is done."""
         self.progress.update(self._steps, completed=done, total=total)
 
-    def finish(self, trial: Trial, captions: Sequence[Caption], images: Tensor, keep: bool) -> None:
-        """A variant has drawn a batch."""
-        if keep:
-            self.folder.write_images(trial, captions, images)
+    def finish(self, drawn: bool) -> None:
+        """A variant has drawn a batch, or an earlier run had."""
         self.done += 1
+        self.drawn += drawn
         self.progress.update(self._batches, completed=self.done)
         if not self.console.is_terminal and self.done % self.per_round == 0:
-            seconds = time.perf_counter() - self.start
-            self.console.print(
-                f"round {self.done // self.per_round} of {self.total // self.per_round}, {seconds:.0f} s"
-            )
+            self.console.print(f"round {self.done // self.per_round} of {self.total // self.per_round}, {self._pace()}")
+
+    def _pace(self) -> str:
+        """Seconds so far, and those to come at the pace of what was drawn."""
+        seconds = time.perf_counter() - self.start
+        if not self.drawn:
+            return f"{seconds:.0f} s, by an earlier run"
+        return f"{seconds:.0f} s, {seconds / self.drawn * (self.total - self.done):.0f} s left"

@@ -5,28 +5,41 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PIL import Image
 
 from fdplug.errors import ConfigError
+from fdplug.predict.files import writable_folder, write_png, write_text
+from fdplug.predict.manifest import MANIFEST
 from fdplug.predict.provenance import summary
-from fdplug.predict.sheet import side_by_side
+from fdplug.predict.rounds import ROUNDS, Rounds, image_file
+from fdplug.predict.run_folder import SETTINGS, RunFolder
+from fdplug.predict.sheet import crossed_out, side_by_side
 from fdplug.predict.table import texts, to_csv, to_markdown
-from fdplug.predict.writer import writable_folder, write_png, write_text
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from fdplug.predict.captions import Caption
-    from fdplug.predict.trial import Trial
+    from fdplug.predict.variant import Variant
 
 SHOWN = 8
 REAL = "real"
-FILES = ("results.json", "results.csv", "results.md", "side_by_side.png")
+FILES = (
+    "results.json",
+    "results.csv",
+    "results.md",
+    "side_by_side.png",
+    "report.html",
+    "vote.html",
+    "vote_key.json",
+    MANIFEST,
+    ROUNDS,
+    SETTINGS,
+)
+VOTES = "votes.json"
+"""What `fdplug report --votes` adds; it is about the pictures of one comparison."""
 
 
 class ResultFolder:
@@ -37,44 +50,67 @@ class ResultFolder:
         overwrite: Replace the results of an earlier comparison.
 
     Raises:
-        ConfigError: The folder holds something already, or cannot be written.
+        ConfigError: The folder holds something else already, or cannot be written.
     """
 
     def __init__(self, folder: str | Path, overwrite: bool = False) -> None:
         self.folder = Path(folder)
-        if self.folder.is_dir() and any(self.folder.iterdir()) and not overwrite:
+        self.overwrite = overwrite
+        self.run = RunFolder(self.folder, "name another with --out")
+        found = [path for path in self.folder.iterdir() if path.name[0] != "."] if self.folder.is_dir() else []
+        if found and not self.run.begun and not overwrite:
             raise ConfigError(f"the folder {self.folder} is not empty; name another with --out, or add --overwrite.")
         writable_folder(self.folder)
-        self.pictures: dict[str, list[Image.Image]] = {}
+        self.real: list[Image.Image] = []
 
-    def clear(self) -> None:
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Refuse other settings than those that the folder was begun with; see `RunFolder.check`."""
+        if not self.overwrite:
+            self.run.check("settings", settings)
+
+    def begin(self, settings: Mapping[str, Any], weights: Mapping[str, str]) -> Rounds:
+        """Keep others out, and return what an interrupted comparison has left."""
+        self.run.open()
+        if self.overwrite:
+            self._clear()
+        self.run.keep("settings", settings)
+        self.run.keep("weights", weights)
+        return Rounds(self.folder)
+
+    def end(self) -> None:
+        """Let others in."""
+        self.run.close()
+
+    def _clear(self) -> None:
         """Remove what an earlier comparison wrote, and nothing else."""
-        if (self.folder / "results.json").is_file():
+        if self.run.begun or (self.folder / "results.json").is_file():
             shutil.rmtree(self.folder / "images", ignore_errors=True)
-        for name in FILES:
-            (self.folder / name).unlink(missing_ok=True)
+        for path in (*(self.folder / name for name in (*FILES, VOTES)), *self.folder.glob("manifest.rank*.jsonl")):
+            path.unlink(missing_ok=True)
 
-    def write_images(self, trial: Trial, captions: Sequence[Caption], images: Tensor) -> None:
-        """Write the images of one variant; keep the first few for the picture of all."""
-        folder = self.folder / "images" / trial.variant.slug
-        folder.mkdir(parents=True, exist_ok=True)
-        for image, caption in zip(images, captions, strict=True):
-            write_png(image, folder / caption.output_name)
-        self.add_pictures(trial.variant.name, [image.permute(1, 2, 0).numpy() for image in images])
+    def written(self) -> list[str]:
+        """Names of the files that are there."""
+        return [name for name in FILES if (self.folder / name).is_file()]
 
-    def add_pictures(self, name: str, pixels: Sequence[np.ndarray]) -> None:
-        """Remember pictures (H, W, 3) for the picture of all."""
-        kept = self.pictures.setdefault(name, [])
-        kept += [Image.fromarray(one) for one in pixels[: SHOWN - len(kept)]]
-
-    def write_sheet(self, names: Sequence[str], captions: Sequence[Caption]) -> Path:
-        """Write the picture of all: rows are captions, columns are variants."""
-        columns = [name for name in (REAL, *names) if name in self.pictures]
-        rows = [caption.text for caption in captions[:SHOWN]]
-        grid = [[self.pictures[name][index] for name in columns] for index in range(len(rows))]
+    def write_sheet(self, variants: Sequence[Variant], captions: Sequence[Caption]) -> Path:
+        """Write the picture of all: rows are captions, columns are the real images if there are any, and variants."""
+        shown = captions[:SHOWN]
+        columns = [[self._picture(variant, caption) for caption in shown] for variant in variants]
+        heads = [variant.name for variant in variants]
+        if self.real:
+            columns, heads = [self.real, *columns], [REAL, *heads]
+        grid = [[column[index] for column in columns] for index in range(len(shown))]
         path = self.folder / "side_by_side.png"
-        write_png(side_by_side(columns, rows, grid), path)
+        write_png(side_by_side(heads, [caption.text for caption in shown], grid), path)
         return path
+
+    def _picture(self, variant: Variant, caption: Caption) -> Image.Image:
+        """An image that was drawn, or a cross where it holds not-a-number."""
+        path = self.folder / image_file(variant, caption)
+        if not path.is_file():
+            return crossed_out()
+        with Image.open(path) as image:
+            return image.convert("RGB")
 
     def write_results(self, results: dict[str, Any], title: str) -> None:
         """Write the numbers."""

@@ -37,6 +37,15 @@ def side_by_side(columns: Sequence[str], rows: Sequence[str], pictures: Sequence
     return sheet
 
 
+def crossed_out(side: int = SMALLEST) -> Image.Image:
+    """A cross, in place of an image that could not be drawn."""
+    picture = Image.new("RGB", (side, side), "lightgray")
+    draw = ImageDraw.Draw(picture)
+    draw.line((0, 0, side, side), fill="red", width=2)
+    draw.line((0, side, side, 0), fill="red", width=2)
+    return picture
+
+
 def _cell(picture: Image.Image) -> int:
     side = max(picture.size)
     return min(side * max(1, SMALLEST // side), LARGEST)

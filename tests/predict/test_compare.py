@@ -129,9 +129,14 @@ def test_the_picture_has_a_row_per_caption_and_a_column_per_variant(compared):
     assert height > 4 * 96
 
 
-def test_nothing_is_overwritten_unasked(model, annotations, compared, monkeypatch):
+def test_nothing_is_overwritten_unasked(model, compared, tmp_path):
+    before = (compared / "results.json").read_bytes()
+    with pytest.raises(ConfigError, match=r"begun with other settings: variants.ddim-6 .* -> none.*add --overwrite"):
+        main(_arguments(model, str(compared.parent / "captions.json"), compared, "ddim-2"))
+    assert (compared / "results.json").read_bytes() == before
+    (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(ConfigError, match="is not empty; name another with --out, or add --overwrite"):
-        main(_arguments(model, annotations, compared, "ddim-2"))
+        main(_arguments(model, str(compared.parent / "captions.json"), tmp_path, "ddim-2"))
 
 
 def test_overwrite_replaces_the_earlier_results_and_nothing_else(model, annotations, tmp_path):
