@@ -35,7 +35,7 @@ def _needs(package):
 
 def test_csv_is_the_default(model, annotations, tmp_path):
     values = _run(model, annotations, tmp_path, None)
-    (row,) = csv.DictReader((tmp_path / "out" / "metrics.csv").open())
+    (row,) = csv.DictReader((tmp_path / "out" / "metrics.csv").read_text().splitlines())
     assert float(row["seconds_per_image"]) == pytest.approx(values["seconds_per_image"])
 
 
@@ -50,7 +50,7 @@ def test_tensorboard_and_csv_together(model, annotations, tmp_path):
     events.Reload()
     for key in ("seconds_per_image", "denoiser_seconds_per_image"):
         assert events.Scalars(key)[0].value == pytest.approx(values[key], rel=1e-5)
-    (row,) = csv.DictReader((tmp_path / "logs" / "metrics.csv").open())
+    (row,) = csv.DictReader((tmp_path / "logs" / "metrics.csv").read_text().splitlines())
     assert float(row["seconds_per_image"]) == pytest.approx(values["seconds_per_image"])
 
 
@@ -66,11 +66,12 @@ def test_weights_and_biases_offline(model, annotations, tmp_path, monkeypatch):
 
 
 @_needs("mlflow")
-def test_mlflow_in_a_file(model, annotations, tmp_path):
+@_needs("sqlalchemy")
+def test_mlflow_in_a_database(model, annotations, tmp_path):
     from mlflow.tracking import MlflowClient
 
-    uri = f"file:{tmp_path / 'mlruns'}"
-    options = {"experiment_name": "fdplug", "tracking_uri": uri}
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    options = {"experiment_name": "fdplug", "tracking_uri": uri, "save_dir": str(tmp_path)}
     values = _run(model, annotations, tmp_path, [{"class_path": "MLFlowLogger", "init_args": options}])
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("fdplug")
