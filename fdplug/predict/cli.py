@@ -112,7 +112,7 @@ def main(argv: list[str]) -> int:
         try:
             _cli(None if own else ["predict", *argv])
         except FdplugError:
-            if rank_zero_only.rank:
+            if getattr(rank_zero_only, "rank", 0):
                 return 2  # the first process says it
             raise
     return 0
