@@ -104,10 +104,11 @@ def _compared(what: str, encoder: float, decoder: float) -> str:
 
 def _when(share: float, changes: int) -> str:
     fair = max(1, changes // EARLY) / changes
-    where = "early, so that is where key steps belong" if share > fair else "late: early key steps would be wasted"
+    where = "early" if share > fair else "late"
     return (
         f"The first fifth of the steps holds {share:.0%} of the encoder's relative change"
-        f" ({fair:.0%} if it were even): it changes {where}."
+        f" ({fair:.0%} if it were even): it changes {where}. Where key steps belong also depends on how much of an error"
+        " the later steps correct, which `fdplug tune` measures."
     )
 
 
