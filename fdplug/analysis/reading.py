@@ -107,8 +107,8 @@ def _when(share: float, changes: int) -> str:
     where = "early" if share > fair else "late"
     return (
         f"The first fifth of the steps holds {share:.0%} of the encoder's relative change"
-        f" ({fair:.0%} if it were even): it changes {where}. Where key steps belong also depends on how much of an error"
-        " the later steps correct, which `fdplug tune` measures."
+        f" ({fair:.0%} if it were even): it changes {where}. Where key steps belong also depends on how much of an"
+        " error the later steps correct, which `fdplug tune` measures."
     )
 
 
