@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fdplug.errors import FdplugWarning
+from fdplug.metrics.quiet import quiet_loading
 from fdplug.predict.callbacks import LogNumbers
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def truncated(pipe: Any, captions: Sequence[Caption]) -> list[Truncated]:
         cut: list[Caption] = []
         for start in range(0, len(suspects), BATCH):
             part = suspects[start : start + BATCH]
-            ids = tokenizer([one.text for one in part], truncation=False, verbose=False)["input_ids"]
+            with quiet_loading():
+                ids = tokenizer([one.text for one in part], truncation=False, verbose=False)["input_ids"]
             cut += [one for one, tokens in zip(part, ids, strict=True) if len(tokens) > longest]
         if cut:
             found.append(Truncated(name, longest, cut))
