@@ -15,6 +15,9 @@ from fdplug.predict import ready_configs
 from fdplug.predict.cli import main
 from tests.predict.conftest import document, opened, written
 
+# The tiny text encoder reads 16 tokens only.
+pytestmark = pytest.mark.filterwarnings("ignore:.*longer than the 16 tokens:fdplug.errors.FdplugWarning")
+
 
 @pytest.fixture
 def arguments(model, annotations, tmp_path):
