@@ -18,6 +18,7 @@ from fdplug.predict import options as shared
 from fdplug.predict import settings as rules
 from fdplug.predict.captions import SHAPES, Caption, annotation_path, read_captions
 from fdplug.predict.comparison import Comparison, plan
+from fdplug.predict.conditioning import drawn_size
 from fdplug.predict.generation import Look, check_size
 from fdplug.predict.live import LiveWatcher, bars
 from fdplug.predict.memory import PeakMemory
@@ -96,7 +97,8 @@ def _drawn(
     with warnings.catch_warnings(record=True) as caught, bars(console) as progress:
         warnings.simplefilter("always", FdplugWarning)
         task = progress.add_task("real images", total=scoring.num_references, visible=scoring.num_references > 0)
-        scores = scoring.load(pipe.device, lambda count: progress.advance(task, count))
+        size = None if scoring.references is None else drawn_size(pipe, options.size)
+        scores = scoring.load(pipe.device, lambda count: progress.advance(task, count), size)
         comparison = Comparison(pipe, variants, _look(options), scores)
         number = len(plan(captions, options.batch_size))
         watcher = LiveWatcher(console, progress, number * len(variants), len(variants))
