@@ -64,7 +64,9 @@ class ImageBar(ProgressBar):
         if self._bars is not None:
             self._bars.update(self._steps, completed=done, total=total)
 
-    def on_predict_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, *args: Any, **kwargs: Any) -> None:
+    def on_predict_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, *args: Any, **kwargs: Any
+    ) -> None:
         """Move the upper bar, or say how far it is if nothing was said for a while."""
         self._done += len(batch)
         self._drawn += len(outputs.drawn)
