@@ -46,7 +46,7 @@ def test_the_wheel_works_outside_of_the_repository(wheel, tmp_path):
         "from diffusers import StableDiffusionPipeline; from fdplug import shapes; "
         "pipe = StableDiffusionPipeline.from_pretrained(shapes.pipeline_folder(), safety_checker=None); "
         "handle = fdplug.propagate(pipe); "
-        "image = pipe('a small red circle on a gray background', num_inference_steps=10).images[0]; "
+        "image = pipe('a small plain red circle on a gray background', num_inference_steps=10).images[0]; "
         "assert image.size == (32, 32), image.size; assert handle.ledger.key_steps"
     )
     environment = {**os.environ, "PYTHONPATH": str(wheel), "HF_HUB_OFFLINE": "1"}

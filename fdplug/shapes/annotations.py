@@ -21,7 +21,7 @@ COUNT = 1000
 SEED = 2017
 _INFO = {
     "description": "fdplug shapes: held-out captions of procedurally drawn scenes",
-    "version": "1.0",
+    "version": "2.0",
     "note": "draw the reference image of a record with fdplug.shapes.drawing.draw(Scene.from_dict(record['scene']))",
 }
 _LICENSES = [{"id": 1, "name": "Apache License 2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"}]
@@ -36,7 +36,7 @@ class Reference:
     scene: Scene
 
     def image(self) -> npt.NDArray[np.uint8]:
-        """The reference picture, (32, 32, 3)."""
+        """The reference picture, (64, 64, 3)."""
         return draw(self.scene)
 
 

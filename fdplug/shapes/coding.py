@@ -8,10 +8,10 @@ from torch import Tensor
 
 
 def encode(vae: Any, images: Tensor) -> Tensor:
-    """Unscaled latents (N, 4, 8, 8) of images (N, 3, 32, 32) in [0, 1]; `vae` is an `AutoencoderKL`."""
+    """Unscaled latents (N, 4, 16, 16) of images (N, 3, 64, 64) in [0, 1]; `vae` is an `AutoencoderKL`."""
     return vae.encode(images * 2 - 1).latent_dist.mean
 
 
 def decode(vae: Any, latents: Tensor) -> Tensor:
-    """Images (N, 3, 32, 32) in [0, 1] of unscaled latents (N, 4, 8, 8)."""
+    """Images (N, 3, 64, 64) in [0, 1] of unscaled latents (N, 4, 16, 16)."""
     return (vae.decode(latents).sample / 2 + 0.5).clamp(0, 1)

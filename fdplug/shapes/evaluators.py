@@ -13,8 +13,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from fdplug.metrics import frechet
-from fdplug.metrics.frechet import Moments
 from fdplug.shapes import evaluators_folder, pipeline_folder
 from fdplug.shapes.captions import parse_caption
 from fdplug.shapes.drawing import SIZE
@@ -28,7 +26,7 @@ BATCH = 256
 class Evaluators:
     """Judges pictures of `shapes`; build it with `load`.
 
-    Pictures are always float tensors (N, 3, 32, 32) in [0, 1]; results come back on the CPU.
+    Pictures are always float tensors (N, 3, 64, 64) in [0, 1]; results come back on the CPU.
     """
 
     def __init__(
@@ -43,7 +41,7 @@ class Evaluators:
         """Unit vectors (N, 64) of `images`, float32.
 
         Raises:
-            ValueError: if `images` is not (N, 3, 32, 32) floating point.
+            ValueError: if `images` is not (N, 3, 64, 64) floating point.
         """
         _check(images)
         parts = [self.embedder.embed_images(part.to(self.device).float()).cpu() for part in images.split(BATCH)]
@@ -69,9 +67,9 @@ class Evaluators:
         """Whether each picture shows what its caption demands.
 
         Returns:
-            Bool tensors (N,) under ``layout``, ``background``, ``size``, ``colour``, ``shape`` and ``all``. Objects are
-            compared place by place, so two swapped objects are errors of colour, shape or size; ``all`` is the exact
-            match of every attribute and of the relation.
+            Bool tensors (N,) under ``layout``, ``background``, ``size``, ``fill``, ``colour``, ``shape`` and ``all``.
+            Objects are compared place by place, so two swapped objects are errors of their attributes; ``all`` is the
+            exact match of every attribute and of the relation.
 
         Raises:
             ValueError: if a picture has another size, a caption is outside the grammar, or their numbers differ.
@@ -91,14 +89,6 @@ def load(device: torch.device | str = "cpu", folder: Path | None = None) -> Eval
     _fill(classifier, folder / "classifier.safetensors")
     _fill(embedder, folder / "embedding.safetensors")
     return Evaluators(classifier, embedder, tokenizer, device)
-
-
-def frechet_distance(features: Tensor, reference: Tensor) -> float:
-    """Frechet distance of two sets of feature vectors (N, d) and (M, d), each fitted by a Gaussian.
-
-    The analogue of FID in the space of `Evaluators.embed_images`; at least d + 1 rows each give a stable value.
-    """
-    return frechet.frechet_distance(Moments.of(features), Moments.of(reference))
 
 
 def _fill(module: nn.Module, path: Path) -> None:

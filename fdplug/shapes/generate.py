@@ -45,7 +45,7 @@ def generate(
     batch_size: int = 50,
     after_batch: Callable[[int], object] = lambda count: None,
 ) -> Tensor:
-    """Pictures (N, 3, 32, 32) in [0, 1] of `captions`.
+    """Pictures (N, 3, 64, 64) in [0, 1] of `captions`.
 
     Picture i starts from noise of its own generator, seeded by ``seeds[i]``, so it does not depend on the batch size.
 

@@ -11,31 +11,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fdplug.shapes.captions import BACKGROUNDS, COLOURS, SHAPES, SIZES, Demand
+from fdplug.shapes.captions import BACKGROUNDS, COLOURS, FILLS, MOST_OBJECTS, SHAPES, SIZES, Demand
 
-ARRANGEMENTS = ("one", "left", "above")
+ARRANGEMENTS = ("one", "two left to right", "two top to bottom", "three left to right", "three top to bottom")
 ABSENT = -100
-CLASSES = {
-    "layout": ARRANGEMENTS,
-    "background": BACKGROUNDS,
-    "size1": SIZES,
-    "colour1": COLOURS,
-    "shape1": SHAPES,
-    "size2": SIZES,
-    "colour2": COLOURS,
-    "shape2": SHAPES,
+OBJECT_CLASSES = {"size": SIZES, "fill": FILLS, "colour": COLOURS, "shape": SHAPES}
+CLASSES = {"layout": ARRANGEMENTS, "background": BACKGROUNDS} | {
+    f"{name}{place}": classes for place in range(1, MOST_OBJECTS + 1) for name, classes in OBJECT_CLASSES.items()
 }
-ATTRIBUTES = {
-    "layout": ("layout",),
-    "background": ("background",),
-    "size": ("size1", "size2"),
-    "colour": ("colour1", "colour2"),
-    "shape": ("shape1", "shape2"),
+ATTRIBUTES = {"layout": ("layout",), "background": ("background",)} | {
+    name: tuple(f"{name}{place}" for place in range(1, MOST_OBJECTS + 1)) for name in OBJECT_CLASSES
 }
 
 
 def labels(demands: Sequence[Demand]) -> dict[str, Tensor]:
-    """Class index of every head for every demand, int64 (N,); `ABSENT` where there is no second object."""
+    """Class index of every head for every demand, int64 (N,); `ABSENT` for the attributes of absent objects."""
     rows = [_row(demand.canonical()) for demand in demands]
     return {head: torch.tensor([row[head] for row in rows], dtype=torch.int64) for head in CLASSES}
 
@@ -48,12 +38,18 @@ def agreement(answers: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str
     return verdict
 
 
+def arrangement(demand: Demand) -> int:
+    """Index in `ARRANGEMENTS` of a canonical demand."""
+    if demand.layout == "one":
+        return 0
+    return 1 + 2 * (len(demand.looks) - 2) + ("left", "above").index(demand.layout)
+
+
 def _row(demand: Demand) -> dict[str, int]:
     row = dict.fromkeys(CLASSES, ABSENT)
-    row["layout"] = ARRANGEMENTS.index(demand.layout)
+    row["layout"] = arrangement(demand)
     row["background"] = BACKGROUNDS.index(demand.background)
     for place, look in enumerate(demand.looks, start=1):
-        for attribute in ("size", "colour", "shape"):
-            head = f"{attribute}{place}"
-            row[head] = CLASSES[head].index(getattr(look, attribute))
+        for name, classes in OBJECT_CLASSES.items():
+            row[f"{name}{place}"] = classes.index(getattr(look, name))
     return row

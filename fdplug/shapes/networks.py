@@ -12,20 +12,20 @@ from fdplug.shapes.tokenizer import CONTEXT
 
 TEXT_WIDTH = 96
 LATENT_CHANNELS = 4
-LATENT_SIZE = 8
+LATENT_SIZE = 16
 
 
 def build_vae() -> AutoencoderKL:
-    """Pictures (N, 3, 32, 32) to latents (N, 4, 8, 8); its posterior starts nearly deterministic."""
+    """Pictures (N, 3, 64, 64) to latents (N, 4, 16, 16); its posterior starts nearly deterministic."""
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(16, 32, 48),
+        block_out_channels=(16, 32, 64),
         layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
         norm_num_groups=4,
         mid_block_add_attention=False,
-        sample_size=32,
+        sample_size=64,
     )
     log_variance = vae.get_parameter("quant_conv.bias")[LATENT_CHANNELS:]
     nn.init.constant_(log_variance, -5.0)
@@ -58,9 +58,9 @@ def build_unet() -> UNet2DConditionModel:
         out_channels=LATENT_CHANNELS,
         down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
-        block_out_channels=(48, 64, 64, 96),
+        block_out_channels=(32, 64, 96, 128),
         layers_per_block=2,
-        attention_head_dim=4,
+        attention_head_dim=(2, 2, 4, 4),
         cross_attention_dim=TEXT_WIDTH,
         norm_num_groups=16,
     )

@@ -5,7 +5,7 @@ Lengths are in units of a frame 64 wide, whatever the size in pixels; x grows to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +14,9 @@ import numpy as np
 from fdplug.shapes.captions import (
     BACKGROUNDS,
     COLOURS,
+    FILLS,
     LAYOUTS,
+    MOST_OBJECTS,
     SHAPES,
     SIZES,
     Demand,
@@ -26,17 +28,13 @@ from fdplug.shapes.captions import (
 __all__ = ["Demand", "Look", "Scene", "Thing", "held_out", "parse_caption", "random_scene", "training_scene"]
 
 FRAME = 64.0
-RADII = {"small": 9.0, "large": 14.0}
-ONE_OBJECT_SHARE = 0.2
+RADII = {"small": 7.5, "large": 10.3}
+COUNT_SHARES = (0.2, 0.4, 0.4)
+"""Shares of pictures with one, two and three objects."""
 TINT = 12
-_CENTRES = {
-    "one": ((32.0, 32.0),),
-    "left": ((16.5, 32.0), (47.5, 32.0)),
-    "right": ((47.5, 32.0), (16.5, 32.0)),
-    "above": ((32.0, 16.5), (32.0, 47.5)),
-    "below": ((32.0, 47.5), (32.0, 16.5)),
-}
-_JITTER = {"one": (8.0, 8.0), "left": (1.5, 7.0), "right": (1.5, 7.0), "above": (7.0, 1.5), "below": (7.0, 1.5)}
+_PLACES = {1: (32.0,), 2: (17.0, 47.0), 3: (10.8, 32.0, 53.2)}
+_ALONG = {1: 14.0, 2: 3.0, 3: 0.3}
+_ACROSS = {1: 14.0, 2: 9.0, 3: 9.0}
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,7 @@ class Thing:
     """One drawn object: its look, its centre and radius in frame units, and what is added to its RGB colour."""
 
     size: str
+    fill: str
     colour: str
     shape: str
     x: float
@@ -54,14 +53,14 @@ class Thing:
     @property
     def look(self) -> Look:
         """The part of this object that a caption mentions."""
-        return Look(self.size, self.colour, self.shape)
+        return Look(self.size, self.fill, self.colour, self.shape)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture: layout, background and one or two things in the order of mention.
+    """One picture: layout, background and one to three things in the order of mention.
 
-    `tint` is added to the background's RGB colour; `texture` seeds the phase of stripes and the place of speckles.
+    `tint` is added to the background's RGB colour; `texture` seeds the phase of a pattern and the place of speckles.
     """
 
     layout: str
@@ -73,11 +72,13 @@ class Scene:
     def __post_init__(self) -> None:
         _one_of("layout", self.layout, LAYOUTS)
         _one_of("background", self.background, BACKGROUNDS)
-        wanted = len(_CENTRES[self.layout])
-        if len(self.things) != wanted:
-            raise ValueError(f"layout {self.layout!r} takes {wanted} thing(s), not {len(self.things)}")
+        wanted = (1,) if self.layout == "one" else tuple(range(2, MOST_OBJECTS + 1))
+        if len(self.things) not in wanted:
+            counts = " or ".join(map(str, wanted))
+            raise ValueError(f"layout {self.layout!r} takes {counts} thing(s), not {len(self.things)}")
         for thing in self.things:
             _one_of("size", thing.size, SIZES)
+            _one_of("fill", thing.fill, FILLS)
             _one_of("colour", thing.colour, COLOURS)
             _one_of("shape", thing.shape, SHAPES)
 
@@ -113,26 +114,44 @@ class Scene:
 
 
 def random_scene(rng: np.random.Generator) -> Scene:
-    """Draw a scene: one time in five a single object, otherwise two objects in one of four relations."""
-    layout = "one" if rng.random() < ONE_OBJECT_SHARE else _choice(rng, LAYOUTS[1:])
-    background = _choice(rng, BACKGROUNDS)
-    things = tuple(_random_thing(rng, centre, _JITTER[layout]) for centre in _CENTRES[layout])
-    return Scene(layout, background, things, _random_tint(rng), int(rng.integers(2**31)))
+    """Draw a scene of one, two or three objects (see `COUNT_SHARES`), any look, any of four relations."""
+    return _scene_of(rng, lambda look: True)
 
 
 def training_scene(rng: np.random.Generator) -> Scene:
-    """Draw a scene whose caption is not held out: the only source of training pictures."""
-    while True:
-        scene = random_scene(rng)
-        if not held_out(scene.caption):
-            return scene
+    """Draw a scene in which no look is held out: the only source of training pictures."""
+    return _scene_of(rng, lambda look: not look.held_out)
 
 
-def _random_thing(rng: np.random.Generator, centre: tuple[float, float], jitter: tuple[float, float]) -> Thing:
-    size, colour, shape = _choice(rng, SIZES), _choice(rng, COLOURS), _choice(rng, SHAPES)
-    x, y = (round(float(middle + rng.uniform(-1, 1) * reach), 3) for middle, reach in zip(centre, jitter, strict=True))
-    radius = round(float(RADII[size] + rng.uniform(-0.5, 0.5)), 3)
-    return Thing(size, colour, shape, x, y, radius, _random_tint(rng))
+def _scene_of(rng: np.random.Generator, allowed: Callable[[Look], bool]) -> Scene:
+    count = 1 + int(rng.choice(MOST_OBJECTS, p=COUNT_SHARES))
+    layout = "one" if count == 1 else _choice(rng, LAYOUTS[1:])
+    background = _choice(rng, BACKGROUNDS)
+    things = tuple(_random_thing(rng, centre, layout, count, allowed) for centre in _centres(layout, count))
+    return Scene(layout, background, things, _random_tint(rng), int(rng.integers(2**31)))
+
+
+def _centres(layout: str, count: int) -> list[tuple[float, float]]:
+    """Where the objects stand before jitter, in the order of mention."""
+    line = _PLACES[count] if layout in ("one", "left", "above") else _PLACES[count][::-1]
+    return [(32.0, place) if layout in ("above", "below") else (place, 32.0) for place in line]
+
+
+def _random_thing(
+    rng: np.random.Generator, centre: tuple[float, float], layout: str, count: int, allowed: Callable[[Look], bool]
+) -> Thing:
+    look = _random_look(rng)
+    while not allowed(look):
+        look = _random_look(rng)
+    jitter = (_ALONG[count], _ACROSS[count])
+    reach = jitter[::-1] if layout in ("above", "below") else jitter
+    x, y = (round(float(middle + rng.uniform(-1, 1) * far), 3) for middle, far in zip(centre, reach, strict=True))
+    radius = round(float(RADII[look.size] + rng.uniform(-0.3, 0.3)), 3)
+    return Thing(look.size, look.fill, look.colour, look.shape, x, y, radius, _random_tint(rng))
+
+
+def _random_look(rng: np.random.Generator) -> Look:
+    return Look(_choice(rng, SIZES), _choice(rng, FILLS), _choice(rng, COLOURS), _choice(rng, SHAPES))
 
 
 def _random_tint(rng: np.random.Generator) -> tuple[int, int, int]:
@@ -146,7 +165,7 @@ def _choice(rng: np.random.Generator, options: tuple[str, ...]) -> str:
 
 def _thing(record: Mapping[str, Any]) -> Thing:
     place = (float(record["x"]), float(record["y"]), float(record["radius"]))
-    return Thing(record["size"], record["colour"], record["shape"], *place, _tint(record))
+    return Thing(record["size"], record["fill"], record["colour"], record["shape"], *place, _tint(record))
 
 
 def _tint(record: Mapping[str, Any]) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ from fdplug.shapes.captions import words
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
-CONTEXT = 24
+CONTEXT = 39
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 
 

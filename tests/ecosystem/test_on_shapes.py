@@ -33,7 +33,7 @@ def shapes():
 
 
 def draw(pipe):
-    caption = "a small red circle above a large blue square on a gray background"
+    caption = "a small plain red circle above a large striped blue diamond on a gray background"
     return latents(pipe, caption, num_inference_steps=50, guidance_scale=4.0)
 
 

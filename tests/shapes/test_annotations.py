@@ -31,7 +31,7 @@ def test_the_file_has_the_form_of_coco() -> None:
     assert set(record) == {"info", "licenses", "images", "annotations"}
     images, notes = record["images"], record["annotations"]
     assert [image["id"] for image in images] == list(range(1, 1001))
-    assert {(image["height"], image["width"]) for image in images} == {(32, 32)}
+    assert {(image["height"], image["width"]) for image in images} == {(64, 64)}
     assert images[0]["file_name"] == "000000000001.png"
     assert [note["image_id"] for note in notes] == [image["id"] for image in images]
     assert len({note["caption"] for note in notes}) == 1000

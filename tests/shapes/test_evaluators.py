@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from fdplug.shapes.captions import Demand, Look, parse_caption
-from fdplug.shapes.evaluators import frechet_distance
 from fdplug.shapes.labels import ABSENT, agreement, labels
 from fdplug.shapes.scene import Scene
 from fdplug.shapes.training.batches import batch_of
@@ -25,7 +24,7 @@ def captions(scenes: list[Scene]) -> list[str]:
 
 def test_drawn_scenes_are_recognised(judges: Any, drawn: Tensor, captions: list[str]) -> None:
     verdict = judges.semantics(drawn, captions)
-    assert set(verdict) == {"layout", "background", "size", "colour", "shape", "all"}
+    assert set(verdict) == {"layout", "background", "size", "fill", "colour", "shape", "all"}
     assert all(right.dtype == torch.bool and right.shape == (200,) for right in verdict.values())
     assert verdict["all"].float().mean() >= 0.97
 
@@ -38,7 +37,7 @@ def test_shuffled_captions_are_rejected(judges: Any, drawn: Tensor, captions: li
 
 
 def test_swapped_objects_are_rejected(judges: Any, scenes: list[Scene], drawn: Tensor) -> None:
-    pairs = [index for index, scene in enumerate(scenes) if len({thing.look for thing in scene.things}) == 2]
+    pairs = [index for index, scene in enumerate(scenes) if scene.things[0].look != scene.things[-1].look]
     swapped = [Demand(s.layout, s.background, s.demand.looks[::-1]).caption for s in (scenes[i] for i in pairs)]
     assert not judges.semantics(drawn[pairs], swapped)["all"].any()
 
@@ -54,23 +53,23 @@ def test_half_precision_images_are_accepted(judges: Any, drawn: Tensor) -> None:
     assert judges.embed_images(drawn[:2].half()).dtype == torch.float32
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 64, 64), (3, 32, 32), (2, 1, 32, 32)])
+@pytest.mark.parametrize("shape", [(2, 3, 32, 32), (3, 64, 64), (2, 1, 64, 64)])
 def test_other_sizes_are_refused(judges: Any, shape: tuple[int, ...]) -> None:
-    message = r"take floating-point images of shape \(N, 3, 32, 32\)"
+    message = r"take floating-point images of shape \(N, 3, 64, 64\)"
     with pytest.raises(ValueError, match=message):
         judges.embed_images(torch.zeros(shape))
     with pytest.raises(ValueError, match=message):
-        judges.semantics(torch.zeros(shape), ["a small red circle on a gray background"] * 2)
+        judges.semantics(torch.zeros(shape), ["a small plain red circle on a gray background"] * 2)
 
 
 def test_8_bit_images_are_refused(judges: Any) -> None:
     with pytest.raises(ValueError, match=r"not torch\.uint8"):
-        judges.embed_images(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+        judges.embed_images(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
 
 
 def test_counts_must_agree(judges: Any, drawn: Tensor) -> None:
     with pytest.raises(ValueError, match="2 images but 1 captions"):
-        judges.clip_score(drawn[:2], ["a small red circle on a gray background"])
+        judges.clip_score(drawn[:2], ["a small plain red circle on a gray background"])
 
 
 def test_captions_outside_the_grammar_are_refused(judges: Any, drawn: Tensor) -> None:
@@ -79,29 +78,19 @@ def test_captions_outside_the_grammar_are_refused(judges: Any, drawn: Tensor) ->
 
 
 def test_labels_do_not_depend_on_the_phrasing() -> None:
-    told = parse_caption("a small red circle right of a large blue square on a gray background")
-    other = parse_caption("a large blue square left of a small red circle on a gray background")
+    told = parse_caption("a small plain red circle right of a large dotted blue square on a gray background")
+    other = parse_caption("a large dotted blue square left of a small plain red circle on a gray background")
     first, second = labels([told]), labels([other])
     assert first == second
-    assert labels([Demand("one", "gray", (Look("small", "red", "circle"),))])["shape2"].item() == ABSENT
+    assert labels([Demand("one", "gray", (Look("small", "plain", "red", "circle"),))])["shape2"].item() == ABSENT
 
 
 def test_all_is_the_conjunction_of_the_attributes() -> None:
-    wanted = labels([parse_caption("a small red circle above a large blue square on a gray background")] * 2)
+    wanted = labels(
+        [parse_caption("a small plain red circle above a large dotted blue square on a gray background")] * 2
+    )
     answers = {head: index.clone() for head, index in wanted.items()}
     answers["colour2"][1] += 1
     verdict = agreement(answers, wanted)
     assert verdict["colour"].tolist() == verdict["all"].tolist() == [True, False]
     assert verdict["shape"].tolist() == [True, True]
-
-
-def test_frechet_distance_agrees_with_scipy() -> None:
-    linalg = pytest.importorskip("scipy.linalg")
-    random = torch.Generator().manual_seed(0)
-    first = torch.randn(300, 5, generator=random, dtype=torch.float64)
-    second = 0.5 + torch.randn(200, 5, generator=random, dtype=torch.float64) @ torch.rand(5, 5).double()
-    left, right = first.T.cov().numpy(), second.T.cov().numpy()
-    shift = (first.mean(0) - second.mean(0)).pow(2).sum().item()
-    expected = shift + (left + right - 2 * linalg.sqrtm(left @ right).real).trace()
-    assert frechet_distance(first, second) == pytest.approx(expected)
-    assert frechet_distance(first, first) == pytest.approx(0, abs=1e-9)

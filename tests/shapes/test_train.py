@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,23 @@ import pytest
 import torch
 
 from fdplug.shapes.train import parser
-from fdplug.shapes.training import loop
+from fdplug.shapes.training import evaluators, loop, text, unet, vae
 from fdplug.shapes.training.config import TrainConfig
 from fdplug.shapes.training.log import LOG_NAME, forget, read
 from fdplug.shapes.training.stages import train
 
-STAGES = ("vae", "text", "classifier", "embedding", "unet")
+STAGES = ("vae", "decoder", "text", "unet", "classifier", "embedding")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_batches() -> Iterator[None]:
+    """The same stages on batches that a test can pay for."""
+    sizes = {(vae, "BATCH"): 4, (text, "BATCH"): 8, (unet, "BATCH"): 4, (unet, "CHUNK"): 8}
+    sizes |= {(evaluators, "CLASSIFIER_BATCH"): 6, (evaluators, "EMBEDDING_BATCH"): 6}
+    with pytest.MonkeyPatch.context() as patch:
+        for (module, name), size in sizes.items():
+            patch.setattr(module, name, size)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +35,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def trained(config: TrainConfig) -> None:
+def trained(config: TrainConfig, small_batches: None) -> None:
     train(config)
 
 

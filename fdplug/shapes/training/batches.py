@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fdplug.shapes.drawing import draw_with_mask
-from fdplug.shapes.scene import Scene, training_scene
+from fdplug.shapes.scene import Scene, random_scene, training_scene
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,11 @@ class Batch:
 def training_batch(rng: np.random.Generator, count: int) -> Batch:
     """Draw `count` scenes whose captions are not held out."""
     return batch_of([training_scene(rng) for _ in range(count)])
+
+
+def any_batch(rng: np.random.Generator, count: int) -> Batch:
+    """Draw `count` scenes of every kind, for the evaluators: they must know the combinations that are held out."""
+    return batch_of([random_scene(rng) for _ in range(count)])
 
 
 def batch_of(scenes: list[Scene]) -> Batch:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-STAGES = ("vae", "text", "evaluators", "unet", "export")
-UNET_STEPS = 2400
+STAGES = ("vae", "decoder", "text", "unet", "evaluators", "export")
+UNET_STEPS = 3500
 
 
 @dataclass(frozen=True, kw_only=True)

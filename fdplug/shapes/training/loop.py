@@ -59,7 +59,9 @@ def rate(step: int, steps: int, warmup: int, decay: float) -> float:
 
 def run_stage(stage: Stage, workers: Workers, config: TrainConfig) -> None:
     """Train `stage` to its end, from its checkpoint if there is one."""
-    optimizer = torch.optim.AdamW(stage.groups(), lr=stage.learning_rate, betas=stage.betas, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(
+        stage.groups(), lr=stage.learning_rate, betas=stage.betas, weight_decay=1e-4, fused=True
+    )
     ema = None if stage.ema is None else Ema(stage.module, stage.ema)
     path = config.out / f"{stage.name}.pt"
     step = load_checkpoint(path, stage.module, optimizer, ema)

@@ -1,8 +1,8 @@
 """Stage `text`: the text tower learns what captions mean before the U-Net starts.
 
-Extra supervision: every position after the caption must name the layout and the background; the first half of these
-positions must name the place, size, colour and shape of the left or upper object, the second half those of the other,
-by the same linear heads. The U-Net can then look up an object by its place and read its attributes in one common code.
+Extra supervision: every position after the caption must name the arrangement and the background; each third of these
+positions must name the place, size, fill, colour and shape of one object, counted from the left or from the top, by the
+same linear heads. The U-Net can then look up an object by its place and read its attributes in one common code.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from fdplug.shapes.labels import ABSENT, CLASSES, agreement, labels
+from fdplug.shapes.captions import MOST_OBJECTS
+from fdplug.shapes.labels import ABSENT, ARRANGEMENTS, CLASSES, OBJECT_CLASSES, agreement, labels
 from fdplug.shapes.networks import TEXT_WIDTH, build_text_encoder
 from fdplug.shapes.scene import training_scene
 from fdplug.shapes.tokenizer import load_tokenizer, write_tokenizer
@@ -24,18 +25,11 @@ from fdplug.shapes.training.config import TrainConfig
 from fdplug.shapes.training.loop import Stage
 from fdplug.shapes.training.workers import Workers
 
-AFTER_CAPTION = 16
+AFTER_CAPTION = 24
 BATCH = 128
-PLACES = ("centre", "left", "top", "nowhere", "right", "bottom")
-OBJECT_HEADS = ("place", "size", "colour", "shape")
-HEADS = {
-    "layout": len(CLASSES["layout"]),
-    "background": len(CLASSES["background"]),
-    "place": len(PLACES),
-    "size": len(CLASSES["size1"]),
-    "colour": len(CLASSES["colour1"]),
-    "shape": len(CLASSES["shape1"]),
-}
+PLACES = len(ARRANGEMENTS)
+OBJECT_HEADS = {"place": MOST_OBJECTS * PLACES} | {name: len(names) for name, names in OBJECT_CLASSES.items()}
+HEADS = {name: len(CLASSES[name]) for name in ("layout", "background")} | OBJECT_HEADS
 
 
 class TextModule(nn.Module):
@@ -49,11 +43,9 @@ class TextModule(nn.Module):
     def forward(self, tokens: Tensor) -> dict[str, Tensor]:
         """Logits (N, positions, classes) of every label at its positions after the caption."""
         hidden = self.encoder(tokens).last_hidden_state[:, AFTER_CAPTION:]
-        first, second = hidden.chunk(2, dim=1)
+        parts = hidden.chunk(MOST_OBJECTS, dim=1)
         scene = {name: self.heads[name](hidden) for name in ("layout", "background")}
-        objects = {
-            f"{name}{n}": self.heads[name](half) for n, half in ((1, first), (2, second)) for name in OBJECT_HEADS
-        }
+        objects = {f"{name}{n}": self.heads[name](part) for n, part in enumerate(parts, 1) for name in OBJECT_HEADS}
         return scene | objects
 
 
@@ -65,7 +57,7 @@ class TextStage(Stage):
 
     def __init__(self, workers: Workers, config: TrainConfig) -> None:
         super().__init__(workers, config)
-        self.steps = config.scaled(400)
+        self.steps = config.scaled(600)
         self.tokenizer = new_tokenizer()
         self.module = self.text = TextModule(len(self.tokenizer)).to(config.device)
 
@@ -74,10 +66,10 @@ class TextStage(Stage):
         scenes, _ = generators(self.config.seed, self.name, step, self.workers.rank)
         demands = [training_scene(scenes).demand for _ in range(BATCH // self.workers.world)]
         wanted = {head: index.to(self.config.device) for head, index in labels(demands).items()}
-        places = {"place1": wanted["layout"], "place2": wanted["layout"] + len(PLACES) // 2}
+        places = {f"place{n}": wanted["layout"] + (n - 1) * PLACES for n in range(1, MOST_OBJECTS + 1)}
         logits = self.text(tokens_of(self.tokenizer, [demand.caption for demand in demands]).to(self.config.device))
         loss = torch.stack([_cross_entropy(logits[head], index) for head, index in (wanted | places).items()]).sum()
-        answers = {head: logits[head][:, -1].argmax(-1) for head in CLASSES}
+        answers = {head: logits[head][:, -1].argmax(-1) for head in CLASSES}  # the last position of each head's part
         return loss, {"exact": agreement(answers, wanted)["all"].float().mean().item()}
 
 

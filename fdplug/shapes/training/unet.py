@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from fdplug.shapes.coding import encode
-from fdplug.shapes.networks import build_scheduler, build_unet
+from fdplug.shapes.networks import LATENT_SIZE, build_scheduler, build_unet
 from fdplug.shapes.training.batches import generators, training_batch
 from fdplug.shapes.training.checkpoints import load_result
 from fdplug.shapes.training.config import UNET_STEPS, TrainConfig
@@ -21,15 +21,20 @@ from fdplug.shapes.training.vae import probe, trained_vae
 from fdplug.shapes.training.workers import Workers
 
 BATCH = 48
-POOL = 32_000
+POOL = 40_000
 CHUNK = 100
 CAPTION_DROPOUT = 0.1
 MIN_SNR = 5.0
 LAYOUT_LIMIT = 4.0
+OBJECT_WEIGHT = 2.0
+OBJECT_RATIO = 0.3
 
 
 class UnetStage(Stage):
-    """Noise prediction with min-SNR weights, stratified timesteps and one caption in ten left empty."""
+    """Noise prediction with min-SNR weights, stratified timesteps and one caption in ten left empty.
+
+    Where the noise is low enough to see where things are, objects and their surroundings weigh three times the rest.
+    """
 
     name = "unet"
     learning_rate = 1e-3
@@ -49,7 +54,7 @@ class UnetStage(Stage):
         """Weighted and plain mean squared error of the predicted noise."""
         _, random = generators(self.config.seed, self.name, step, self.workers.rank)
         count, device = BATCH // self.workers.world, self.config.device
-        latents, captions = self.pool
+        latents, captions, masks = self.pool
         rows = torch.randint(len(latents), (count,), generator=random)
         clean, noise = latents[rows].to(device), torch.randn(count, *latents.shape[1:], generator=random)
         times, noise = stratified_times(count, random).to(device), noise.to(device)
@@ -60,24 +65,53 @@ class UnetStage(Stage):
         with torch.no_grad():
             context = self.text(tokens).last_hidden_state
         guess = self.unet(noisy, times, context).sample
-        error = (guess - noise).pow(2).mean(dim=(1, 2, 3))
-        weight = noise_weights(self.keep[times] / (1 - self.keep[times]))
+        error = (guess - noise).pow(2).mean(dim=1)
+        ratio = self.keep[times] / (1 - self.keep[times])
+        weight = noise_weights(ratio)[:, None, None] * object_weights(masks[rows].to(device), ratio)
         return (error * weight).mean(), {"mse": error.mean().item()}
 
     @cached_property
     @torch.no_grad()
-    def pool(self) -> tuple[Tensor, Tensor]:
-        """This worker's share of the training pictures as scaled latents, and their captions as tokens."""
+    def pool(self) -> tuple[Tensor, Tensor, Tensor]:
+        """This worker's share of the training pictures, kept on disk.
+
+        Returns:
+            Scaled latents (M, 4, 16, 16), captions as tokens (M, CONTEXT), and where objects are (M, 16, 16), bool.
+        """
+        path = self.config.out / f"pool-{self.workers.rank}-of-{self.workers.world}.pt"
+        if not path.exists():
+            torch.save(self._encoded(), path.with_suffix(".tmp"))
+            path.with_suffix(".tmp").replace(path)
+        latents, tokens, masks = torch.load(path, weights_only=True)
+        return latents, tokens, masks
+
+    def _encoded(self) -> tuple[Tensor, Tensor, Tensor]:
         vae, tokenizer = trained_vae(self.config), new_tokenizer()
         factor = scaling_factor(vae, self.config)
         chunks = max(1, self.config.at_most(POOL) // self.workers.world // CHUNK)
-        latents, captions = [], []
+        latents, captions, masks = [], [], []
         for chunk in range(chunks):
             scenes, _ = generators(self.config.seed, "pool", chunk, self.workers.rank)
             batch = training_batch(scenes, CHUNK)
             latents.append(encode(vae, batch.images.to(self.config.device)).cpu() * factor)
             captions += batch.captions
-        return torch.cat(latents), tokens_of(tokenizer, captions)
+            masks.append(surroundings(batch.masks))
+        return torch.cat(latents), tokens_of(tokenizer, captions), torch.cat(masks)
+
+
+def surroundings(masks: Tensor) -> Tensor:
+    """Latent cells (N, 16, 16) that an object touches, and their neighbours; `masks` are (N, 1, 64, 64)."""
+    touched = nn.functional.max_pool2d(masks, masks.shape[-1] // LATENT_SIZE)
+    return nn.functional.max_pool2d(touched, 3, stride=1, padding=1)[:, 0] > 0
+
+
+def object_weights(masks: Tensor, ratio: Tensor) -> Tensor:
+    """Weights (N, 16, 16) of mean one per picture: more on the objects if the signal-to-noise `ratio` (N,) is high.
+
+    At high noise the places of the objects are not decided yet; weights that depend on them would bias the prediction.
+    """
+    weight = 1 + OBJECT_WEIGHT * masks * (ratio > OBJECT_RATIO)[:, None, None]
+    return weight / weight.mean(dim=(1, 2), keepdim=True)
 
 
 def stratified_times(count: int, random: torch.Generator) -> Tensor:

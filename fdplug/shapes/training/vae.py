@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from torch import Tensor
+from torch import Tensor, nn
 
 from fdplug.shapes.coding import decode, encode
 from fdplug.shapes.networks import build_vae
@@ -20,6 +20,8 @@ OBJECT_WEIGHT = 6.0
 EDGE_WEIGHT = 0.5
 KL_WEIGHT = 1e-4
 BATCH = 32
+DECODER_OBJECT_WEIGHT = 12.0
+LATENT_NOISE = 0.03
 
 
 class VaeStage(Stage):
@@ -31,7 +33,7 @@ class VaeStage(Stage):
 
     def __init__(self, workers: Workers, config: TrainConfig) -> None:
         super().__init__(workers, config)
-        self.steps = config.scaled(3600)
+        self.steps = config.scaled(1600)
         vae: Any = build_vae()
         self.module = self.vae = vae.to(config.device)
 
@@ -46,6 +48,42 @@ class VaeStage(Stage):
         fidelity = weighted_error(drawn, images, 1 + OBJECT_WEIGHT * batch.masks.to(images.device))
         kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
         return fidelity + KL_WEIGHT * kl, {"psnr": psnr(drawn.detach(), images), "kl": kl.item()}
+
+    @torch.no_grad()
+    def examine(self) -> dict[str, float]:
+        """PSNR of the posterior mean on pictures that were not drawn in training."""
+        images = probe(self.config.seed, self.config.at_most(256)).images.to(self.config.device)
+        return {"psnr": psnr(decode(self.vae, encode(self.vae, images)) * 2 - 1, images * 2 - 1)}
+
+
+class DecoderStage(Stage):
+    """The decoder alone goes on, the latents stay: objects weigh more, and the latents get a little noise."""
+
+    name = "decoder"
+    learning_rate = 1e-3
+    decay = 0.9
+
+    def __init__(self, workers: Workers, config: TrainConfig) -> None:
+        super().__init__(workers, config)
+        self.steps = config.scaled(450)
+        self.vae = trained_vae(config)
+        self.vae.decoder.requires_grad_(True)
+        self.vae.post_quant_conv.requires_grad_(True)
+        self.module = nn.ModuleDict({"decoder": self.vae.decoder, "post_quant_conv": self.vae.post_quant_conv})
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        """The loss of one drawn batch and its reconstruction's PSNR in dB."""
+        scenes, noise = generators(self.config.seed, self.name, step, self.workers.rank)
+        batch = training_batch(scenes, BATCH // self.workers.world)
+        images = batch.images.to(self.config.device)
+        with torch.no_grad():
+            latents = encode(self.vae, images)
+        latents = latents + LATENT_NOISE * latents.std() * torch.randn(latents.shape, generator=noise).to(
+            latents.device
+        )
+        drawn = self.vae.decode(latents).sample
+        weight = 1 + DECODER_OBJECT_WEIGHT * batch.masks.to(images.device)
+        return weighted_error(drawn, images * 2 - 1, weight), {"psnr": psnr(drawn.detach(), images * 2 - 1)}
 
     @torch.no_grad()
     def examine(self) -> dict[str, float]:
@@ -73,7 +111,10 @@ def probe(seed: int, count: int) -> Batch:
 
 
 def trained_vae(config: TrainConfig) -> AutoencoderKL:
-    """The finished autoencoder, frozen."""
+    """The autoencoder, frozen, as far as it has been trained: with the decoder of stage `decoder` once there is one."""
     vae: Any = build_vae()
     load_result(config.out / "vae.pt", vae)
+    finished = config.out / "decoder.pt"
+    if finished.exists():
+        load_result(finished, nn.ModuleDict({"decoder": vae.decoder, "post_quant_conv": vae.post_quant_conv}))
     return vae.to(config.device).eval().requires_grad_(False)
