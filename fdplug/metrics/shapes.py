@@ -1,4 +1,4 @@
-"""Scores of the embedded `shapes` model: analogues of FID and CLIP score by its own evaluators, and semantic accuracy.
+"""Scores of the embedded `shapes` model: analogues of FID and CLIP score, semantic accuracy, and texture.
 
 They are named apart everywhere, because their numbers cannot be compared with those of the real FID and CLIP score.
 """
@@ -9,20 +9,27 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
+from torchmetrics import CatMetric
 
 from fdplug.errors import DataError
 from fdplug.metrics.distance import FrechetDistance
 from fdplug.metrics.extractor import SHAPES, Extractor
+from fdplug.metrics.frechet import Moments
 from fdplug.metrics.score import Captioned, MeanScore, full_precision
+from fdplug.shapes.drawing import draw
+from fdplug.shapes.scene import Scene
+from fdplug.shapes.texture import texture_distance
+from fdplug.shapes.uncertainty import clustered, frechet_resamples
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fdplug.metrics.frechet import Moments
     from fdplug.metrics.statistics import FeatureStatistics
 
 SCALE = 1000.0
+ATTRIBUTES = ("layout", "background", "size", "fill", "colour", "shape")
 
 
 class ShapesExtractor(Extractor):
@@ -44,7 +51,7 @@ class ShapesExtractor(Extractor):
 
 
 class ShapesScores(MeanScore):
-    """shapes-FD (x 1000), shapes-CLIP and semantic accuracy with its standard error.
+    """shapes-FD (x 1000), shapes-CLIP, what of the caption is right, and texture, each with its standard error.
 
     Args:
         extractor: The embedding, with the evaluators.
@@ -55,36 +62,68 @@ class ShapesScores(MeanScore):
         "shapes_fd": "shapes-FD x1000",
         "shapes_clip": "shapes-CLIP",
         "semantic_accuracy": "semantic accuracy",
+        **{f"semantic_{name}": f"{name} right" for name in ATTRIBUTES},
+        "texture_distance_db": "texture distance dB",
     }
 
     def __init__(self, extractor: Any, reference: Moments | FeatureStatistics | None) -> None:
-        super().__init__("shapes_clip", "semantic_accuracy")
+        super().__init__(*(key for key in self.labels if key != "shapes_fd"))
         self.extractor = extractor
         self.distance = None if reference is None else FrechetDistance(reference)
+        self.features = CatMetric()
 
     def values(self, images: Tensor, captions: Sequence[Captioned]) -> dict[str, Tensor]:
-        """The cosine of image and caption, and whether the picture shows what its caption demands."""
+        """The cosine of image and caption, what of the caption the picture shows, and how far its texture is.
+
+        The texture is compared with the drawing of the caption's scene, so there is none for captions without one.
+        """
         texts = [caption.text for caption in captions]
         judges = self.extractor.evaluators
         with torch.no_grad(), full_precision(self.extractor.device):
             floats = images.float() / 255
-            right = judges.semantics(floats, texts)["all"].float()
-            return {"shapes_clip": judges.clip_score(floats, texts), "semantic_accuracy": right}
+            right = {name: one.float() for name, one in judges.semantics(floats, texts).items()}
+            values = {"shapes_clip": judges.clip_score(floats, texts), "semantic_accuracy": right["all"]}
+            values |= {f"semantic_{name}": right[name] for name in ATTRIBUTES}
+            return values | _texture(floats, captions)
 
     def update(self, images: Tensor, captions: Sequence[Captioned]) -> None:
         """Add a batch."""
         super().update(images, captions)
         if self.distance is not None:
-            self.distance.update(self.extractor.features(images))
+            features = self.extractor.features(images)
+            self.distance.update(features)
+            self.features.update(features)
 
     def compute(self) -> dict[str, float]:
-        """The scores; the standard error of the accuracy is that of a share of independent images."""
+        """The scores; the standard error of the accuracy is that of a share of independent images.
+
+        That of shapes-FD is the spread of distances of as many images, drawn again and again with replacement.
+        """
         distance = None if self.distance is None else self.distance.compute()
         means = super().compute()
         count, share, _ = self._mean("semantic_accuracy").compute()
         if count:
             means["semantic_accuracy_se"] = standard_error(share, count)
-        return {**({} if distance is None else {"shapes_fd": SCALE * distance}), **means}
+        if distance is None:
+            return means
+        return {"shapes_fd": SCALE * distance, "shapes_fd_se": SCALE * self._distance_error(), **means}
+
+    def _distance_error(self) -> float:
+        assert self.distance is not None
+        given = self.distance.reference
+        reference = given if isinstance(given, Moments) else given.compute()
+        features = torch.as_tensor(self.features.compute()).cpu()
+        return float(frechet_resamples(clustered(features[:, None]), reference).std())
+
+
+def _texture(images: Tensor, captions: Sequence[Captioned]) -> dict[str, Tensor]:
+    """Texture distance (N,) of images in [0, 1] to the drawings of their captions' scenes, if every one has a scene."""
+    scenes = [getattr(caption, "scene", None) for caption in captions]
+    if None in scenes:
+        return {}
+    drawn = np.stack([draw(Scene.from_dict(scene)) for scene in scenes])
+    reference = torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255
+    return {"texture_distance_db": texture_distance(images, reference)}
 
 
 def standard_error(share: float, count: float) -> float:

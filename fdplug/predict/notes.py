@@ -8,6 +8,7 @@ Row = dict[str, Any]
 
 SCORES = (
     ("semantic_accuracy", "semantic accuracy", "{:.3f}"),
+    ("texture_distance_db", "texture distance", "{:.2f} dB"),
     ("shapes_fd", "shapes-FD x1000", "{:.1f}"),
     ("fid", "FID", "{:.2f}"),
     ("clip_score", "CLIP score", "{:.2f}"),
@@ -59,7 +60,8 @@ def explanations(rows: list[Row], settings: dict[str, Any]) -> list[str]:
         lines.append(
             "shapes-FD and shapes-CLIP are analogues by the embedded model's own evaluators: their numbers cannot be"
             " compared with FID and CLIP score. Semantic accuracy: every attribute, the relation and the background are"
-            " right; ± is its standard error."
+            " right. Texture: mean difference in level between the patch spectra of a picture and of its drawing. ± is"
+            " a standard error; results.json has those of the other scores too."
         )
     if any("clip_score" in row for row in rows):
         lines.append(f"CLIP score: 100 x cosine by {settings['clip_model']}.")

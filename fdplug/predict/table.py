@@ -52,6 +52,11 @@ def _semantic(row: Row) -> str:
     return NOTHING if share is None else f"{share:.3f} ±{error:.3f}".replace("0.", ".")
 
 
+def _texture(row: Row) -> str:
+    distance, error = row.get("texture_distance_db"), row.get("texture_distance_db_se")
+    return NOTHING if distance is None or error is None else f"{distance:.2f} ±{error:.2f}"
+
+
 def _gflops(row: Row) -> str:
     value = row["gflops_per_image"]
     return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
@@ -73,6 +78,7 @@ COLUMNS = (
     Column("CLIP score", _number("clip_score", 2), "clip_score", "more"),
     Column("shapes-CLIP", _number("shapes_clip", 3), "shapes_clip", "more"),
     Column("semantic accuracy", _semantic, "semantic_accuracy", "more"),
+    Column("texture dB", _texture, "texture_distance_db", "less"),
     Column("PSNR dB", _psnr, "psnr", "more"),
     Column("SSIM", _number("ssim", 3), "ssim", "more"),
     Column("LPIPS", _number("lpips", 4), "lpips", "less"),

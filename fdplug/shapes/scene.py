@@ -89,7 +89,7 @@ class Scene:
 
     @property
     def caption(self) -> str:
-        """The caption of this scene, such as ``a small red circle on a gray background``."""
+        """The caption of this scene, such as ``a small plain red circle on a gray background``."""
         return self.demand.caption
 
     def to_dict(self) -> dict[str, Any]:

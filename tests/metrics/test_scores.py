@@ -19,7 +19,10 @@ from fdplug.metrics.inception_score import InceptionScore
 from fdplug.metrics.mean import Mean
 from fdplug.metrics.precision_recall import PrecisionRecall, precision_recall
 from fdplug.metrics.reference import Reference, reference_statistics
-from fdplug.predict.captions import Caption
+from fdplug.predict.captions import Caption, read_captions
+from fdplug.shapes.drawing import draw
+from fdplug.shapes.scene import Scene
+from fdplug.shapes.texture import texture_distance
 from tests.metrics.conftest import Corner, pictures, save_pictures
 
 TEXTS = ["a red circle", "a blue square on a gray background above a small green circle, and so on and on", "a"]
@@ -282,7 +285,8 @@ class _Judges:
         return torch.tensor([float(len(caption)) for caption in captions])
 
     def semantics(self, images, captions):
-        return {"all": torch.tensor(["red" in caption for caption in captions])}
+        right = torch.tensor(["red" in caption for caption in captions])
+        return {**dict.fromkeys(shapes.ATTRIBUTES, torch.ones_like(right)), "all": right, "shape": right}
 
 
 def test_shapes_scores_and_their_standard_errors():
@@ -293,12 +297,29 @@ def test_shapes_scores_and_their_standard_errors():
     score.update(images[:10], captions[:10])
     score.update(images[10:], captions[10:])
     values = score.compute()
-    assert set(score.labels) <= set(values)
+    assert set(values) >= {key for key in score.labels if key != "texture_distance_db"}
     assert values["shapes_fd"] == pytest.approx(0, abs=1e-4)
     assert values["shapes_clip"] == pytest.approx((12 * 3 + 4 * 5) / 16)
     assert values["shapes_clip_se"] == pytest.approx(np.std([3] * 12 + [5] * 4, ddof=1) / 4)
-    assert values["semantic_accuracy"] == pytest.approx(0.75)
+    assert values["shapes_fd_se"] > 0
+    assert values["semantic_accuracy"] == values["semantic_shape"] == pytest.approx(0.75)
+    assert values["semantic_size"] == 1
     assert values["semantic_accuracy_se"] == pytest.approx(np.sqrt(13 / 18 * 5 / 18 / 18))
+
+
+def test_texture_is_compared_with_the_drawing_of_each_caption():
+    captions = read_captions(limit=6)
+    drawn = torch.stack([torch.from_numpy(draw(Scene.from_dict(one.scene))).permute(2, 0, 1) for one in captions])
+    found = []
+    for images in (drawn, torch.full_like(drawn, 128)):
+        score = shapes.ShapesScores(shapes.ShapesExtractor(_Judges()), None)
+        score.update(images[:4], captions[:4])
+        score.update(images[4:], captions[4:])
+        found.append(score.compute())
+    assert found[0]["texture_distance_db"] == found[0]["texture_distance_db_se"] == 0
+    expected = texture_distance(torch.full_like(drawn, 128) / 255, drawn / 255)
+    assert found[1]["texture_distance_db"] == pytest.approx(expected.mean().item(), rel=1e-4)
+    assert found[1]["texture_distance_db_se"] == pytest.approx(expected.std().item() / 6**0.5, rel=1e-4)
 
 
 def test_a_perfect_share_is_not_claimed_to_be_certain():
@@ -312,7 +333,7 @@ def test_shapes_scores_are_never_called_fid_or_clip_score():
 
 
 def test_captions_of_another_world_are_refused():
-    shapes.check_captions([Caption(1, "a small red circle on a gray background")])
+    shapes.check_captions([Caption(1, "a small plain red circle on a gray background")])
     with pytest.raises(DataError, match="caption of image 2 is not of the shapes world: 'a dog' is not"):
         shapes.check_captions([Caption(2, "a dog")])
 
