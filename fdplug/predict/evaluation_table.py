@@ -20,6 +20,8 @@ TITLES = {
     "shapes_clip_change": ("shapes-CLIP change", 4),
     "semantic_accuracy": ("semantic accuracy", 3),
     "semantic_accuracy_change": ("semantic accuracy change", 3),
+    "texture_distance_db": ("texture dB", 2),
+    "texture_distance_db_change": ("texture change dB", 3),
     "psnr": ("PSNR dB", 2),
     "ssim": ("SSIM", 4),
     "lpips": ("LPIPS", 4),
