@@ -118,7 +118,7 @@ class ShapesScores(MeanScore):
 
 def _texture(images: Tensor, captions: Sequence[Captioned]) -> dict[str, Tensor]:
     """Texture distance (N,) of images in [0, 1] to the drawings of their captions' scenes, if every one has a scene."""
-    scenes = [getattr(caption, "scene", None) for caption in captions]
+    scenes: list[Any] = [getattr(caption, "scene", None) for caption in captions]
     if None in scenes:
         return {}
     drawn = np.stack([draw(Scene.from_dict(scene)) for scene in scenes])
