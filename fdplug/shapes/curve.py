@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     methods = chosen(options.methods)
     with Progress() as progress, multiprocessing.get_context("spawn").Pool(options.processes) as pool:
         bar = progress.add_task("generating", total=len(methods))
-        costly_first = sorted(methods, key=lambda method: -method.steps)
+        costly_first = sorted(methods, key=lambda method: (method.policy is not None, -method.steps))
         for name in pool.imap_unordered(partial(draw_pictures, options), costly_first):
             progress.update(bar, advance=1, description=name)
     torch.set_num_threads(1)
