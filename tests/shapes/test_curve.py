@@ -48,7 +48,7 @@ def test_the_command_scores_every_method(folder: Path, capsys: pytest.CaptureFix
     assert "difference" not in base["all"]
     assert "psnr" not in base
     for key in ("all", "texture_db", "frechet_x1000"):
-        assert other[key]["difference"] == pytest.approx(other[key]["value"] - base[key]["value"], abs=1e-3)
+        assert other[key]["difference"] == pytest.approx(other[key]["value"] - base[key]["value"], rel=1e-3, abs=1e-3)
         assert other[key]["difference_error"] >= 0
     assert stored["rows"]["drawn"]["texture_db"]["value"] == 0
     assert (folder / "curve.png").stat().st_size > 5000
