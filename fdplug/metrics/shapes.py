@@ -117,10 +117,10 @@ class ShapesScores(MeanScore):
 
 
 def _texture(images: Tensor, captions: Sequence[Captioned]) -> dict[str, Tensor]:
-    """Texture distance (N,) of images in [0, 1] to the drawings of their captions' scenes, if every one has a scene."""
+    """Texture distance (N,) of images in [0, 1] to their captions' drawings; none if a scene is missing."""
     scenes: list[Any] = [getattr(caption, "scene", None) for caption in captions]
     if None in scenes:
-        return {}
+        return {"texture_distance_db": torch.empty(0)}
     drawn = np.stack([draw(Scene.from_dict(scene)) for scene in scenes])
     reference = torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255
     return {"texture_distance_db": texture_distance(images, reference)}

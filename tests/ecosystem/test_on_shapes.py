@@ -78,6 +78,6 @@ def test_adaptive_steps_beat_as_many_even_ones_or_come_near(shapes):
 def test_parallel_sampling_ends_where_serial_sampling_does(shapes):
     from fdplug_paradigms import ParallelSampling
 
-    sampling = ParallelSampling(window=10, tolerance=0.1)
+    sampling = ParallelSampling(window=10, tolerance=0.025)
     assert error(shapes, policy="all", injector="none", transforms=[sampling]) < 0.02
     assert sampling.iterations < 50

@@ -29,8 +29,8 @@ def test_the_embedded_model_is_scored_by_its_own_names(tmp_path):
 
 @pytest.mark.slow
 def test_a_ready_configuration_runs_as_it_is(tmp_path):
-    small = ["--data.limit=64", "--model.steps=10", "--trainer.enable_progress_bar=false"]
+    small = ["--data.limit=66", "--model.steps=10", "--trainer.enable_progress_bar=false"]
     assert cli.main(["--config", "shapes-ddim50", *small, f"--writer.folder={tmp_path}"]) == 0
     values = json.loads((tmp_path / "metrics.json").read_text())
     assert values["semantic_accuracy"] > 0.75
-    assert len(list(tmp_path.glob("*.png"))) == 64
+    assert len(list(tmp_path.glob("*.png"))) == 66
