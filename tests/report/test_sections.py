@@ -101,7 +101,7 @@ def test_pictures_of_shapes_are_judged_one_by_one(tmp_path):
     wrong = mistakes(paths, [*captions[1:], captions[0]])
     assert sum(not one for one in right) >= 7
     assert sum(bool(one) for one in wrong) >= 7
-    assert {what for one in wrong for what in one} <= {"layout", "background", "size", "colour", "shape"}
+    assert {what for one in wrong for what in one} <= {"layout", "background", "size", "fill", "colour", "shape"}
 
 
 def test_a_timeline_touches_within_a_pass():
