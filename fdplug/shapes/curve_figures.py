@@ -86,7 +86,7 @@ def draw_curve(record: dict[str, Any], path: Path) -> None:
             axes.axhline(record["rows"]["drawn"][key]["value"], linestyle="--", color="gray", label="drawings")
         axes.set_xscale("log")
         steps = sorted({row["steps"] for row in record["rows"].values() if "steps" in row})
-        axes.set_xticks(steps, [str(step) for step in steps])
+        axes.set_xticks(steps, [str(step) for step in steps], fontsize=7, rotation=60)
         axes.minorticks_off()
         axes.set(title=title, xlabel="denoising steps")
         axes.title.set_fontsize(9)
