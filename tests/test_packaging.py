@@ -47,7 +47,7 @@ def test_the_wheel_works_outside_of_the_repository(wheel, tmp_path):
         "pipe = StableDiffusionPipeline.from_pretrained(shapes.pipeline_folder(), safety_checker=None); "
         "handle = fdplug.propagate(pipe); "
         "image = pipe('a small plain red circle on a gray background', num_inference_steps=10).images[0]; "
-        "assert image.size == (32, 32), image.size; assert handle.ledger.key_steps"
+        "assert image.size == (64, 64), image.size; assert handle.ledger.key_steps"
     )
     environment = {**os.environ, "PYTHONPATH": str(wheel), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
