@@ -23,15 +23,17 @@ def side_by_side(columns: Sequence[str], rows: Sequence[str], pictures: Sequence
     font = ImageFont.load_default(FONT_SIZE)
     cell = _cell(pictures[0][0])
     heads = [_wrapped(label, cell, font) for label in columns]
-    head_height = max(head.count("\n") + 1 for head in heads) * (FONT_SIZE + 4) + GAP
+    labels = [_wrapped(label, TEXT_WIDTH - GAP, font) for label in rows]
+    head_height = max(map(_height, heads)) + GAP
+    row_height = max(cell, *map(_height, labels)) + GAP
     width = MARGIN * 2 + TEXT_WIDTH + len(columns) * (cell + GAP)
-    sheet = Image.new("RGB", (width, MARGIN * 2 + head_height + len(rows) * (cell + GAP)), "white")
+    sheet = Image.new("RGB", (width, MARGIN * 2 + head_height + len(rows) * row_height), "white")
     draw = ImageDraw.Draw(sheet)
     for index, head in enumerate(heads):
         draw.multiline_text((_x(index, cell), MARGIN), head, fill="black", font=font)
-    for number, label in enumerate(rows):
-        top = MARGIN + head_height + number * (cell + GAP)
-        draw.multiline_text((MARGIN, top), _wrapped(label, TEXT_WIDTH - GAP, font), fill="black", font=font)
+    for number, label in enumerate(labels):
+        top = MARGIN + head_height + number * row_height
+        draw.multiline_text((MARGIN, top), label, fill="black", font=font)
         for index, picture in enumerate(pictures[number]):
             sheet.paste(_resized(picture, cell), (_x(index, cell), top))
     return sheet
@@ -49,6 +51,10 @@ def crossed_out(side: int = SMALLEST) -> Image.Image:
 def _cell(picture: Image.Image) -> int:
     side = max(picture.size)
     return min(side * max(1, SMALLEST // side), LARGEST)
+
+
+def _height(text: str) -> int:
+    return (text.count("\n") + 1) * (FONT_SIZE + 4)
 
 
 def _x(index: int, cell: int) -> int:
