@@ -21,6 +21,7 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 STAMP = VENV / "fdplug.stamp"
 SOURCES = ["fdplug", "plugins", "tests", "benchmarks", "dev.py"]
+WORKERS = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]  # of pytest: a process per core
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 
 
@@ -78,8 +79,8 @@ def test() -> None:
     """Lint, then run the default tests, then those of every plugin."""
     lint()
     one_thread()
-    python("-m", "pytest", "-q")
-    python("-m", "pytest", "-q", "--import-mode=importlib", "plugins")
+    python("-m", "pytest", "-q", *WORKERS)
+    python("-m", "pytest", "-q", *WORKERS, "--import-mode=importlib", "plugins")
 
 
 def one_thread() -> None:

@@ -164,6 +164,7 @@ def _other():
 
 
 @pytest.mark.filterwarnings("ignore:Metric `InceptionScore` will save all")
+@pytest.mark.filterwarnings(r"ignore:std\(\)")  # torchmetrics asks for the deviation of its one split
 def test_inception_score_is_torchmetrics_with_one_split(corner):
     images = pictures(40, seed=5)
     score = InceptionScore(corner)

@@ -13,7 +13,7 @@ from fdplug.predict.cli import main
 def arguments(model, tmp_path):
     return [
         f"--model.model={model}",
-        "--model.steps=4",
+        "--model.steps=10",
         f"--writer.folder={tmp_path / 'out'}",
         "--trainer.accelerator=cpu",
         "--trainer.devices=1",
