@@ -129,10 +129,13 @@ def _format(tensors: Sequence[Tensor]) -> torch.memory_format:
 
 
 def repeat(source: Tensor, times: int) -> Tensor:
-    """Return `times` copies of (B, ...) one after the other, as good as fresh memory: (times * B, ...)."""
+    """Return `times` copies of (B, ...) one after the other, as good as fresh memory: (times * B, ...).
+
+    They are written at once where gradients or a trace must see them.
+    """
     if times == 1:
         return source.clone()
-    if source.requires_grad or isinstance(source, Repeated):
+    if source.requires_grad or isinstance(source, Repeated) or torch.jit.is_tracing():
         return source.repeat(times, *[1] * (source.dim() - 1))
     return Repeated(source, times)
 
