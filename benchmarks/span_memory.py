@@ -36,11 +36,13 @@ SYSTEMS = ("sd15", "sdxl", "controlnet")  # DiT keeps the output of one block, a
 GIB = 2**30
 
 
-class FusedAttention(TorchFunctionMode):
-    """Lets attention allocate its result and nothing else, as fused kernels do."""
+class OnMeta(TorchFunctionMode):
+    """Lets attention allocate its result alone, as fused kernels do; brings embedded timesteps to the meta device."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Answer attention by an empty result, (..., queries, width of a value)."""
+        if func is torch.nn.functional.linear:
+            return func(args[0].to(META), *args[1:], **(kwargs or {}))
         if func is torch.nn.functional.scaled_dot_product_attention:
             query, _, value = (args or tuple((kwargs or {}).values()))[:3]
             return query.new_empty(*query.shape[:-1], value.shape[-1])
@@ -107,7 +109,7 @@ def measure(of: Architecture, batch: int, steps: int, dtype: torch.dtype) -> lis
 def _run(pipe: Any, of: Architecture, settings: dict[str, Any] | None, arguments: dict[str, Any]) -> dict[str, Any]:
     chosen: dict[str, Any] = {"policy": {"paper": {"system": of.key_set}}, "injector": "none", **(settings or {})}
     context = nullcontext() if settings is None else fdplug.propagate(pipe, **chosen)
-    with context as on, torch.no_grad(), FusedAttention():
+    with context as on, torch.no_grad(), OnMeta():
         with Traffic() as traffic, LiveMemory() as memory:
             pipe(**arguments)
         calls = arguments["num_inference_steps"] if on is None else on.ledger.passes("", of.networks[0])
