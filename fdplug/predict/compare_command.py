@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--images", help="folder of the real images, for FID")
     parser.add_argument("--captions", type=int, default=64, help="how many captions, one image each (default 64)")
     parser.add_argument("--batch-size", type=int, default=16, help="images per pipeline call (default 16)")
-    parser.add_argument("--scores", default="auto", help="auto, none, or some of shapes,clip,fid")
+    parser.add_argument("--scores", default="auto", help="auto, none, or some of shapes,clip,fid,is,pr")
     parser.add_argument("--clip-model", default=CLIP_MODEL, help=f"hub id or folder, or 'none' (default {CLIP_MODEL})")
     parser.add_argument("--drift", type=int, default=2, help="captions to measure feature changes on (default 2)")
     parser.add_argument("--out", default="outputs/compare", help="folder of the results (default outputs/compare)")
