@@ -13,6 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from fdplug.memory import LiveMemory, resident
+from fdplug.metrics.decibels import decibels
 from fdplug.patching import PatchStack, call_patches
 
 
@@ -135,5 +136,4 @@ def generator(seed: int) -> torch.Generator:
 
 def psnr(images: np.ndarray, others: np.ndarray) -> float:
     """Return the peak signal-to-noise ratio in dB of images between 0 and 1, infinite where they are the same."""
-    error = float(np.mean((images.astype(np.float64) - others.astype(np.float64)) ** 2))
-    return float("inf") if error == 0 else -10 * float(np.log10(error))
+    return decibels(float(np.mean((images.astype(np.float64) - others.astype(np.float64)) ** 2)), peak=1.0)

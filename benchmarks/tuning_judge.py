@@ -12,8 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from fdplug.metrics.decibels import decibels
 from fdplug.predict.captions import SHAPES, Caption
 from fdplug.predict.generation import Look, run
+from fdplug.tuning.trials import policy_of
 
 Array = npt.NDArray[np.float64]
 HIGHEST = 60.0  # dB; equal images have no finite PSNR
@@ -37,8 +39,7 @@ class Candidate:
         """Of `fdplug.propagate`."""
         if self.keys is None:
             return None
-        policy = "all" if len(self.keys) == self.steps else {"explicit": {"steps": list(self.keys)}}
-        return {"policy": policy, "injector": self.injector}
+        return {"policy": policy_of(self.keys, self.steps), "injector": self.injector}
 
 
 class Judge:
@@ -118,9 +119,9 @@ def _what(candidate: Candidate) -> dict[str, Any]:
 def _summary(values: dict[str, Array], truth: dict[str, Array]) -> dict[str, Any]:
     """PSNR over all images, means over images with standard errors, and what they were image by image."""
     mean = float(values["error"].mean())
-    each = [min(HIGHEST, 10 * math.log10(255**2 / max(one, 1e-9))) for one in values["error"]]
+    each = [min(HIGHEST, decibels(max(one, 1e-9))) for one in values["error"]]
     found: dict[str, Any] = {
-        "psnr": 10 * math.log10(255**2 / mean) if mean else None,
+        "psnr": decibels(mean) if mean else None,
         "image_psnr": _with_error(np.array(each)),
         "images": len(each),
         "per_image": {"psnr": [round(one, 3) for one in each]},

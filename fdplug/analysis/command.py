@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.console import Console
 
-from fdplug import registry
 from fdplug.analysis import figures, inputs, tables
 from fdplug.analysis.features import Features
 from fdplug.analysis.pictures import Principal
@@ -18,9 +17,8 @@ from fdplug.checks import whole
 from fdplug.predict import options as shared
 from fdplug.predict.captions import SHAPES
 from fdplug.predict.files import writable_folder
-from fdplug.predict.generation import Look, check_size
+from fdplug.predict.generation import Look
 from fdplug.predict.live import bars
-from fdplug.predict.pipelines import default_guidance, load_pipeline
 from fdplug.predict.progress import watched
 from fdplug.predict.provenance import provenance
 from fdplug.predict.variant import Variant
@@ -42,8 +40,7 @@ def main(argv: list[str]) -> int:
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     parser = shared.Parser(prog="fdplug analyze", description=DESCRIPTION)
-    parser.add_argument("--sampler", default="ddim", help="a sampler by name (default ddim)")
-    parser.add_argument("--steps", type=int, help="denoising steps; the sampler's own default if left out")
+    shared.add_sampler_options(parser)
     parser.add_argument("--annotations", default=SHAPES, help="json in the form of captions_val2017.json, or 'shapes'")
     parser.add_argument("--captions", type=int, default=8, help="how many, one image each (default 8; the paper: 100)")
     parser.add_argument("--batch-size", type=int, default=8, help="images per pipeline call (default 8)")
@@ -56,11 +53,7 @@ def analyze(options: argparse.Namespace, console: Console) -> Features:
     """Check, run, write, and print the reading."""
     variant = _checked(options)
     folder = writable_folder(Path(options.out))
-    pipe = load_pipeline(options.model, needs_prompt=False, **shared.loading(options))
-    check_size(pipe, options.size)
-    pipe.scheduler = registry.build("sampler", variant.sampler).build(pipe.scheduler.config)
-    guidance = default_guidance(options.model) if options.guidance is None else options.guidance
-    look = Look(steps=variant.resolved_steps, guidance=guidance, size=options.size, seed=options.seed)
+    pipe, look = shared.opened(options, variant, needs_prompt=False)
     features = _measure(pipe, options, look, console)
     _write(features, folder, {**_settings(options, variant, look), **provenance(pipe.device)})
     text = paragraph(features)

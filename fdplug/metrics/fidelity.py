@@ -13,13 +13,12 @@ from torchmetrics import Metric
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from fdplug.errors import ConfigError, PipelineError
+from fdplug.metrics.decibels import PEAK, decibels
 from fdplug.metrics.mean import Mean
 from fdplug.metrics.score import full_precision
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-RANGE = 255.0
 
 
 class Fidelity(nn.Module):
@@ -36,14 +35,13 @@ class Fidelity(nn.Module):
         a, b = images.to(device).float(), baseline.to(device).float()
         self.error.update((a - b).square().flatten(1).mean(1))
         with full_precision(device):
-            ssim = structural_similarity_index_measure(a, b, data_range=RANGE, reduction="none")
+            ssim = structural_similarity_index_measure(a, b, data_range=PEAK, reduction="none")
         self.similarity.update(torch.as_tensor(ssim).reshape(len(a)))
 
     def compute(self) -> dict[str, float]:
         """PSNR is infinite when every pixel is equal; its standard error follows from that of the squared error."""
         _, error, deviation = self.error.compute()
-        psnr = math.inf if error == 0 else 10 * math.log10(RANGE**2 / error)
-        values = {"psnr": psnr, **self.similarity.named("ssim")}
+        values = {"psnr": decibels(error), **self.similarity.named("ssim")}
         if error > 0 and not math.isnan(deviation):
             values["psnr_se"] = 10 / math.log(10) * deviation / error
         return values
@@ -64,7 +62,7 @@ class PerceptualDistance(nn.Module):
     def update(self, images: Tensor, baseline: Tensor) -> None:
         """Add a batch of images and what they should have been."""
         device = self.mean.device
-        pair = (images.to(device).float() / RANGE, baseline.to(device).float() / RANGE)
+        pair = (images.to(device).float() / PEAK, baseline.to(device).float() / PEAK)
         with torch.no_grad(), full_precision(device):
             self.network.update(*pair)
             self.mean.update(self.network.compute().flatten())

@@ -1,4 +1,4 @@
-"""Command-line options that `compare` and `generate` share."""
+"""Command-line options that several commands share."""
 
 from __future__ import annotations
 
@@ -38,6 +38,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-safety-checker", action="store_true", help="leave out the model's safety checker")
 
 
+def add_sampler_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says how a run of one sampler goes."""
+    parser.add_argument("--sampler", default="ddim", help="a sampler by name (default ddim)")
+    parser.add_argument("--steps", type=int, help="denoising steps; the sampler's own default if left out")
+
+
 def check_model_options(options: argparse.Namespace) -> None:
     """Check what `add_model_options` added, without loading anything."""
     check_run(guidance=options.guidance, size=options.size, seed=options.seed)
@@ -54,9 +60,9 @@ def loading(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def opened(options: argparse.Namespace, variant: Variant) -> tuple[Any, Look]:
+def opened(options: argparse.Namespace, variant: Variant, needs_prompt: bool = True) -> tuple[Any, Look]:
     """Load the pipeline with the variant's sampler; return it and what decides its images."""
-    pipe = load_pipeline(options.model, **loading(options))
+    pipe = load_pipeline(options.model, needs_prompt=needs_prompt, **loading(options))
     check_size(pipe, options.size)
     pipe.scheduler = registry.build("sampler", variant.sampler).build(pipe.scheduler.config)
     guidance = default_guidance(options.model) if options.guidance is None else options.guidance

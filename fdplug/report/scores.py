@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from fdplug.metrics.decibels import PEAK, decibels
 from fdplug.report.pictures import pixels
-
-PEAK = 255.0
 
 
 def psnr(first: np.ndarray, second: np.ndarray) -> float | None:
     """PSNR in dB of two pictures of 8 bits; None if every pixel is equal."""
     error = np.square(first.astype(np.float64) - second.astype(np.float64)).mean()
-    return float(10 * np.log10(PEAK**2 / error)) if error else None
+    return decibels(float(error)) if error else None
 
 
 def ssim(first: np.ndarray, second: np.ndarray) -> float:

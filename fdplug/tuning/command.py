@@ -40,8 +40,7 @@ def main(argv: list[str]) -> int:
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     parser = shared.Parser(prog="fdplug tune", description=DESCRIPTION)
-    parser.add_argument("--sampler", default="ddim", help="a sampler by name (default ddim)")
-    parser.add_argument("--steps", type=int, help="denoising steps; the sampler's own default if left out")
+    shared.add_sampler_options(parser)
     parser.add_argument("--keys", type=int, help="number of key steps; as many as the paper's policy if left out")
     parser.add_argument("--gflops", type=float, help="budget per image, instead of --keys")
     parser.add_argument(

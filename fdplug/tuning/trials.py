@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from fdplug.calibration import Recorder
+from fdplug.metrics.decibels import decibels
 from fdplug.pipeline import propagate
 
 
@@ -73,8 +73,7 @@ class Trials:
         return recorder.end.float() - self.plain.end.float()
 
     def _policy(self, keys: Iterable[int]) -> Any:
-        listed = sorted(set(keys))
-        return "all" if len(listed) == len(self.plain.outputs) else {"explicit": {"steps": listed}}
+        return policy_of(keys, len(self.plain.outputs))
 
     def _record(self, settings: Mapping[str, Any] | None) -> tuple[Recorder, Tensor]:
         given = {"policy": "all", "injector": "none"} if settings is None else dict(settings)
@@ -85,7 +84,12 @@ class Trials:
         return recorder, images
 
 
+def policy_of(keys: Iterable[int], steps: int) -> Any:
+    """Return the policy that takes exactly these of so many steps as key steps."""
+    listed = sorted(set(keys))
+    return "all" if len(listed) == steps else {"explicit": {"steps": listed}}
+
+
 def psnr(images: Tensor, truth: Tensor) -> float:
     """Peak signal-to-noise ratio over all images, uint8, in dB."""
-    error = float((images.double() - truth.double()).square().mean())
-    return 10 * math.log10(255**2 / error) if error else math.inf
+    return decibels(float((images.double() - truth.double()).square().mean()))

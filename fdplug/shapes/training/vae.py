@@ -49,11 +49,9 @@ class VaeStage(Stage):
         kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
         return fidelity + KL_WEIGHT * kl, {"psnr": psnr(drawn.detach(), images), "kl": kl.item()}
 
-    @torch.no_grad()
     def examine(self) -> dict[str, float]:
         """PSNR of the posterior mean on pictures that were not drawn in training."""
-        images = probe(self.config.seed, self.config.at_most(256)).images.to(self.config.device)
-        return {"psnr": psnr(decode(self.vae, encode(self.vae, images)) * 2 - 1, images * 2 - 1)}
+        return {"psnr": probed_psnr(self.vae, self.config)}
 
 
 class DecoderStage(Stage):
@@ -85,11 +83,9 @@ class DecoderStage(Stage):
         weight = 1 + DECODER_OBJECT_WEIGHT * batch.masks.to(images.device)
         return weighted_error(drawn, images * 2 - 1, weight), {"psnr": psnr(drawn.detach(), images * 2 - 1)}
 
-    @torch.no_grad()
     def examine(self) -> dict[str, float]:
         """PSNR of the posterior mean on pictures that were not drawn in training."""
-        images = probe(self.config.seed, self.config.at_most(256)).images.to(self.config.device)
-        return {"psnr": psnr(decode(self.vae, encode(self.vae, images)) * 2 - 1, images * 2 - 1)}
+        return {"psnr": probed_psnr(self.vae, self.config)}
 
 
 def weighted_error(drawn: Tensor, images: Tensor, weight: Tensor) -> Tensor:
@@ -103,6 +99,13 @@ def weighted_error(drawn: Tensor, images: Tensor, weight: Tensor) -> Tensor:
 def psnr(drawn: Tensor, images: Tensor) -> float:
     """Peak signal-to-noise ratio in dB of images in [-1, 1], from the mean squared error of all of them."""
     return float(-10 * torch.log10(((drawn.clamp(-1, 1) - images) / 2).pow(2).mean()))
+
+
+@torch.no_grad()
+def probed_psnr(vae: AutoencoderKL, config: TrainConfig) -> float:
+    """PSNR in dB of what an autoencoder makes of pictures that no step sees."""
+    images = probe(config.seed, config.at_most(256)).images.to(config.device)
+    return psnr(decode(vae, encode(vae, images)) * 2 - 1, images * 2 - 1)
 
 
 def probe(seed: int, count: int) -> Batch:
