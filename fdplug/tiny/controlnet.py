@@ -17,7 +17,7 @@ def controlnet(unet: Any, channels: tuple[int, ...] = (8, 16)) -> Any:
 
     net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=channels).eval()
     for parameter in net.parameters():
-        if not parameter.any():
+        if not parameter.is_meta and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
     return net
 
