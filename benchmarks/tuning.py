@@ -32,7 +32,7 @@ from fdplug.segmentation import segment
 from fdplug.tuning.genetic import search
 from fdplug.tuning.injector import tune_injector
 from fdplug.tuning.refine import refine
-from fdplug.tuning.trials import Trials
+from fdplug.tuning.trials import Trials, policy_of
 
 RESULTS = Path(__file__).parent / "results"
 QUICK = {"calibration": 4, "captions": 32, "random": 2, "genetic": 60, "refine": 20, "counts": [5, 9]}
@@ -156,7 +156,7 @@ class Experiment:
 
     def _time_share(self, keys: Sequence[int], rounds: int = 3) -> float:
         """Return the denoiser time of a propagated run over that of a plain one: fastest of a few, interleaved."""
-        settings = {"policy": {"explicit": {"steps": list(keys)}}, "injector": "none"}
+        settings = {"policy": policy_of(keys, self.look.steps), "injector": "none"}
         times = [
             [run(self.pipe, self.captions, self.look, given).denoiser_seconds for given in (None, settings)]
             for _ in range(rounds)
