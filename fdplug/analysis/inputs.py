@@ -9,8 +9,11 @@ from typing import Any
 import torch
 
 from fdplug.predict.captions import Caption, read_captions
+from fdplug.predict.conditioning import conditioning
 from fdplug.predict.generation import Look
 from fdplug.predict.seeds import generators
+
+STRIDE = 387  # without a common divisor with ImageNet's 1,000 classes: neighbours in number are far apart, and all come
 
 
 def kind(pipe: Any) -> str:
@@ -20,30 +23,22 @@ def kind(pipe: Any) -> str:
 
 
 def subjects(pipe: Any, annotations: str, count: int) -> list[Caption]:
-    """Return what to draw, `count` of it: captions of a file, or numbers that stand for classes."""
-    if kind(pipe) == "prompt":
-        return read_captions(annotations, count)
+    """Return what to draw, `count` of it: captions of a file, classes far apart, or nothing but ids."""
+    match kind(pipe):
+        case "prompt":
+            return read_captions(annotations, count)
+        case "class_labels":
+            classes = pipe.transformer.config.num_embeds_ada_norm
+            return [Caption(index, "", label=index * STRIDE % classes) for index in range(count)]
     return [Caption(index, "") for index in range(count)]
 
 
 def draw(pipe: Any, batch: Sequence[Caption], look: Look) -> None:
     """Call the pipeline on a batch; nothing is decoded where it can be helped."""
-    ids = [one.image_id for one in batch]
-    given: dict[str, Any]
-    match kind(pipe):
-        case "prompt":
-            given = {"prompt": [one.text for one in batch], "output_type": "latent"}
-        case "class_labels":
-            given = {"class_labels": _spread(pipe, ids), "output_type": "np"}
-        case _:
-            given = {"batch_size": len(batch), "output_type": "np"}
+    what = kind(pipe)
+    given = {"batch_size": len(batch)} if what == "batch_size" else conditioning(pipe, batch)
     accepted = inspect.signature(pipe.__call__).parameters
     options = {name: value for name, value in look.call_options().items() if name in accepted}
+    options["output_type"] = "latent" if what == "prompt" else "np"
     with torch.no_grad():
-        pipe(generator=generators(look.seed, ids), **given, **options)
-
-
-def _spread(pipe: Any, ids: Sequence[int]) -> list[int]:
-    """Return class numbers far apart: a multiplication without common divisors visits all classes."""
-    classes = pipe.transformer.config.num_embeds_ada_norm
-    return [index * 387 % classes for index in ids]
+        pipe(generator=generators(look.seed, [one.image_id for one in batch]), **given, **options)

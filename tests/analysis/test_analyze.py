@@ -20,7 +20,6 @@ from fdplug.analysis.pictures import Principal, principal_components
 from fdplug.analysis.reading import as_dict, early_share, halves, paragraph
 from fdplug.blocks import Block, find_blocks
 from fdplug.errors import ConfigError, PropagationError
-from fdplug.predict.captions import Caption
 from fdplug.predict.generation import Look
 from fdplug.predict.pipelines import quiet_loading
 from fdplug.testing import latents, tiny_pipeline
@@ -317,7 +316,7 @@ def test_unconditional_pipelines_are_drawn_too():
     pipe = SYSTEMS["ddpm"].make()
     features = Features()
     with features.watch(pipe, 2):
-        inputs.draw(pipe, [Caption(0, ""), Caption(1, "")], Look(steps=3))
+        inputs.draw(pipe, inputs.subjects(pipe, "shapes", 2), Look(steps=3))
     assert features.measured[features.blocks[0].name, 2, "mse"].count == 2
 
 
