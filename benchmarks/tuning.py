@@ -1,7 +1,7 @@
 """Tuned key steps against the paper's, uniform, random, genetically searched ones, and fewer steps.
 
-    python -m benchmarks.tuning            # about an hour on 2 cores
-    python -m benchmarks.tuning --quick    # a tenth of it, for a look
+    python -m benchmarks.tuning            # about an hour of one core
+    python -m benchmarks.tuning --quick    # a fifth of it, for a look
 
 Tunes on the last captions of the annotation file and judges on the first ones, which are others. Writes
 `benchmarks/results/tuning.json` and `tuning.md`.
@@ -45,13 +45,13 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--sampler", default="ddim")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--annotations", default=SHAPES)
-    parser.add_argument("--counts", type=int, nargs="+", default=[3, 4, 5, 6, 7, 9, 12, 17], help="of key steps")
+    parser.add_argument("--counts", type=int, nargs="+", default=[3, 5, 7, 9, 12, 17], help="of key steps")
     parser.add_argument("--calibration", type=int, default=8, help="captions to tune on")
-    parser.add_argument("--captions", type=int, default=200, help="captions to judge on")
+    parser.add_argument("--captions", type=int, default=128, help="captions to judge on")
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--random", type=int, default=5, help="random sets of the paper's size")
-    parser.add_argument("--genetic", type=int, default=300, help="candidates that the genetic search measures")
-    parser.add_argument("--refine", type=int, default=60, help="candidates that refinement measures")
+    parser.add_argument("--random", type=int, default=3, help="random sets of the paper's size")
+    parser.add_argument("--genetic", type=int, default=120, help="candidates that the genetic search measures")
+    parser.add_argument("--refine", type=int, default=40, help="candidates that refinement measures")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="small numbers")
     parser.add_argument("--out", type=Path, default=RESULTS / "tuning.json")

@@ -13,6 +13,7 @@ from fdplug.shapes.training.batches import batch_of
 from fdplug.shapes.training.evaluators import cells
 from fdplug.shapes.training.text import AFTER_CAPTION, TextModule, new_tokenizer, tokens_of
 from fdplug.shapes.training.unet import noise_weights, object_weights, surroundings
+from fdplug.shapes.training.vae import importance
 
 
 def _thing(x: float, y: float) -> Thing:
@@ -77,3 +78,17 @@ def test_noise_weights_limit_low_and_high_noise() -> None:
     ratio = torch.tensor([100.0, 5.0, 1.0, 0.5, 0.001])
     expected = [0.05 * 1.01, 1.2, 2.0, 3.0, 4.0]
     torch.testing.assert_close(noise_weights(ratio), torch.tensor(expected))
+
+
+def test_the_autoencoder_cares_most_about_outlines() -> None:
+    masks = torch.zeros(1, 1, 32, 32)
+    masks[..., 8:24, 8:24] = 1
+    weights = importance(masks)[0, 0]
+    for row, column in np.ndindex(32, 32):
+        window = masks[0, 0, max(0, row - 2) : row + 3, max(0, column - 2) : column + 3]
+        outline = float(window.max() - window.min())
+        assert weights[row, column] == 1 + 4 * masks[0, 0, row, column] + 20 * outline
+    assert weights[0, 0] == 1
+    assert weights[16, 16] == 5
+    assert weights[16, 7] == 21
+    assert weights[16, 8] == 25

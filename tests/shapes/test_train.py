@@ -15,7 +15,7 @@ from fdplug.shapes.training.config import TrainConfig
 from fdplug.shapes.training.log import LOG_NAME, forget, read
 from fdplug.shapes.training.stages import train
 
-STAGES = ("vae", "decoder", "text", "unet", "classifier", "embedding")
+STAGES = ("vae", "text", "unet", "classifier", "embedding")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,0 +1,97 @@
+"""The published ablations on the embedded model, each table with the paper's figures beside ours.
+
+    python -m benchmarks.suites --captions 64          # all six on the embedded model, about half an hour on 2 cores
+    python -m benchmarks.suites --suites table5 table6
+    python -m benchmarks.suites --page                 # the page again, from what was measured
+
+Writes `benchmarks/results/suites.json` and `suites.md`. Each suite is what `fdplug compare --suite` does; suites that
+are not asked for keep what an earlier run measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from fdplug.predict import compare_command, table
+from fdplug.suites.suite import NAMES
+
+RESULTS = Path(__file__).parent / "results"
+KEPT = (
+    "created",
+    "hardware",
+    "versions",
+    "settings",
+    "hashes",
+    "variants",
+    "published",
+    "equal_time",
+    "notes",
+    "warnings",
+)
+SHOWN = ("variant", "key steps", "shapes-FD x1000", "semantic accuracy", "texture dB", "PSNR dB", "speed-up")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the benchmark."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--suites", nargs="+", choices=NAMES, default=list(NAMES), help="which tables")
+    parser.add_argument("--captions", type=int, default=64, help="images of each variant (default 64)")
+    parser.add_argument("--pictures", type=Path, default=Path("outputs/suites"), help="folder of pictures and reports")
+    parser.add_argument("--page", action="store_true", help="measure nothing: write the page from suites.json")
+    return parser
+
+
+def measure(name: str, captions: int, pictures: Path) -> dict[str, Any]:
+    """Run one suite, or go on with it; returns what its `results.json` holds, without the pictures."""
+    options = compare_command.parser().parse_args(
+        ["--suite", name, "--captions", str(captions), "--drift", "0", "--out", str(pictures / name)]
+    )
+    results = compare_command.compare(options, Console())
+    return {key: results[key] for key in KEPT if key in results}
+
+
+def page(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """All suites as Markdown: the paper's figures beside ours, then what only we measure."""
+    return "\n".join(line for name in NAMES if name in found for line in _section(found[name]))
+
+
+def _section(results: Mapping[str, Any]) -> Iterator[str]:
+    beside, settings, hardware = results["published"], results["settings"], results["hardware"]
+    yield f"### {beside['title']}\n"
+    yield table.to_markdown(beside)
+    yield table.to_markdown(_own(results["variants"]))
+    yield from (f"- {note}" for note in (*beside["notes"], *results["warnings"]))
+    yield (
+        f"- Ours: {settings['images_per_variant']} captions, seed {settings['seed']}, {hardware['cpu']},"
+        f" {hardware['device']}. ± is a standard error.\n"
+    )
+
+
+def _own(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    whole = table.texts(rows)
+    places = [whole["head"].index(title) for title in SHOWN if title in whole["head"]]
+    body = [[cells[place] for place in places] for cells in whole["body"]]
+    return {"head": [whole["head"][place] for place in places], "body": body}
+
+
+def main() -> None:
+    """Run the suites that are asked for, keep and print the page."""
+    options = parser().parse_args()
+    path = RESULTS / "suites.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for name in () if options.page else options.suites:
+        found[name] = measure(name, options.captions, options.pictures)
+        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    text = page(found)
+    path.with_suffix(".md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
