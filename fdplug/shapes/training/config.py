@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-STAGES = ("vae", "decoder", "text", "unet", "evaluators", "export")
-UNET_STEPS = 3500
+STAGES = ("vae", "text", "unet", "evaluators", "export")
+UNET_STEPS = 4200
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,17 +10,16 @@ from fdplug.shapes.training.export import export
 from fdplug.shapes.training.loop import Stage, run_stage, timed_steps
 from fdplug.shapes.training.text import TextStage
 from fdplug.shapes.training.unet import UnetStage
-from fdplug.shapes.training.vae import DecoderStage, VaeStage
+from fdplug.shapes.training.vae import VaeStage
 from fdplug.shapes.training.workers import Workers, launch
 
 TRAINED: dict[str, tuple[type[Stage], ...]] = {
     "vae": (VaeStage,),
-    "decoder": (DecoderStage,),
     "text": (TextStage,),
     "unet": (UnetStage,),
     "evaluators": (ClassifierStage, EmbeddingStage),
 }
-TIME_SHARES = {"vae": 0.2, "decoder": 0.06, "text": 0.02, "unet": 0.6, "classifier": 0.08, "embedding": 0.04}
+TIME_SHARES = {"vae": 0.25, "text": 0.02, "unet": 0.6, "classifier": 0.09, "embedding": 0.04}
 
 
 def train(config: TrainConfig) -> None:
