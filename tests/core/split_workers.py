@@ -47,6 +47,7 @@ CASES = {
     "every step a key step": (stable_diffusion, {"policy": "all", "injector": "none"}),
     "sdxl": (lambda: system("sdxl"), {}),
     "controlnet": (lambda: system("controlnet"), {}),
+    "compiled": (stable_diffusion, {"transforms": [{"compile": {"backend": "eager"}}]}),
 }
 
 
