@@ -86,9 +86,9 @@ class Judge:
     def _draw(self, candidate: Candidate, batch: Sequence[Caption], gflops: dict[str, float]) -> Tensor:
         look = Look(steps=candidate.steps, guidance=self.look.guidance, size=self.look.size, seed=self.look.seed)
         counted = candidate.settings or {"policy": "all", "injector": "none"}
-        done = run(self.pipe, batch, look, counted)
-        if candidate.name not in gflops:
-            gflops[candidate.name] = done.ledger.gflops() / len(batch)
+        done = run(self.pipe, batch, look, counted, count=candidate.name not in gflops)
+        if done.counted:
+            gflops[candidate.name] = done.counted["full"] / len(batch)
         return done.images
 
     def _compare(self, images: Tensor, truth: Tensor, batch: Sequence[Caption]) -> dict[str, Array]:

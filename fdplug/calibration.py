@@ -157,7 +157,8 @@ def calibrate(
 def _record(pipe: Any, run: Callable[[], Any], settings: dict[str, Any]) -> tuple[Recorder, float]:
     with propagate(pipe, injector="none", **settings) as on, Recorder(pipe.scheduler) as recorder:
         run()
-    return recorder, on.ledger.gflops()
+        gflops = on.ledger.gflops()
+    return recorder, gflops
 
 
 def _check_same(plain: Recorder, spans: Recorder, step: int) -> None:

@@ -51,9 +51,11 @@ class Ledger:
         received: bytes that came from other processes, where they share the work.
         repeats: by how much the denoiser's batch is larger than what the pipeline hands over, 0 where it does not run;
             set by transforms that batch steps.
+        outdated: the transforms that were in place and are no more: what a pass cost with them cannot be counted.
     """
 
     repeats = 1
+    outdated: tuple[str, ...] = ()
 
     def __init__(self, paused: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         """Write nothing yet; `paused()` gives a context in which the networks run as they are, to be measured."""
@@ -112,10 +114,15 @@ class Ledger:
             convention: `full`, or `paper`: half of attention, as in the paper's published column.
 
         Raises:
-            PropagationError: nothing has run yet.
+            PropagationError: nothing has run yet, or transforms that change what a pass costs were undone since.
         """
         if not self.examples:
             raise PropagationError("the ledger is empty: run the pipeline first, then ask for its GFLOPs")
+        if self.outdated:
+            raise PropagationError(
+                f"GFLOPs are counted on the pipeline as it is, and {', '.join(self.outdated)} is no more in place:"
+                " ask for them inside the `with` block, or before remove()"
+            )
         from fdplug.flops import ledger_gflops
 
         return ledger_gflops(self, convention)

@@ -201,6 +201,7 @@ class Propagation:
     def apply(self) -> None:
         """Wire everything, or nothing if something fails."""
         try:
+            self.ledger.outdated = ()
             for transform in self._transforms:
                 flops.forget(self._network)
                 transform.bind(self.ledger)
@@ -224,7 +225,10 @@ class Propagation:
         self._propagator.forget()
         while self._applied:
             flops.forget(self._network)
-            self._applied.pop().undo(self.pipe)
+            transform = self._applied.pop()
+            transform.undo(self.pipe)
+            if transform.changes_cost:
+                self.ledger.outdated += (transform.name,)
         self.active = False
 
     def _denoiser_patches(self) -> Iterator[Patch]:

@@ -17,9 +17,15 @@ __all__ = ["Compile", "NoTransform", "Transform"]
 
 
 class Transform(Stackable, ABC):
-    """Changes a pipeline in place and takes the change back exactly."""
+    """Changes a pipeline in place and takes the change back exactly.
+
+    Attributes:
+        changes_cost: whether a pass of the denoiser costs other GFLOPs with it, which can then be counted only as long
+            as it is in place. A transform that leaves them as they are says so by False.
+    """
 
     name: ClassVar[str]
+    changes_cost: ClassVar[bool] = True
 
     def bind(self, ledger: Ledger) -> None:
         """Take the ledger of the propagation that is about to apply this.
@@ -41,6 +47,7 @@ class NoTransform(Transform):
     """Changes nothing."""
 
     name = "none"
+    changes_cost = False
 
     def apply(self, pipe: Any) -> None:
         """Do nothing."""
@@ -61,6 +68,7 @@ class Compile(Transform):
     """
 
     name = "compile"
+    changes_cost = False
 
     def __init__(self, mode: str = "default", backend: str = "inductor", dynamic: bool = True) -> None:
         self.mode = mode

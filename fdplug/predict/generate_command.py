@@ -76,14 +76,21 @@ def generate(options: argparse.Namespace, console: Console) -> None:
 def _drawn(pipe: Any, caption: Caption, look: Look, propagate: Any, progress: Progress) -> Run:
     title = "as it is" if propagate is None else "with propagation"
     task = progress.add_task(title, total=look.steps)
-    return run(pipe, [caption], look, propagate, lambda done, total: progress.update(task, completed=done, total=total))
+    return run(
+        pipe,
+        [caption],
+        look,
+        propagate,
+        lambda done, total: progress.update(task, completed=done, total=total),
+        count=True,
+    )
 
 
 def _sentence(done: Run, look: Look) -> str:
     cost = f"{done.seconds:.3g} s, {done.denoiser_seconds:.3g} s of it in the denoiser"
     if done.ledger is None:
         return f"{look.steps} steps: {cost}."
-    gflops = done.ledger.gflops()
+    gflops = done.gflops()
     return f"{look.steps} steps, {len(done.ledger.key_steps)} of them key steps: {cost}, {gflops:.3g} GFLOPs."
 
 

@@ -6,13 +6,14 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 import fdplug
 from fdplug.errors import ConfigError, FdplugWarning
+from fdplug.flops import CONVENTIONS
 from fdplug.pipeline import Propagation
 from fdplug.predict.conditioning import as_tensor, conditioning
 from fdplug.predict.progress import watched
@@ -65,6 +66,7 @@ class Run:
         denoiser_seconds: In the denoiser.
         ledger: Of the last pipeline call, if features were propagated.
         in_ledger: Images of the last pipeline call.
+        counted: GFLOPs of the last pipeline call by convention, where they were counted while propagation was on.
     """
 
     images: Tensor
@@ -73,10 +75,14 @@ class Run:
     denoiser_seconds: float
     ledger: Any = None
     in_ledger: int = 1
+    counted: Mapping[str, float] = field(default_factory=dict)
 
     def gflops(self, convention: str = "full") -> float | None:
         """GFLOPs of the denoiser per image, by the ledger; None without one."""
-        return None if self.ledger is None else self.ledger.gflops(convention) / self.in_ledger
+        if self.ledger is None:
+            return None
+        whole = self.counted[convention] if self.counted else self.ledger.gflops(convention)
+        return whole / self.in_ledger
 
 
 def joined(runs: Sequence[Run]) -> Run:
@@ -88,6 +94,7 @@ def joined(runs: Sequence[Run]) -> Run:
         denoiser_seconds=sum(run.denoiser_seconds for run in runs),
         ledger=runs[-1].ledger,
         in_ledger=runs[-1].in_ledger,
+        counted=runs[-1].counted,
     )
 
 
@@ -97,6 +104,7 @@ def run(
     look: Look,
     propagate: Mapping[str, Any] | Propagation | None = None,
     on_step: Callable[[int, int], None] | None = None,
+    count: bool = False,
 ) -> Run:
     """Draw captions in one pipeline call.
 
@@ -106,11 +114,14 @@ def run(
         look: Steps, guidance, size, seed.
         propagate: Settings of `fdplug.propagate`, or what it returned; None leaves the pipeline as it is.
         on_step: Called with (steps done, steps in all) as the denoising goes on.
+        count: Count GFLOPs before propagation is switched off: what transforms change cannot be counted later.
     """
-    with propagated(pipe, propagate) as propagation, DenoiserTimer(pipe) as timer, watched(pipe, on_step):
-        start = _now(pipe)
-        images = _call(pipe, captions, look)
-        seconds = _now(pipe) - start
+    with propagated(pipe, propagate) as propagation:
+        with DenoiserTimer(pipe) as timer, watched(pipe, on_step):
+            start = _now(pipe)
+            images = _call(pipe, captions, look)
+            seconds = _now(pipe) - start
+        counted = {name: propagation.ledger.gflops(name) for name in CONVENTIONS} if count and propagation else {}
     pixels, whole = to_uint8(images)
     return Run(
         images=pixels,
@@ -119,6 +130,7 @@ def run(
         denoiser_seconds=timer.seconds,
         ledger=None if propagation is None else propagation.ledger,
         in_ledger=len(captions),
+        counted=counted,
     )
 
 

@@ -63,10 +63,10 @@ class Trial:
     def warm_up(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> Run:
         """Draw a batch that is not timed, and count what ran."""
         counted = UNACCELERATED if self.variant.propagate is None else self.variant.propagate
-        done = self._run(pipe, captions, counted, on_step)
+        done = self._run(pipe, captions, counted, on_step, count=True)
         self.key_steps = tuple(done.ledger.key_steps)
         self.passes = _passes(done.ledger, find_family(pipe)[0].component)
-        self.gflops = {name: done.ledger.gflops(name) / done.in_ledger for name in ("full", "paper")}
+        self.gflops = {name: value / done.in_ledger for name, value in done.counted.items()}
         return done
 
     def timed(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> Run:
@@ -108,9 +108,9 @@ class Trial:
         if facts["timing"] is not None:
             self.timings.append(Timing(**facts["timing"]))
 
-    def _run(self, pipe: Any, captions: Sequence[Caption], propagate: Any, on_step: Any) -> Run:
+    def _run(self, pipe: Any, captions: Sequence[Caption], propagate: Any, on_step: Any, count: bool = False) -> Run:
         pipe.scheduler = self.scheduler
-        done = self.room.draw(captions, lambda some: run(pipe, some, self.look, propagate, on_step))
+        done = self.room.draw(captions, lambda some: run(pipe, some, self.look, propagate, on_step, count))
         self.denoiser_calls = len(self.scheduler.timesteps)
         self.warm = True
         return done

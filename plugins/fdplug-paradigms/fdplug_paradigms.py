@@ -41,6 +41,7 @@ class ParallelSampling(Transform):
     """
 
     name = "paradigms"
+    changes_cost = False
     needs: ClassVar[Mapping[str, str]] = {
         "policy:all": "steps are evaluated many times and not in order, so that no key step precedes the others",
         "injector:none": "samples are corrected from step to step, so that injected noise would be lost",

@@ -9,8 +9,13 @@ from fvcore.nn import FlopCountAnalysis
 from torch.utils.flop_counter import FlopCounterMode
 
 import fdplug
+from fdplug import trees
 from fdplug.errors import ConfigError, PropagationError
+from fdplug.flops import module_flops
+from fdplug.predict.captions import Caption
+from fdplug.predict.generation import Look, run
 from fdplug.testing import latents, tiny_pipeline
+from fdplug.transforms import Transform
 
 POLICIES = ["all", "paper", {"uniform": {"interval": 4}}, {"explicit": {"steps": [0, 2]}}]
 KEYS = [12, 5, 3, 2]  # of 12 steps; the paper's for 20 (0, 1, 2, 3, 5, 10, 15) move to 0, 0, 1, 1, 3, 6, 9
@@ -158,3 +163,49 @@ def test_the_ledger_holds_the_last_run_only(pipe):
         latents(pipe, num_inference_steps=12)
         latents(pipe, num_inference_steps=8)
         assert on.ledger.key_steps == (0, 4)
+
+
+class Skipped(torch.nn.Module):
+    """Stands for an attention block and does nothing."""
+
+    def forward(self, hidden, **_):
+        return (hidden,)
+
+
+class WithoutMiddleAttention(Transform):
+    """Takes the attention of the middle block out."""
+
+    name = "without-middle-attention"
+
+    def apply(self, pipe):
+        self.block, pipe.unet.mid_block.attentions[0] = pipe.unet.mid_block.attentions[0], Skipped()
+
+    def undo(self, pipe):
+        pipe.unet.mid_block.attentions[0] = self.block
+
+
+def test_what_a_transform_saves_is_counted_while_it_is_in_place(pipe):
+    with fdplug.propagate(pipe, policy="all", injector="none") as on:
+        latents(pipe, num_inference_steps=3)
+        plain = on.ledger.gflops()
+        shapes = on.ledger.examples["unet"].arguments
+        arguments = trees.map_tensors(lambda one: torch.ones(one.shape, dtype=one.dtype), shapes)
+    attention = module_flops(pipe.unet, arguments)["mid_block.attentions.0"]
+    assert attention > 0
+    assert on.ledger.gflops() == plain, "nothing was transformed, so it can be asked later"
+    with fdplug.propagate(pipe, policy="all", injector="none", transforms=[WithoutMiddleAttention()]) as on:
+        latents(pipe, num_inference_steps=3)
+        assert on.ledger.gflops() == pytest.approx(plain - 3 * 2 * attention / 1e9)
+    on.remove()
+    with pytest.raises(PropagationError, match="without-middle-attention is no more in place: ask for them inside"):
+        on.ledger.gflops()
+
+
+def test_a_run_counts_what_its_transforms_save(pipe):
+    look, captions = Look(steps=2, guidance=2.0), [Caption(1, "a red circle")]
+    settings = {"policy": "all", "injector": "none"}
+    plain = run(pipe, captions, look, settings, count=True)
+    assert plain.gflops() == run(pipe, captions, look, settings).gflops()
+    less = run(pipe, captions, look, {**settings, "transforms": [WithoutMiddleAttention()]}, count=True)
+    assert less.gflops() < plain.gflops()
+    assert less.gflops("paper") < plain.gflops("paper")
