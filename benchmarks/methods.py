@@ -47,10 +47,10 @@ def stock_compiled(pipe: Any, of: Architecture) -> Iterator[None]:
 
 
 def propagation(pipe: Any, of: Architecture, tome: bool = False, **settings: Any) -> AbstractContextManager[Any]:
-    """Switch fdplug on; by default with the paper's key steps."""
+    """Switch fdplug on; by default with the architecture's key steps."""
     transforms: list[Any] = [*_tome(of)] if tome else []
     transforms += settings.pop("transforms", ())
-    chosen: dict[str, Any] = {"policy": {"paper": {"system": of.key_set}}, "injector": "none", **settings}
+    chosen: dict[str, Any] = {"policy": of.policy, "injector": "none", **settings}
     return fdplug.propagate(pipe, transforms=transforms, **chosen)
 
 

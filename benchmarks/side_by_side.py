@@ -29,7 +29,7 @@ from benchmarks import measurement
 from benchmarks.architectures import ARCHITECTURES, Architecture
 from benchmarks.methods import METHODS, Method
 from benchmarks.overhead import hardware
-from fdplug.errors import FdplugWarning
+from fdplug.errors import FdplugWarning, NoEffectWarning
 
 RESULTS = Path(__file__).parent / "results"
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -100,6 +100,7 @@ def _one(setting: Setting, row: Row, turn: int, first: bool, images: dict[str, A
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore", FdplugWarning)
+            warnings.simplefilter("error", NoEffectWarning)  # then there is nothing to measure
             with method.enter(setting.pipe, setting.architecture):
                 if first:
                     cost = measurement.counted(setting.pipe, setting.networks, arguments, setting.device, seed)
@@ -157,6 +158,7 @@ def table(found: Sequence[dict[str, Any]]) -> str:
     parts = []
     for name, batch in dict.fromkeys((row["architecture"], row["batch"]) for row in found):
         parts.append(f"### {ARCHITECTURES[name].title}, batch {batch}\n")
+        parts.append(f"Key steps of propagation: `{ARCHITECTURES[name].policy}`.\n")
         parts.append(
             "| method | networks s/image | speed-up | total s/image | speed-up | GFLOPs | peak MiB | PSNR dB |"
         )

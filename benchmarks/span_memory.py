@@ -107,7 +107,7 @@ def measure(of: Architecture, batch: int, steps: int, dtype: torch.dtype) -> lis
 
 
 def _run(pipe: Any, of: Architecture, settings: dict[str, Any] | None, arguments: dict[str, Any]) -> dict[str, Any]:
-    chosen: dict[str, Any] = {"policy": {"paper": {"system": of.key_set}}, "injector": "none", **(settings or {})}
+    chosen: dict[str, Any] = {"policy": of.policy, "injector": "none", **(settings or {})}
     context = nullcontext() if settings is None else fdplug.propagate(pipe, **chosen)
     with context as on, torch.no_grad(), OnMeta():
         with Traffic() as traffic, LiveMemory() as memory:

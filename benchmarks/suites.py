@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,7 @@ from fdplug.predict import compare_command, table
 from fdplug.suites.suite import NAMES
 
 RESULTS = Path(__file__).parent / "results"
-KEPT = (
-    "created",
-    "hardware",
-    "versions",
-    "settings",
-    "hashes",
-    "variants",
-    "published",
-    "equal_time",
-    "notes",
-    "warnings",
-)
+KEPT = ("created", "hardware", "versions", "settings", "hashes", "variants", "published", "warnings")
 SHOWN = ("variant", "key steps", "shapes-FD x1000", "semantic accuracy", "texture dB", "PSNR dB", "speed-up")
 TIMED = ("denoiser s", "total s", "FTC")
 
@@ -63,13 +52,15 @@ def without_times(results: Mapping[str, Any]) -> dict[str, Any]:
     """The results of a suite but for seconds, and what is made of them."""
     rows = [{key: value for key, value in row.items() if not _is_time(key)} for row in results["variants"]]
     beside = results["published"]
-    kept = [place for place, title in enumerate(beside["head"]) if not title.startswith(TIMED)]
-    body = [[cells[place] for place in kept] for cells in beside["body"]]
-    return {
-        **results,
-        "variants": rows,
-        "published": {**beside, "head": [beside["head"][place] for place in kept], "body": body},
-    }
+    kept = [title for title in beside["head"] if not title.startswith(TIMED)]
+    return {**results, "variants": rows, "published": _only(beside, kept)}
+
+
+def _only(whole: Mapping[str, Any], titles: Sequence[str]) -> dict[str, Any]:
+    """A table's columns of these titles, in the table's order where it has them."""
+    places = [place for place, title in enumerate(whole["head"]) if title in titles]
+    lines = [[cells[place] for place in places] for cells in (whole["head"], *whole["body"])]
+    return {**whole, "head": lines[0], "body": lines[1:]}
 
 
 def _is_time(key: str) -> bool:
@@ -85,19 +76,12 @@ def _section(results: Mapping[str, Any]) -> Iterator[str]:
     beside, settings, hardware = results["published"], results["settings"], results["hardware"]
     yield f"### {beside['title']}\n"
     yield table.to_markdown(beside)
-    yield table.to_markdown(_own(results["variants"]))
+    yield table.to_markdown(_only(table.texts(results["variants"]), SHOWN))
     yield from (f"- {note}" for note in (*beside["notes"], *results["warnings"]))
     yield (
         f"- Ours: {settings['images_per_variant']} captions, seed {settings['seed']},"
         f" {hardware.get('gpu', hardware['cpu'])}. ± is a standard error.\n"
     )
-
-
-def _own(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    whole = table.texts(rows)
-    places = [whole["head"].index(title) for title in SHOWN if title in whole["head"]]
-    body = [[cells[place] for place in places] for cells in whole["body"]]
-    return {"head": [whole["head"][place] for place in places], "body": body}
 
 
 def main() -> None:

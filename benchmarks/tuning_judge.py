@@ -88,7 +88,7 @@ class Judge:
         counted = candidate.settings or {"policy": "all", "injector": "none"}
         done = run(self.pipe, batch, look, counted, count=candidate.name not in gflops)
         if done.counted:
-            gflops[candidate.name] = done.counted["full"] / len(batch)
+            gflops[candidate.name] = done.counted["full"]
         return done.images
 
     def _compare(self, images: Tensor, truth: Tensor, batch: Sequence[Caption]) -> dict[str, Array]:

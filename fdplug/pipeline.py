@@ -42,31 +42,29 @@ def propagate(
     """Switch encoder propagation on for a stock diffusers pipeline; the defaults are the paper's settings.
 
     ```python
-    with fdplug.propagate(pipe):
+    with fdplug.propagate(pipe):  # or keep what it returns, and call its `remove()`
         image = pipe("a red circle", num_inference_steps=50).images[0]
     ```
 
-    The images change a little: this is a lossy method. A second call on the same pipeline replaces the first. Use the
-    handle that is returned in a `with` block, or call its `remove()`.
+    This is lossy: images change a little. A second call on the same pipeline replaces the first.
 
     Args:
         pipe: any diffusers pipeline whose denoiser belongs to a registered family.
         policy: which steps are key steps.
         cache: what is handed out at the other steps.
         injector: noise injected before each scheduler step.
-        part: the modules that are computed at key steps only, by a name of the denoiser's family or of a plugin;
-            `{"encoder": {"blocks": 14}}` where it has options.
+        part: what is computed at key steps only: a name of the denoiser's family or of a plugin, `{name: options}`.
         decoding: `parallel` answers a whole span of steps in one batch, `serial` one step at a time; `auto` is parallel
-            where the part and the policy allow it. Both give the same images up to rounding. `fdplug.split_decode()`
-            divides a span among processes, for several GPUs.
-        max_span_batch: most rows (steps x batch, guidance included) in one parallel call; None: the whole span; `auto`:
-            as many as take at most a quarter more memory than the pipeline as it is.
+            where the part and the policy allow it; images are the same up to rounding. `fdplug.split_decode()` uses
+            several GPUs.
+        max_span_batch: most rows (steps x batch, guidance included) in one parallel call, None for the whole span,
+            `auto` for as many as take at most a quarter more memory than the pipeline as it is.
         transforms: further changes of the pipeline, applied first and undone last.
 
     Raises:
         UnsupportedDenoiserError: no family knows the pipeline's denoiser.
         UnknownPluginError, ConfigError: a name or an option is wrong.
-        StackError: the plugins cannot be combined, by what they say.
+        StackError: the plugins say that they cannot be combined.
         PropagationError: the part holds no module, or the run cannot be accelerated.
     """
     family, network = find_family(pipe)

@@ -66,7 +66,7 @@ class Run:
         denoiser_seconds: In the denoiser.
         ledger: Of the last pipeline call, if features were propagated.
         in_ledger: Images of the last pipeline call.
-        counted: GFLOPs of the last pipeline call by convention, where they were counted while propagation was on.
+        counted: GFLOPs per image of the last pipeline call by convention, where propagation was still on to count them.
     """
 
     images: Tensor
@@ -81,8 +81,7 @@ class Run:
         """GFLOPs of the denoiser per image, by the ledger; None without one."""
         if self.ledger is None:
             return None
-        whole = self.counted[convention] if self.counted else self.ledger.gflops(convention)
-        return whole / self.in_ledger
+        return self.counted[convention] if self.counted else self.ledger.gflops(convention) / self.in_ledger
 
 
 def joined(runs: Sequence[Run]) -> Run:
@@ -121,14 +120,17 @@ def run(
             start = _now(pipe)
             images = _call(pipe, captions, look)
             seconds = _now(pipe) - start
-        counted = {name: propagation.ledger.gflops(name) for name in CONVENTIONS} if count and propagation else {}
+        ledger = None if propagation is None else propagation.ledger
+        counted: dict[str, float] = {}
+        if count and ledger is not None:
+            counted = {name: ledger.gflops(name) / len(captions) for name in CONVENTIONS}
     pixels, whole = to_uint8(images)
     return Run(
         images=pixels,
         whole=whole,
         seconds=seconds,
         denoiser_seconds=timer.seconds,
-        ledger=None if propagation is None else propagation.ledger,
+        ledger=ledger,
         in_ledger=len(captions),
         counted=counted,
     )

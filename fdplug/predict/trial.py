@@ -66,7 +66,7 @@ class Trial:
         done = self._run(pipe, captions, counted, on_step, count=True)
         self.key_steps = tuple(done.ledger.key_steps)
         self.passes = _passes(done.ledger, find_family(pipe)[0].component)
-        self.gflops = {name: value / done.in_ledger for name, value in done.counted.items()}
+        self.gflops = dict(done.counted)
         return done
 
     def timed(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> Run:

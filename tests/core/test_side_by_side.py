@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from benchmarks import measurement, side_by_side
 from benchmarks.architectures import ARCHITECTURES
-from benchmarks.methods import METHODS, Method, NotApplicableError
+from benchmarks.methods import METHODS, Method, NotApplicableError, propagation
 from fdplug.conformance import attributes
 from fdplug.testing import latents
 
@@ -93,6 +94,17 @@ def test_a_method_that_fails_is_a_row_with_its_reason(tmp_path, monkeypatch):
     assert rows[1]["reason"] == "NotApplicableError: works on | Mondays"
     assert "networks_s" not in rows[1]
     assert "works on / Mondays |" in (tmp_path / "t.md").read_text()
+
+
+def test_a_method_that_changes_nothing_says_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        METHODS, "serial", Method("all steps", partial(propagation, policy={"paper": {"system": "dit"}}))
+    )
+    common = ["--steps", "3", "--rounds", "1", "--warm-up", "0", "--device", "cpu", "--out", str(tmp_path)]
+    side_by_side.main([*common, "--name", "t", "--systems", "dit", "--methods", "stock", "serial", "parallel"])
+    rows = {row["method"]: row for row in json.loads((tmp_path / "t.json").read_text())["rows"]}
+    assert rows["serial"]["reason"].startswith("NoEffectWarning: propagation changed nothing")
+    assert rows["parallel"]["gflops"] < rows["stock"]["gflops"]
 
 
 @pytest.mark.parametrize("name", ["deepcache-3", "tomesd", "pab", "stock-compile"])
