@@ -144,9 +144,9 @@ class Paper(KeyStepPolicy):
 
     A run of a published length takes that set as it is. Any other length n takes the set of the published length N
     whose ratio to n is nearest to 1 and moves each key k to floor(k * n / N): features are kept for the same share of
-    the run. Keys that fall on one step become one. Of DiT's 166 keys, none further than 8 of 250 steps from the next, 90
-    are left in 100 steps, and 49 in 50: take `uniform` or tuned key steps for short runs. Where every step becomes a
-    key step, the run says so (`NoEffectWarning`).
+    the run. Keys that fall on one step become one. DiT's 166 keys, none further than 8 of 250 steps from the next, are
+    90 in 100 steps and 49 in 50: take `uniform` or tuned key steps for short runs. Where every step becomes a key step,
+    the run says so (`NoEffectWarning`).
 
     Args:
         system: whose sets: `sd` (20 and 50 steps; also ControlNet and video), `personalized` (50; Custom Diffusion,

@@ -72,6 +72,11 @@ def test_rescaling_follows_its_rule(steps):
     assert steps < 50 or len(expected) == 9
 
 
+@pytest.mark.parametrize(("steps", "count"), [(250, 166), (100, 90), (50, 49), (20, 20)])
+def test_a_dense_set_has_few_gaps_left_in_short_runs(steps, count):
+    assert len(keys({"paper": {"system": "dit"}}, steps)) == count
+
+
 def test_nearest_compares_ratios():
     assert nearest((20, 50), 31) == 20
     assert nearest((20, 50), 32) == 50
