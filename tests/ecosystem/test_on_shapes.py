@@ -50,10 +50,11 @@ def test_a_forecast_is_nearer_than_reuse(shapes):
     assert error(shapes, **EVEN, cache=Forecast()) < 0.6 * reused
 
 
-def test_deepcache_stays_near(shapes):
+def test_deepcache_is_nearer_than_the_encoder(shapes):
+    """It computes the outermost blocks at every step, where the encoder is replayed as a whole."""
     from fdplug_deepcache import DeepCache
 
-    assert error(shapes, **EVEN, part=DeepCache()) < 0.15
+    assert error(shapes, **EVEN, part=DeepCache()) < 0.8 * error(shapes, **EVEN)
 
 
 def test_eight_bits_cost_little(shapes):
@@ -78,6 +79,6 @@ def test_adaptive_steps_beat_as_many_even_ones_or_come_near(shapes):
 def test_parallel_sampling_ends_where_serial_sampling_does(shapes):
     from fdplug_paradigms import ParallelSampling
 
-    sampling = ParallelSampling(window=10, tolerance=0.025)
-    assert error(shapes, policy="all", injector="none", transforms=[sampling]) < 0.05
-    assert sampling.iterations < 50
+    sampling = ParallelSampling(window=10, tolerance=0.01)
+    assert error(shapes, policy="all", injector="none", transforms=[sampling]) < 0.02
+    assert sampling.iterations < 30
