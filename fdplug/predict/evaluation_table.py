@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
+
+from fdplug.predict.table import print_texts
 
 TITLES = {
     "fid": ("FID", 2),
@@ -33,19 +33,9 @@ TITLES = {
 def print_table(rows: list[dict[str, Any]], console: Console) -> None:
     """Print one row per folder, with standard errors where there are some, in one piece also on a narrow terminal."""
     keys = [key for key in TITLES if any(key in row for row in rows)]
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("images", no_wrap=True)
-    table.add_column("count", justify="right", no_wrap=True)
-    for key in keys:
-        table.add_column(TITLES[key][0].replace(" ", "\n"), justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(row["name"], str(row["count"]), *(cell(row, key) for key in keys))
-    before = console.width
-    console.width = max(before, Console(width=1000).measure(table).maximum)
-    try:
-        console.print(table, crop=False, overflow="ignore")
-    finally:
-        console.width = before
+    head = ["images", "count", *(TITLES[key][0] for key in keys)]
+    body = [[row["name"], str(row["count"]), *(cell(row, key) for key in keys)] for row in rows]
+    print_texts({"head": head, "body": body}, console)
 
 
 def cell(row: dict[str, Any], key: str) -> str:

@@ -102,9 +102,9 @@ def print_table(rows: list[Row], title: str, console: Console | None = None) -> 
 
 
 def print_texts(table: Texts, console: Console) -> None:
-    """Print a table of texts, and its notes."""
+    """Print a table of texts, and its notes if it has any."""
     _print(table, console, [False] * len(table["body"]))
-    for note in table["notes"]:
+    for note in table.get("notes", ()):
         console.print(f"- {note}", highlight=False, markup=False, style="bold" if "NOT RUN" in note else "")
 
 
@@ -117,7 +117,7 @@ def texts(rows: list[Row]) -> Texts:
 
 def _print(table: Texts, console: Console, bold: list[bool]) -> None:
     """Print in one piece even where the terminal is narrow; the first column holds names."""
-    shape = Table(title=escape(table["title"]), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    shape = Table(title=escape(table.get("title", "")), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     for index, head in enumerate(table["head"]):
         shape.add_column(head.replace(" ", "\n"), justify="right" if index else "left", no_wrap=True)
     for cells, is_bold in zip(table["body"], bold, strict=True):

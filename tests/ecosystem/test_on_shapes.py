@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from fdplug import propagate
 from fdplug.predict.pipelines import load_pipeline
 from fdplug.testing import latents
-from tests.ecosystem.conftest import DISTRIBUTIONS
 
+pytestmark = pytest.mark.usefixtures("importable")
 EVEN = {"policy": {"uniform": {"interval": 3}}, "injector": "none"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def importable():
-    """The distributions' folders on the path, installed or not."""
-    added = [str(folder) for folder in DISTRIBUTIONS]
-    sys.path[:0] = added
-    yield
-    for path in added:
-        sys.path.remove(path)
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
 
@@ -11,19 +9,9 @@ from fdplug import propagate
 from fdplug.errors import FdplugError
 from fdplug.testing import check_propagation
 from fdplug.tiny import SYSTEMS
-from tests.ecosystem.conftest import DISTRIBUTIONS
 
+pytestmark = pytest.mark.usefixtures("importable")
 UNETS = ("sdxl", "controlnet", "sd-inpaint", "sd-t2i-adapter", "sd-ip-adapter", "if-1", "ddim", "animatediff", "svd")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def importable():
-    """The distributions' folders on the path, installed or not."""
-    added = [str(folder) for folder in DISTRIBUTIONS]
-    sys.path[:0] = added
-    yield
-    for path in added:
-        sys.path.remove(path)
 
 
 def check(name, **settings):
