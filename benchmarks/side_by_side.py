@@ -180,9 +180,10 @@ def _line(row: dict[str, Any]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def targets(found: Sequence[dict[str, Any]], on_gpu: bool) -> str:
-    """Return what should hold on a GPU beside what was measured there; elsewhere it is unmeasured."""
-    lines = ["| on one GPU, 512 x 512, DDIM-50, batch 1 | least speed-up | measured |", "|---|---|---|"]
+def targets(found: Sequence[dict[str, Any]], aimed_at: bool) -> str:
+    """Return what should hold on a GPU beside what was measured there; in another setting it is unmeasured."""
+    lines = [] if aimed_at else [f"On a GPU: unmeasured; `{GPU}`.", ""]
+    lines += ["| on one GPU, 512 x 512, float16, DDIM-50, batch 1 | least speed-up | measured |", "|---|---|---|"]
     seconds = {
         (row["architecture"], row["method"]): row["networks_s"]
         for row in found
@@ -190,7 +191,7 @@ def targets(found: Sequence[dict[str, Any]], on_gpu: bool) -> str:
     }
     for name, method, to, least in TARGETS:
         one, other = seconds.get((name, method)), seconds.get((name, to))
-        measured = f"{other / one:.2f}" if on_gpu and one and other else "unmeasured"
+        measured = f"{other / one:.2f}" if aimed_at and one and other else "unmeasured"
         lines.append(
             f"| {ARCHITECTURES[name].title}: {METHODS[method].title} over {METHODS[to].title} | {least} | {measured} |"
         )
@@ -247,20 +248,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     stem = given.name or f"side-by-side-{given.size}-{given.device.split(':')[0]}"
     (given.out / f"{stem}.json").write_text(json.dumps({**about, "rows": found}, indent=1) + "\n")
-    page = f"{heading(about)}\n\n{table(found)}\n{targets(found, given.device.startswith('cuda'))}\n"
-    (given.out / f"{stem}.md").write_text(page)
-    print(page)
+    text = page(about, found)
+    (given.out / f"{stem}.md").write_text(text)
+    print(text)
+
+
+def page(about: dict[str, Any], found: Sequence[dict[str, Any]]) -> str:
+    """Return all results as Markdown, in sections that a page of the documentation can take one by one."""
+    sections = {"rows": f"{heading(about)}\n\n{table(found)}", "targets": f"{targets(found, is_aimed_at(about))}\n"}
+    return "\n".join(
+        f"<!-- --8<-- [start:{name}] -->\n\n{text}\n<!-- --8<-- [end:{name}] -->\n" for name, text in sections.items()
+    )
+
+
+def is_aimed_at(about: dict[str, Any]) -> bool:
+    """Whether the setting is that of the targets."""
+    how = about["settings"]
+    wanted = (how["size"], how["dtype"], how["steps"]) == ("full", "float16", 50) and how["image_size"] in (None, 512)
+    return wanted and about["device"] != "cpu"
 
 
 def heading(about: dict[str, Any]) -> str:
     """Return on what and how the results were measured."""
-    how, cpu = about["settings"], about["device"] == "cpu"
-    where = f"{about['processor']}, {about['threads']} threads" if cpu else about["device"]
-    text = (
+    how, where = about["settings"], about["device"]
+    if where == "cpu":
+        where = f"{about['processor']}, threads: {about['threads']}"
+    return (
         f"{where}; torch {about['torch']}, diffusers {about['diffusers']}; {how['size']} size, {how['dtype']}, "
         f"DDIM-{how['steps']}, medians of {how['rounds']} interleaved rounds (smallest to largest), random weights."
     )
-    return f"{text}\nOn a GPU: unmeasured; `{GPU}`." if cpu else text
 
 
 if __name__ == "__main__":

@@ -70,6 +70,26 @@ def test_the_page_names_the_hardware_and_invents_nothing(page):
         assert line.endswith("| unmeasured |")
 
 
+@pytest.mark.parametrize(
+    ("changed", "measured"),
+    [
+        ({}, "2.00"),
+        ({"steps": 20}, "unmeasured"),
+        ({"dtype": "float32"}, "unmeasured"),
+        ({"image_size": 256}, "unmeasured"),
+    ],
+)
+def test_targets_are_measured_in_their_own_setting_alone(changed, measured):
+    settings = {"size": "full", "dtype": "float16", "steps": 50, "image_size": None, **changed}
+    rows = [
+        {"architecture": "sd15", "method": name, "batch": 1, "networks_s": seconds}
+        for name, seconds in {"stock": 3.0, "parallel": 1.5}.items()
+    ]
+    aimed_at = side_by_side.is_aimed_at({"settings": settings, "device": "some GPU"})
+    ends = [line.split("|")[-2].strip() for line in side_by_side.targets(rows, aimed_at).splitlines()[-3:]]
+    assert ends == [measured, "unmeasured", "unmeasured"]
+
+
 def test_a_method_that_fails_is_a_row_with_its_reason(tmp_path, monkeypatch):
     def fail(pipe, of):
         raise NotApplicableError("works on | Mondays")
