@@ -84,7 +84,7 @@ def test() -> None:
 
 
 def one_thread() -> None:
-    """Let tests run on one thread: tiny models gain nothing from more, and wait for them."""
+    """Let torch run on one thread: tiny models gain nothing from more, and wait for them."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
@@ -101,6 +101,7 @@ def demo() -> None:
 
 def bench() -> None:
     """Run the benchmarks of the core's own cost, beside the baseline where one was saved."""
+    one_thread()
     options = ["--benchmark-only", "--benchmark-columns=median,iqr,rounds", "-p", "no:cacheprovider", "-W", "default"]
     baseline = ROOT / "benchmarks" / "results" / "overhead-baseline.json"
     if baseline.exists():
