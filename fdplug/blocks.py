@@ -6,13 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 from torch import Tensor, nn
 
 from fdplug.denoisers.base import Part, plain
-from fdplug.pipeline import find_family
 
 HALVES = ("encoder", "bottleneck", "decoder")
 
@@ -25,23 +23,13 @@ class Block:
     half: str
 
 
-def encoder_part(network: nn.Module) -> Part:
-    """Return the default encoder of a denoiser, as its family says.
-
-    Raises:
-        UnsupportedDenoiserError: no family knows it.
-    """
-    family, _ = find_family(SimpleNamespace(unet=network, transformer=network))
-    return family.part(network, "encoder")
-
-
-def find_blocks(network: nn.Module) -> list[Block]:
+def find_blocks(network: nn.Module, encoder: Part) -> list[Block]:
     """Return every down, middle and up block of a U-Net, every block of a transformer.
 
     These are the children of the denoiser's lists of modules, and `mid_block`. A block is encoder if the family's part
     of that name holds it; the middle block, which the part holds too, is the bottleneck, as in the paper's Table 10.
     """
-    part = set(encoder_part(network).modules)
+    part = set(encoder.modules)
     found = [Block(name, _half(name, part)) for name in _names(plain(network))]
     return sorted(found, key=lambda block: HALVES.index(block.half))
 

@@ -24,7 +24,8 @@ from torch import Tensor
 
 from fdplug.errors import ConfigError
 from fdplug.patching import Patch
-from fdplug.pipeline import find_family, find_part, propagate
+from fdplug.lookup import find_family, find_part
+from fdplug.pipeline import propagate
 
 FloatArray = npt.NDArray[np.float64]
 DISTURBANCE = 1e-3

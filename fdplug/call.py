@@ -17,7 +17,7 @@ from fdplug.repeated import whole
 
 if TYPE_CHECKING:
     from fdplug.denoisers import Companion, DenoiserFamily
-    from fdplug.run import Window
+    from fdplug.window import Window
 
 
 # Keyed by functions of classes: reading a signature takes longer than all else that is done per call.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 from fdplug.errors import ConfigError
@@ -34,3 +35,12 @@ def span_limit(value: Any) -> Any:
     if isinstance(value, str) and value != "auto":
         raise ConfigError(f"max_span_batch must be a whole number of at least 1, or auto; got {value!r}")
     return value if value is None or value == "auto" else whole("max_span_batch", value, 1)
+
+
+def check_choice(what: str, value: object, allowed: tuple[str, ...] | list[str]) -> None:
+    """Refuse a value that is not among the allowed ones, and suggest the nearest."""
+    if value in allowed:
+        return
+    close = difflib.get_close_matches(str(value), allowed, n=1)
+    hint = f", did you mean '{close[0]}'?" if close else "."
+    raise ConfigError(f"no {what} '{value}'{hint} Allowed: {', '.join(allowed)}")

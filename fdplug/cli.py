@@ -19,17 +19,17 @@ class Command:
 COMMANDS = {
     "predict": Command("fdplug.predict.cli", "generate images for a file of captions (LightningCLI, --config FILE)"),
     "compare": Command(
-        "fdplug.predict.compare_command", "run several variants over the same captions, print one table"
+        "fdplug.commands.compare", "run several variants over the same captions, print one table"
     ),
-    "report": Command("fdplug.report.command", "one page about a comparison, and a blind vote on its pictures"),
-    "evaluate": Command("fdplug.predict.evaluate_command", "score finished folders of images: FID, CLIP score, ..."),
-    "generate": Command("fdplug.predict.generate_command", "make one image from one prompt"),
-    "families": Command("fdplug.families_command", "list the pipelines that can be accelerated"),
-    "tune": Command("fdplug.tuning.command", "find the best key steps for a model, a sampler and a budget"),
-    "analyze": Command("fdplug.analysis.command", "how a denoiser's features change from step to step, with figures"),
-    "complexity": Command("fdplug.complexity.command", "parameters and GFLOPs of a denoiser, layer by layer"),
-    "plugins": Command("fdplug.plugins_command", "list what is installed, with options and failures"),
-    "new-plugin": Command("fdplug.new_plugin_command", "write a distribution with one plugin, to begin from"),
+    "report": Command("fdplug.commands.report", "one page about a comparison, and a blind vote on its pictures"),
+    "evaluate": Command("fdplug.commands.evaluate", "score finished folders of images: FID, CLIP score, ..."),
+    "generate": Command("fdplug.commands.generate", "make one image from one prompt"),
+    "families": Command("fdplug.commands.families", "list the pipelines that can be accelerated"),
+    "tune": Command("fdplug.commands.tune", "find the best key steps for a model, a sampler and a budget"),
+    "analyze": Command("fdplug.commands.analyze", "how a denoiser's features change from step to step, with figures"),
+    "complexity": Command("fdplug.commands.complexity", "parameters and GFLOPs of a denoiser, layer by layer"),
+    "plugins": Command("fdplug.commands.plugins", "list what is installed, with options and failures"),
+    "new-plugin": Command("fdplug.commands.new_plugin", "write a distribution with one plugin, to begin from"),
 }
 
 

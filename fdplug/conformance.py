@@ -29,6 +29,7 @@ from fdplug.plugins import get_plugin_manager
 from fdplug.policies import AdaptivePolicy, BlockPolicy, KeyStepPolicy
 from fdplug.samplers import Sampler
 from fdplug.schedule import Schedule
+from fdplug.tiny_pipeline import latents, tiny_pipeline
 from fdplug.transforms import Transform
 
 LENGTHS = (1, 2, 4, 10, 20, 25, 50, 51, 100)
@@ -181,8 +182,6 @@ def check_sampler(sampler: Sampler) -> None:
 
 def check_transform(transform: Transform, build: Callable[[], Any] | None = None) -> None:
     """After `undo` the pipeline gives its images bit for bit, and its modules have the attributes they had."""
-    from fdplug.testing import latents, tiny_pipeline
-
     check_class("transform", transform)
     pipe = (build or tiny_pipeline)()
     expected, before = latents(pipe), attributes(pipe)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from fdplug.call import Call
     from fdplug.ledger import Ledger
-    from fdplug.method import Method
-    from fdplug.run import Run, Window
+    from fdplug.run import Run
+    from fdplug.window import Window
 
 Denoise = Callable[["Window"], Any]
 
@@ -32,7 +32,7 @@ class Decoding(Stackable):
     name: ClassVar[str] = "at-once"
     ranks: int = 1
 
-    def begin(self, run: Run, call: Call, method: Method, network: nn.Module, ledger: Ledger) -> None:
+    def begin(self, run: Run, call: Call, settings: str, network: nn.Module, ledger: Ledger) -> None:
         """Learn that a run begins, with its first call, before anything is computed."""
 
     def decode(self, window: Window, call: Call, denoise: Denoise) -> Any:

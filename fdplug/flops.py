@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -21,9 +21,6 @@ from torch import Tensor, nn
 
 from fdplug import trees
 from fdplug.checks import choice
-
-if TYPE_CHECKING:
-    from fdplug.ledger import Example, Ledger
 
 CONVENTIONS = ("full", "paper")
 Handle = Callable[[list[Any], list[Any]], int]
@@ -103,14 +100,14 @@ def forget(network: nn.Module) -> None:
     _known.pop(network, None)
 
 
-def _example_flops(example: Example, convention: str) -> Counter[str]:
-    network = example.network
-    key = f"{convention} {_outline(example.arguments)}"
+def outlined_flops(network: nn.Module, arguments: Mapping[str, Any], convention: str) -> Counter[str]:
+    """Return `module_flops` for arguments without values; measured once for each network, shapes and convention."""
+    key = f"{convention} {_outline(arguments)}"
     known = _known.setdefault(network, {})
     if key not in known:
         reference = next(network.parameters())
         concrete = trees.map_tensors(
-            lambda one: torch.ones(one.shape, dtype=one.dtype, device=reference.device), example.arguments
+            lambda one: torch.ones(one.shape, dtype=one.dtype, device=reference.device), arguments
         )
         known[key] = module_flops(network, concrete, convention)
     return known[key]
@@ -120,15 +117,3 @@ def _outline(arguments: Any) -> str:
     return str(trees.map_tensors(lambda one: (tuple(one.shape), str(one.dtype)), arguments))
 
 
-def ledger_gflops(ledger: Ledger, convention: str = "full") -> float:
-    """Return what the ledger's entries cost, in GFLOPs (a multiply-add counts once)."""
-    choice("convention", convention, CONVENTIONS)
-    with ledger.paused():
-        costs = {name: _example_flops(example, convention) for name, example in ledger.examples.items()}
-    total = 0
-    for entry in ledger.entries:
-        cost = costs[entry.network]
-        whole = entry.module == ""
-        own = cost[""] - sum(cost[module] for module in ledger.parts[entry.network]) if whole else cost[entry.module]
-        total += entry.rows * own
-    return total / 1e9

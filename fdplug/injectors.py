@@ -66,6 +66,4 @@ class PriorNoise(NoiseInjector):
 @hookimpl
 def fdplug_noise_injectors() -> Iterator[type[NoiseInjector]]:
     """Yield the built-in injectors."""
-    from fdplug.tuned import TunedNoise
-
-    yield from (NoNoise, PriorNoise, TunedNoise)
+    yield from (NoNoise, PriorNoise)

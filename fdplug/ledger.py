@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,6 @@ from fdplug.errors import PropagationError
 if TYPE_CHECKING:
     from torch import nn
 
-    from fdplug.call import Call
 
 WHOLE = ""
 
@@ -70,10 +69,10 @@ class Ledger:
         self.examples: dict[str, Example] = {}
         self.parts: dict[str, tuple[str, ...]] = {}
 
-    def introduce(self, component: str, network: nn.Module, call: Call, modules: tuple[str, ...] = ()) -> None:
+    def introduce(self, component: str, network: nn.Module, example: Callable[[], dict[str, Any]], modules: tuple[str, ...] = ()) -> None:
         """Keep an example of the first call of `network`, whose `modules` are recorded one by one."""
         if component not in self.examples:
-            self.examples[component] = Example(network, call.example())
+            self.examples[component] = Example(network, example())
             self.parts[component] = modules
 
     def record(self, entry: Entry) -> None:
@@ -123,6 +122,14 @@ class Ledger:
                 f"GFLOPs are counted on the pipeline as it is, and {', '.join(self.outdated)} is no more in place:"
                 " ask for them inside the `with` block, or before remove()"
             )
-        from fdplug.flops import ledger_gflops
+        from fdplug.flops import outlined_flops
 
-        return ledger_gflops(self, convention)
+        with self.paused():
+            costs = {name: outlined_flops(one.network, one.arguments, convention) for name, one in self.examples.items()}
+        return sum(entry.rows * self._cost(entry, costs[entry.network]) for entry in self.entries) / 1e9
+
+    def _cost(self, entry: Entry, cost: Mapping[str, int]) -> int:
+        """Return the FLOPs of one row; those of the whole network are without what is recorded by itself."""
+        if entry.module != WHOLE:
+            return cost[entry.module]
+        return cost[WHOLE] - sum(cost[module] for module in self.parts[entry.network])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fdplug.decoding import AT_ONCE, Decoding
 from fdplug.memory import SpanBudget
@@ -38,6 +39,11 @@ class Method:
         """Whether any step can be a replayed one."""
         return not isinstance(self.policy, All)
 
+    def described(self) -> str:
+        """Write down what must be alike in every process that shares a run: the plugins with their options."""
+        plugins = [_options(one) for one in (self.policy, self.cache, self.injector)]
+        return repr((plugins, self.part.name, self.part.modules, self.max_span_batch))
+
     def share(self, steps: int, sample: Tensor, begins: bool) -> int:
         """Return how many of `steps` steps to decode at once: all, or the first of equal shares that are small enough.
 
@@ -59,3 +65,10 @@ class Method:
         if steps > 1 or not self.parallel or not isinstance(budget, SpanBudget) or budget.knows(sample):
             return nullcontext()
         return budget.measuring(sample)
+
+
+def _options(plugin: Any) -> tuple[str, list[tuple[str, Any]]]:
+    """Return a plugin's name and those of its options that it keeps as plain values."""
+    kept = [(name, getattr(plugin, name, None)) for name in inspect.signature(type(plugin)).parameters]
+    simple = (bool, int, float, str, tuple)
+    return plugin.name, [(name, value) for name, value in kept if isinstance(value, simple)]

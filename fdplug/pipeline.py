@@ -12,11 +12,12 @@ from fdplug import flops, registry
 from fdplug.checks import choice, span_limit
 from fdplug.decoding import AT_ONCE, Decoding
 from fdplug.denoisers import DenoiserFamily, Part
-from fdplug.errors import ConfigError, FdplugWarning, PipelineError, UnsupportedDenoiserError
+from fdplug.errors import ConfigError, FdplugWarning, PipelineError
 from fdplug.ledger import Ledger
 from fdplug.memory import SpanBudget
 from fdplug.method import Method
-from fdplug.parts import PartRule, find_part
+from fdplug.lookup import find_family, find_part
+from fdplug.parts import PartRule
 from fdplug.patching import Patch, PatchStack, call_patches
 from fdplug.policies import AdaptivePolicy, BlockPolicy
 from fdplug.propagation import Propagator
@@ -78,31 +79,6 @@ def propagate(
     handle.apply()
     _active[id(network)] = handle
     return handle
-
-
-def find_family(pipe: Any) -> tuple[DenoiserFamily, Any]:
-    """Return the family that knows the pipeline's denoiser, and the denoiser.
-
-    Raises:
-        UnsupportedDenoiserError: none does; the message names the classes that are supported.
-    """
-    for entry in registry.entries("family").values():
-        family = entry.cls()
-        network = getattr(pipe, family.component, None)
-        if network is not None and family.matches(network):
-            return family, network
-    raise UnsupportedDenoiserError(_unsupported(pipe))
-
-
-def _unsupported(pipe: Any) -> str:
-    found = [getattr(pipe, name, None) for name in ("unet", "transformer", "prior")]
-    denoiser = next((type(one).__name__ for one in found if one is not None), None)
-    what = f"denoiser {denoiser}" if denoiser else f"{type(pipe).__name__}, which has no unet or transformer"
-    known = sorted(model for entry in registry.entries("family").values() for model in entry.cls.models)
-    return (
-        f"cannot accelerate {what}; supported are {', '.join(known)}. "
-        "To add a class, register a denoiser family with the hook fdplug_denoiser_families"
-    )
 
 
 def _method(

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from fdplug.conformance import attributes, check_class, registered
 from fdplug.denoisers import DenoiserFamily, Part
-from fdplug.parts import PartRule, find_part
-from fdplug.pipeline import find_family, propagate
+from fdplug.lookup import find_family, find_part
+from fdplug.parts import PartRule
+from fdplug.pipeline import propagate
+from fdplug.tiny_pipeline import latents, tiny_pipeline
 
 Build = Callable[[], Any]
 Draw = Callable[[Any], Tensor]
@@ -45,8 +47,6 @@ def check_family(family: DenoiserFamily, build: Build, draw: Draw | None = None)
 
 def check_part(rule: PartRule, build: Build | None = None, draw: Draw | None = None) -> None:
     """The rule's modules are there, none inside another, and the part propagates as it should."""
-    from fdplug.testing import tiny_pipeline
-
     check_class("part", rule)
     pipe = (build or tiny_pipeline)()
     family, network = find_family(pipe)
@@ -83,8 +83,6 @@ def check_propagation(pipe: Any, draw: Draw | None = None, **settings: Any) -> N
         settings: what `propagate` takes: a part, a cache, transforms; where no policy is among it, every second step
             is a key step.
     """
-    from fdplug.testing import latents
-
     draw = draw or latents
     plain, before = draw(pipe), attributes(pipe)
     if not settings.get("transforms"):

@@ -33,6 +33,8 @@ BUILT_IN = (
     "fdplug.samplers",
     "fdplug.denoisers",
     "fdplug.transforms",
+    "fdplug.compile",
+    "fdplug.tuned",
 )
 STATEMENT = "FDPLUG_CONTRACT"
 GROUP = "fdplug"

@@ -227,8 +227,6 @@ class NonUniformFour(_TableFive):
 @hookimpl
 def fdplug_key_step_policies() -> Iterator[type[KeyStepPolicy]]:
     """Yield the built-in policies."""
-    from fdplug.tuned import Tuned
-
-    yield from (All, Explicit, Uniform, Paper, Tuned)
+    yield from (All, Explicit, Uniform, Paper)
     yield from (UniformOne, UniformTwo, UniformThree)
     yield from (NonUniformOne, NonUniformTwo, NonUniformThree, NonUniformFour)

@@ -26,7 +26,8 @@ from fdplug.ledger import WHOLE, Entry, Ledger
 from fdplug.method import Method
 from fdplug.policies import AdaptivePolicy
 from fdplug.replay import Replay
-from fdplug.run import Lane, Run, Window, shown
+from fdplug.run import Lane, Run, shown
+from fdplug.window import Window
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -140,7 +141,7 @@ class Propagator:
         call = Call.of(self.method.family, self._network, args, kwargs)
         if not self._belongs(run, call):
             return original(*args, **kwargs)
-        self.ledger.introduce(call.role.component, self._network, call, self.method.part.modules)
+        self.ledger.introduce(call.role.component, self._network, call.example, self.method.part.modules)
         lane = run.next_lane(call.role.component)
         ahead = self._ahead(run, lane, call)
         return self._decode(run, lane, call, original, args, kwargs) if ahead is None else ahead
@@ -177,7 +178,7 @@ class Propagator:
         self._replay.writes = is_compiled(self._network)
         self.method.cache.begin(schedule)
         self.ledger.reset(schedule.num_steps)
-        self.method.decoding.begin(run, call, self.method, self._network, self.ledger)
+        self.method.decoding.begin(run, call, self.method.described(), self._network, self.ledger)
 
     def _ahead(self, run: Run, lane: Lane, call: Call) -> Any:
         """Return what was decoded ahead for this step, None where nothing was or the call no longer fits it."""
@@ -301,7 +302,7 @@ class Propagator:
             call = Call.of(companion, network, args, kwargs)
             if not self._belongs(run, call):
                 return original(*args, **kwargs)
-            self.ledger.introduce(companion.component, network, call)
+            self.ledger.introduce(companion.component, network, call.example)
             return self._accompany(run, run.next_lane(companion.component), call, partial(original, *args, **kwargs))
 
         return around

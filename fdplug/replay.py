@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fdplug.caches import FeatureCache
-    from fdplug.run import Window
+    from fdplug.window import Window
 
 
 class Replay:

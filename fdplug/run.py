@@ -4,61 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from fdplug import trees
 from fdplug.errors import PropagationError
 from fdplug.schedule import Schedule
 
 if TYPE_CHECKING:
     from fdplug.call import Call
-
-
-@dataclass(frozen=True)
-class Window:
-    """The steps that the current call of the denoiser answers, and whether the part is computed for them.
-
-    Attributes:
-        fresh: nothing is kept that fits, so that every module is computed, whatever the policy says.
-        portion: those of the window's rows, numbered time-major, that the call decodes from what was computed before;
-            None: all of them.
-        part_only: the call ends as soon as the part is computed.
-    """
-
-    lane: int
-    steps: tuple[int, ...]
-    rows: int
-    computes: bool
-    fresh: bool = False
-    portion: range | None = None
-    part_only: bool = False
-
-    @property
-    def size(self) -> int:
-        """How many rows the call decodes."""
-        return self.rows * len(self.steps) if self.portion is None else len(self.portion)
-
-    @property
-    def touched(self) -> tuple[int, ...]:
-        """The steps that the rows belong to."""
-        if self.portion is None:
-            return self.steps
-        return self.steps[self.portion.start // self.rows : -(-self.portion.stop // self.rows)]
-
-    def for_part(self) -> Window:
-        """Return the window of the call that only computes the part."""
-        return replace(self, steps=self.steps[:1], part_only=True)
-
-    def cut(self, tree: Any) -> Any:
-        """Cut tensors that hold all rows of the steps touched down to the portion."""
-        if self.portion is None:
-            return tree
-        start = self.portion.start % self.rows
-        return trees.cut_rows(tree, self.rows * len(self.touched), start, start + len(self.portion))
 
 
 class Lane:

@@ -10,7 +10,6 @@ span with the same predictions, so that all hold the same image, bit for bit.
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 
     from fdplug.call import Call
     from fdplug.ledger import Ledger
-    from fdplug.method import Method
-    from fdplug.run import Run, Window
+    from fdplug.run import Run
+    from fdplug.window import Window
 
 AGREED = ("settings", "weights", "timesteps", "noise", "prompts and other inputs")
 SAMPLED = 2**18
@@ -86,7 +85,7 @@ class SplitDecode(Decoding):
         self._apart: Tensor | None = None
         self._weights: tuple[nn.Module, Tensor] | None = None
 
-    def begin(self, run: Run, call: Call, method: Method, network: nn.Module, ledger: Ledger) -> None:
+    def begin(self, run: Run, call: Call, settings: str, network: nn.Module, ledger: Ledger) -> None:
         """Compare what the processes are about to do.
 
         Raises:
@@ -99,7 +98,7 @@ class SplitDecode(Decoding):
             self._weights = network, _weights(network, call.sample.device)
         _, inputs = trees.dissect({**call.arguments, call.role.sample: None, call.role.timestep: None})
         stamps = [
-            _text(_settings(method, call)),
+            _text(settings + _shapes(call)),
             self._weights[1],
             fingerprint([run.timesteps]),
             fingerprint([call.sample]),
@@ -239,15 +238,5 @@ def _weights(network: nn.Module, device: torch.device) -> Tensor:
     return fingerprint([one.to(device) for one in beginnings]).to(device)
 
 
-def _settings(method: Method, call: Call) -> str:
-    """Write down what must be alike: the plugins with their options, and the shapes of the inputs."""
-    shapes = [(tuple(one.shape), str(one.dtype)) for one in trees.leaves(call.arguments)]
-    plugins = [_options(one) for one in (method.policy, method.cache, method.injector)]
-    return repr((plugins, method.part.name, method.part.modules, method.max_span_batch, shapes))
-
-
-def _options(plugin: Any) -> tuple[str, list[tuple[str, Any]]]:
-    """Return a plugin's name and those of its options that it keeps as plain values."""
-    kept = [(name, getattr(plugin, name, None)) for name in inspect.signature(type(plugin)).parameters]
-    simple = (bool, int, float, str, tuple)
-    return plugin.name, [(name, value) for name, value in kept if isinstance(value, simple)]
+def _shapes(call: Call) -> str:
+    return repr([(tuple(one.shape), str(one.dtype)) for one in trees.leaves(call.arguments)])

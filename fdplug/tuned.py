@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from fdplug.checks import whole
 from fdplug.errors import ConfigError, PropagationError
-from fdplug.injectors import PriorNoise
+from fdplug.fingerprint import fingerprint
+from fdplug.hooks import hookimpl
+from fdplug.injectors import NoiseInjector, PriorNoise
 from fdplug.policies import KeyStepPolicy, Schedule
 
 FORMAT = 2
@@ -149,10 +150,13 @@ def _close(one: Sequence[float], other: Sequence[float]) -> bool:
     return len(one) == len(other) and all(abs(a - b) <= 1e-3 * max(1, abs(a)) for a, b in zip(one, other, strict=True))
 
 
-def fingerprint(denoiser: Any) -> str:
-    """Return a short hash of a denoiser's class and of a few of its weights, the same in float32 and float16."""
-    digest = hashlib.sha256(type(denoiser).__name__.encode())
-    for name, parameter in denoiser.named_parameters():
-        sample = parameter.detach().flatten()[:4].half().cpu().tolist()
-        digest.update(f"{name} {tuple(parameter.shape)} {sample}".encode())
-    return digest.hexdigest()[:16]
+@hookimpl
+def fdplug_key_step_policies() -> Iterator[type[KeyStepPolicy]]:
+    """Yield the policy."""
+    yield Tuned
+
+
+@hookimpl
+def fdplug_noise_injectors() -> Iterator[type[NoiseInjector]]:
+    """Yield the injector."""
+    yield TunedNoise

@@ -16,7 +16,7 @@ from fdplug.blocks import Block, entering, find_blocks, labels, listening, main_
 from fdplug.denoisers.base import plain
 from fdplug.errors import PropagationError
 from fdplug.patching import Patch
-from fdplug.pipeline import find_family
+from fdplug.lookup import find_family
 
 MEASURES = ("mse", "relative", "fnorm")
 
@@ -67,7 +67,7 @@ class Features:
         """
         family, denoiser = find_family(pipe)
         network = plain(denoiser)
-        self.blocks = self.blocks or find_blocks(network)
+        self.blocks = self.blocks or find_blocks(network, family.part(network, "encoder"))
         run = _Run(self, images, family.sample)
         patch = Patch(pipe.scheduler, "step", run.around_step)
         before = network.register_forward_pre_hook(run.begin_call, with_kwargs=True)

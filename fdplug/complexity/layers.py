@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from fdplug.blocks import HALVES, Block, encoder_part, entering, find_blocks, labels, listening, main_tensor
+from fdplug.blocks import HALVES, Block, entering, find_blocks, labels, listening, main_tensor
 from fdplug.complexity.count import meta_flops
 from fdplug.flops import CONVENTIONS
+from fdplug.lookup import encoder_part
 
 REST = "rest"
 
@@ -99,7 +100,8 @@ def complexity(network: nn.Module, arguments: Mapping[str, Any]) -> Complexity:
         network: the denoiser.
         arguments: keyword arguments of one forward pass, on the meta device; its sample holds the batch.
     """
-    blocks = find_blocks(network)
+    encoder = encoder_part(network)
+    blocks = find_blocks(network, encoder)
     owners = {name: block for block in blocks for name in _layers(network, block.name)}
     seen = _shapes(network, arguments, {*owners, *(block.name for block in blocks)})
     flops = {convention: meta_flops(network, arguments, convention) for convention in CONVENTIONS}
@@ -110,7 +112,7 @@ def complexity(network: nn.Module, arguments: Mapping[str, Any]) -> Complexity:
         denoiser=type(network).__name__,
         rows=sample.shape[0],
         sample=tuple(sample.shape),
-        replayed=_sum(flops, encoder_part(network).modules),
+        replayed=_sum(flops, encoder.modules),
         shares=tuple(_shares(network, blocks, flops)),
         layers=tuple(
             Layer(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from fdplug.errors import ConfigError
 from fdplug.metrics.score import full_precision
-from fdplug.tuned import fingerprint
+from fdplug.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,30 +85,3 @@ def check_classes(extractor: Extractor) -> None:
         raise ConfigError(f"the extractor '{kind}' tells no classes; take inception, or an image classifier.")
 
 
-@lru_cache(maxsize=4)
-def load_extractor(name: str = INCEPTION, device: torch.device | str = "cpu", allow_pickle: bool = False) -> Extractor:
-    """An extractor by name; asked again, it gives the same one.
-
-    Args:
-        name: `inception` (FID's own, downloaded by torch-fidelity), `inception:PATH` (its weights in a file or folder),
-            `shapes` (the embedded model's), or the hub id or folder of a transformers vision model.
-        device: Where it runs.
-        allow_pickle: Also read weights that are no safetensors.
-
-    Raises:
-        ConfigError: An extra package is missing.
-        PipelineError: The weights cannot be loaded.
-    """
-    kind, _, path = name.partition(":")
-    if kind == INCEPTION:
-        from fdplug.metrics.inception import load_inception
-
-        return load_inception(path or None, allow_pickle).to(device)
-    if name == SHAPES:
-        from fdplug.metrics.shapes import ShapesExtractor
-        from fdplug.shapes import evaluators
-
-        return ShapesExtractor(evaluators.load(device))
-    from fdplug.metrics.vision import load_vision_model
-
-    return load_vision_model(name, allow_pickle).to(device)

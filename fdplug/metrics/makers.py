@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from fdplug import checks
 from fdplug.errors import ConfigError
 from fdplug.metrics.clip import CLIP_MODEL, ClipScore, load_clip
-from fdplug.metrics.extractor import INCEPTION, SHAPES, check_classes, load_extractor
+from fdplug.metrics.extractor import INCEPTION, SHAPES, check_classes
+from fdplug.metrics.extractors import load_extractor
 from fdplug.metrics.fid import Fid
 from fdplug.metrics.inception import check_inception
 from fdplug.metrics.inception_score import InceptionScore

@@ -21,7 +21,7 @@ from fdplug.metrics.score import Captioned, MeanScore, full_precision
 from fdplug.shapes.drawing import draw
 from fdplug.shapes.scene import Scene
 from fdplug.shapes.texture import texture_distance
-from fdplug.shapes.uncertainty import clustered, frechet_resamples
+from fdplug.metrics.uncertainty import clustered, frechet_resamples
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fdplug.errors import DataError
 from fdplug.predict.seeds import seed_of
-from fdplug.predict.settings import check_choice
+from fdplug.checks import check_choice
 from fdplug.predict.texts import problem_of
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from fdplug.predict.classes import class_captions, read_class_names
 from fdplug.predict.prompts import read_parti, read_prompts
 from fdplug.predict.references import ReferenceImages
 from fdplug.predict.selection import Selection, selection_hash
-from fdplug.predict.settings import check_choice
+from fdplug.checks import check_choice
 
 
 class Captions(LightningDataModule):

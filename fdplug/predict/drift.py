@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fdplug.blocks import entering, find_blocks, labels, listening, main_tensor
-from fdplug.pipeline import find_family
+from fdplug.lookup import find_family
 from fdplug.predict.generation import run
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def measure(pipe: Any, captions: Sequence[Caption], trial: Trial) -> dict[str, A
         captions: drawn in one batch.
         trial: whose scheduler and look are taken.
     """
-    network, scheduler, changes = find_family(pipe)[1], pipe.scheduler, Changes()
-    blocks = find_blocks(network)
+    (family, network), scheduler, changes = find_family(pipe), pipe.scheduler, Changes()
+    blocks = find_blocks(network, family.part(network, "encoder"))
     pipe.scheduler = trial.scheduler
     try:
         with listening(network, [block.name for block in blocks], changes.hear):

@@ -18,7 +18,8 @@ from fdplug.predict.pipelines import check_model, default_guidance, load_pipelin
 from fdplug.predict.prediction import Drawn, Earlier, Prediction, gathered
 from fdplug.predict.provenance import networks
 from fdplug.predict.room import Room
-from fdplug.predict.settings import DTYPES, check_choice, check_propagation, check_run, name_of, plain
+from fdplug.checks import check_choice
+from fdplug.predict.settings import DTYPES, check_propagation, check_run, name_of, plain
 from fdplug.predict.specs import CacheSpec, InjectorSpec, PolicySpec, SamplerSpec, TransformSpec
 
 

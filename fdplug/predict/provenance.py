@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from fdplug.tuned import fingerprint
+from fdplug.fingerprint import fingerprint
 
 PACKAGES = ("fdplug", "torch", "diffusers", "transformers", "lightning", "torchmetrics", "fvcore", "numpy")
 

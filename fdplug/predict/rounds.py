@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fdplug.predict.captions import Caption
-    from fdplug.predict.comparison import Round
+    from fdplug.predict.batch_plan import Round
     from fdplug.predict.trial import Trial
     from fdplug.predict.variant import Variant
 

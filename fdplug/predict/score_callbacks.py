@@ -16,7 +16,8 @@ import torch
 
 from fdplug.errors import ConfigError, DataError, FdplugWarning
 from fdplug.metrics.clip import CLIP_MODEL, load_clip
-from fdplug.metrics.extractor import INCEPTION, SHAPES, load_extractor
+from fdplug.metrics.extractor import INCEPTION, SHAPES
+from fdplug.metrics.extractors import load_extractor
 from fdplug.metrics.fidelity import Fidelity, PerceptualDistance, load_lpips
 from fdplug.metrics.ftc import ftc
 from fdplug.metrics.images import read_image

@@ -11,7 +11,7 @@ from fdplug.metrics.makers import COMPARING, Models, score_maker
 from fdplug.metrics.reference import Reference
 from fdplug.predict.captions import SHAPES, Caption, read_captions
 from fdplug.predict.references import ReferenceImages
-from fdplug.predict.settings import check_choice
+from fdplug.checks import check_choice
 
 if TYPE_CHECKING:
     from fdplug.metrics.score import Advance, Score

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from fdplug import checks, registry
+from fdplug.checks import check_choice
 from fdplug.errors import ConfigError
 from fdplug.pipeline import DECODINGS
 
@@ -46,15 +46,6 @@ def _check_part(spec: Any) -> None:
     name, _ = registry.parse("part", spec)
     if name in registry.entries("part"):
         registry.check("part", spec)
-
-
-def check_choice(what: str, value: object, allowed: tuple[str, ...] | list[str]) -> None:
-    """Refuse a value that is not among the allowed ones, and suggest the nearest."""
-    if value in allowed:
-        return
-    close = difflib.get_close_matches(str(value), allowed, n=1)
-    hint = f", did you mean '{close[0]}'?" if close else "."
-    raise ConfigError(f"no {what} '{value}'{hint} Allowed: {', '.join(allowed)}")
 
 
 def check_run(*, steps: object = None, guidance: object = None, seed: object = 0, size: object = None) -> None:

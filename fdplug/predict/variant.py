@@ -9,7 +9,8 @@ from typing import Any
 
 from fdplug import registry
 from fdplug.errors import ConfigError
-from fdplug.predict.settings import check_choice, check_propagation, check_run
+from fdplug.checks import check_choice
+from fdplug.predict.settings import check_propagation, check_run
 
 _NAME = re.compile(r"(?P<sampler>.+?)-(?P<steps>\d+)(?:\+(?P<policy>.+?))?")
 _UNIFORM = re.compile(r"uniform(\d+)")

@@ -137,7 +137,7 @@ def test_the_command_lists_everything_without_torch(install, tmp_path):
 
 
 def test_the_table_names_every_plugin(capsys):
-    from fdplug.plugins_command import main
+    from fdplug.commands.plugins import main
 
     assert main([]) == 0
     out = capsys.readouterr().out

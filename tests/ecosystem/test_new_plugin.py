@@ -12,7 +12,7 @@ import pytest
 from fdplug import registry
 from fdplug.errors import ConfigError
 from fdplug.hookspecs import CONTRACT
-from fdplug.new_plugin_command import main, write
+from fdplug.commands.new_plugin import main, write
 
 
 def run(*command, cwd, **environment):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fdplug import registry
-from fdplug.families_command import COLUMNS, main, markdown
+from fdplug.commands.families import COLUMNS, main, markdown
 from fdplug.policies import Paper
 from fdplug.tiny import SYSTEMS
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fdplug.errors import ConfigError, DataError, PipelineError
-from fdplug.predict.compare_command import main
+from fdplug.commands.compare import main
 from fdplug.predict.comparison import plan
 from fdplug.predict.results import FILES
 from tests.predict.conftest import document, opened, written

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from fdplug.predict import generation
-from fdplug.predict.compare_command import main
+from fdplug.commands.compare import main
 from tests.predict.conftest import document, written
 from tests.predict.killing import run_until
 

@@ -14,7 +14,7 @@ from fdplug.errors import ConfigError, DataError
 from fdplug.metrics.clip import load_clip
 from fdplug.metrics.extractor import load_extractor
 from fdplug.metrics.ftc import ftc
-from fdplug.predict.evaluate_command import evaluate, main, parser
+from fdplug.commands.evaluate import evaluate, main, parser
 from tests.metrics.conftest import clip_folder, pictures, save_pictures, vit_folder  # noqa: F401  fixtures
 from tests.metrics.test_frechet import _reference_frechet_distance
 from tests.predict.conftest import document, written

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fdplug.errors import ConfigError, FdplugError, PipelineError
-from fdplug.predict.generate_command import main
+from fdplug.commands.generate import main
 from tests.predict.conftest import opened
 
 FAST = ["--steps", "4", "--policy", "{uniform: {interval: 2}}"]

@@ -21,7 +21,7 @@ from fdplug.predict import (
     LogPrecisionRecall,
 )
 from fdplug.predict.conditioning import drawn_size
-from fdplug.predict.evaluate_command import evaluate, parser
+from fdplug.commands.evaluate import evaluate, parser
 from tests.metrics.conftest import clip_folder, vit_folder  # noqa: F401  fixtures
 from tests.predict.conftest import WORDS, document, opened, written
 from tests.predict.predicting import numbers, predict

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fdplug.errors import ConfigError, DataError
-from fdplug.report.command import main
+from fdplug.commands.report import main
 from fdplug.report.folder import read
 from fdplug.report.study import Pair, choose, page_data, read_key
 from fdplug.report.tally import table, tally

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from fdplug.errors import ConfigError
 from fdplug.policies import Schedule
-from fdplug.predict.compare_command import main
+from fdplug.commands.compare import main
 from fdplug.predict.table import print_texts, to_markdown
 from fdplug.predict.variant import read_variants
 from fdplug.registry import build

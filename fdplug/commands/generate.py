@@ -14,7 +14,7 @@ from rich.progress import Progress
 from fdplug.errors import ConfigError
 from fdplug.metrics.fidelity import Fidelity
 from fdplug.pipeline import DECODINGS
-from fdplug.predict import options as shared
+from fdplug.commands import options as shared
 from fdplug.predict.captions import Caption
 from fdplug.predict.files import writable_folder, write_png
 from fdplug.predict.generation import Look, Run, run

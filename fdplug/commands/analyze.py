@@ -14,7 +14,7 @@ from fdplug.analysis.features import Features
 from fdplug.analysis.pictures import Principal
 from fdplug.analysis.reading import as_dict, paragraph
 from fdplug.checks import whole
-from fdplug.predict import options as shared
+from fdplug.commands import options as shared
 from fdplug.predict.captions import SHAPES
 from fdplug.predict.files import writable_folder
 from fdplug.predict.generation import Look

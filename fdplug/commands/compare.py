@@ -14,10 +14,11 @@ from fdplug import checks
 from fdplug.errors import ConfigError, FdplugWarning
 from fdplug.metrics.clip import CLIP_MODEL
 from fdplug.predict import drift
-from fdplug.predict import options as shared
+from fdplug.commands import options as shared
 from fdplug.predict import settings as rules
 from fdplug.predict.captions import SHAPES, Caption, annotation_path, read_captions
-from fdplug.predict.comparison import Comparison, plan
+from fdplug.predict.batch_plan import plan
+from fdplug.predict.comparison import Comparison
 from fdplug.predict.conditioning import drawn_size
 from fdplug.predict.generation import Look, check_size
 from fdplug.predict.live import LiveWatcher, bars

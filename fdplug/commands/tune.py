@@ -10,17 +10,18 @@ from rich.console import Console
 from rich.table import Table
 
 from fdplug.calibration import RESPONSES, Calibration, calibrate
-from fdplug.checks import number, whole
+from fdplug.checks import check_choice, number, whole
 from fdplug.errors import ConfigError
+from fdplug.fingerprint import fingerprint
 from fdplug.pipeline import find_family
-from fdplug.predict import options as shared
+from fdplug.commands import options as shared
 from fdplug.predict.captions import SHAPES, Caption, read_captions
 from fdplug.predict.files import writable_folder
 from fdplug.predict.generation import Look, run
 from fdplug.predict.live import bars
-from fdplug.predict.settings import check_choice
+
 from fdplug.predict.variant import Variant
-from fdplug.tuned import Noise, TunedSchedule, fingerprint
+from fdplug.tuned import Noise, TunedSchedule
 from fdplug.tuning.tuner import Tuner
 
 DESCRIPTION = """Find the best key steps: measure on a few captions what every possible span costs, then cut the run

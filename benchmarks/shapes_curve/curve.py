@@ -1,4 +1,4 @@
-"""What fewer steps, and propagation, cost on `shapes`: ``python -m fdplug.shapes.curve --out outputs/curve``.
+"""What fewer steps, and propagation, cost on `shapes`: ``python -m benchmarks.shapes_curve.curve --out outputs/curve``.
 
 Every method draws the same held-out captions from the same noise. Pictures are kept in OUT/pictures, so that an
 interrupted run goes on where it stopped; the figures are written to OUT/curve.json, .csv, .md and .png.
@@ -19,14 +19,14 @@ from torch import multiprocessing
 
 from fdplug.shapes import GUIDANCE
 from fdplug.shapes.annotations import references
-from fdplug.shapes.methods import Method, chosen
+from benchmarks.shapes_curve.methods import Method, chosen
 
 BATCH = 32
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    described = argparse.ArgumentParser(prog="python -m fdplug.shapes.curve", description=__doc__)
+    described = argparse.ArgumentParser(prog="python -m benchmarks.shapes_curve.curve", description=__doc__)
     described.add_argument("--out", type=Path, required=True, help="folder for pictures and figures")
     described.add_argument("--captions", type=int, default=256, help="how many of the held-out captions, in id order")
     described.add_argument("--guidance", type=float, default=GUIDANCE)
@@ -66,7 +66,7 @@ def draw_pictures(options: argparse.Namespace, method: Method) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Generate, score and write everything."""
-    from fdplug.shapes.curve_scores import score_methods
+    from benchmarks.shapes_curve.curve_scores import score_methods
 
     options = parser().parse_args(arguments)
     methods = chosen(options.methods)
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def finish(record: dict[str, Any], out: Path) -> None:
     """Write the figures into `out` and print the table."""
-    from fdplug.shapes.curve_figures import write_figures
+    from benchmarks.shapes_curve.curve_figures import write_figures
 
     write_figures(record, out)
     print((out / "curve.md").read_text(), end="")

@@ -15,11 +15,11 @@ from fdplug.metrics.frechet import frechet_distance
 from fdplug.shapes import evaluators, generate
 from fdplug.shapes.annotations import held_out_scenes, references
 from fdplug.shapes.coding import decode, encode
-from fdplug.shapes.curve import picture_path
-from fdplug.shapes.methods import BASELINE, Method, chosen
+from benchmarks.shapes_curve.curve import picture_path
+from benchmarks.shapes_curve.methods import BASELINE, Method, chosen
 from fdplug.shapes.texture import high_frequency_level, patch_spectra, texture_distance
 from fdplug.shapes.training.batches import batch_of
-from fdplug.shapes.uncertainty import Estimate, clustered, frechet_resamples, mean, moments, paired, share
+from fdplug.metrics.uncertainty import Estimate, clustered, frechet_resamples, mean, moments, paired, share
 
 REFERENCE_SEED = 4000
 REFERENCE_PICTURES = 4000
@@ -32,7 +32,7 @@ class Judge:
     """Scores sets of pictures of the same captions.
 
     Args:
-        options: what `fdplug.shapes.curve.parser` reads.
+        options: what `benchmarks.shapes_curve.curve.parser` reads.
     """
 
     def __init__(self, options: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from fdplug import checks
 from fdplug.errors import ConfigError
 from fdplug.predict.files import write_text
-from fdplug.predict.options import Parser
+from fdplug.commands.options import Parser
 from fdplug.predict.table import print_texts
 from fdplug.report.costs import Rates
 from fdplug.report.figures import figures

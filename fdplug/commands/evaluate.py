@@ -12,13 +12,14 @@ from rich.console import Console
 from fdplug import checks
 from fdplug.errors import ConfigError
 from fdplug.metrics.clip import CLIP_MODEL
-from fdplug.metrics.extractor import INCEPTION, SHAPES, load_extractor
+from fdplug.metrics.extractor import INCEPTION, SHAPES
+from fdplug.metrics.extractors import load_extractor
 from fdplug.metrics.frechet import Moments
 from fdplug.metrics.images import ImageFolder
 from fdplug.metrics.makers import COMPARING, MAKERS, Models, score_maker
 from fdplug.metrics.reference import Reference
 from fdplug.metrics.statistics import FeatureStatistics, save_statistics
-from fdplug.predict import options as shared
+from fdplug.commands import options as shared
 from fdplug.predict.captions import read_captions
 from fdplug.predict.evaluation import PAIRS, Evaluation, ImageSet
 from fdplug.predict.evaluation_table import print_table

@@ -1,0 +1,1 @@
+"""What fewer steps, and propagation, cost on `shapes`."""

@@ -1,0 +1,92 @@
+"""From a pipeline to what fdplug knows about it: its denoiser's family, and the part that a spec names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from fdplug import registry
+from fdplug.denoisers import DenoiserFamily, Part
+from fdplug.errors import ConfigError, PluginClashError, PluginError, PropagationError, UnsupportedDenoiserError
+from fdplug.parts import PartRule
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def find_family(pipe: Any) -> tuple[DenoiserFamily, Any]:
+    """Return the family that knows the pipeline's denoiser, and the denoiser.
+
+    Raises:
+        UnsupportedDenoiserError: none does; the message names the classes that are supported.
+    """
+    for entry in registry.entries("family").values():
+        family = entry.cls()
+        network = getattr(pipe, family.component, None)
+        if network is not None and family.matches(network):
+            return family, network
+    raise UnsupportedDenoiserError(_unsupported(pipe))
+
+
+def _unsupported(pipe: Any) -> str:
+    found = [getattr(pipe, name, None) for name in ("unet", "transformer", "prior")]
+    denoiser = next((type(one).__name__ for one in found if one is not None), None)
+    what = f"denoiser {denoiser}" if denoiser else f"{type(pipe).__name__}, which has no unet or transformer"
+    known = sorted(model for entry in registry.entries("family").values() for model in entry.cls.models)
+    return (
+        f"cannot accelerate {what}; supported are {', '.join(known)}. "
+        "To add a class, register a denoiser family with the hook fdplug_denoiser_families"
+    )
+
+
+def find_part(
+    spec: str | Mapping[str, Any] | PartRule, family: DenoiserFamily, denoiser: nn.Module
+) -> tuple[Part, PartRule | None]:
+    """Return the part that `spec` names, and the rule that made it; None for a part of the family's own.
+
+    Raises:
+        ConfigError: neither the family nor a plugin knows the name or the option.
+        PluginClashError: both do.
+        PropagationError: the part holds no module of this denoiser.
+    """
+    if not isinstance(spec, PartRule):
+        name, options = registry.parse("part", spec)
+        if not _is_added(name, family, denoiser):
+            return family.part(denoiser, name, options), None
+    rule = registry.build("part", spec)
+    return _checked(rule, rule.part(family, denoiser), denoiser), rule
+
+
+def _is_added(name: str, family: DenoiserFamily, denoiser: nn.Module) -> bool:
+    """Whether a plugin's part is meant, not one of the family's own."""
+    own, added = [part.name for part in family.parts(denoiser)], registry.entries("part")
+    if name in own and name in added:
+        raise PluginClashError(
+            f"part '{name}' is family '{family.name}''s own and also {added[name].path} of {added[name].provider}; "
+            f"leave the plugin out, as with FDPLUG_BLOCK={added[name].plugin}"
+        )
+    if added and name not in own and name not in added:
+        known = f"it has {', '.join(own)}; plugins add {', '.join(added)}"
+        raise ConfigError(f"no part '{name}' in family '{family.name}'; {known}")
+    return name in added
+
+
+def _checked(rule: PartRule, part: Part, denoiser: nn.Module) -> Part:
+    known = {name for name, _ in denoiser.named_modules()}
+    if not part.modules:
+        raise PropagationError(f"part '{rule.name}' of {type(denoiser).__name__} holds no module")
+    missing = [name for name in part.modules if name not in known]
+    if missing:
+        raise PluginError(f"part '{rule.name}' names {missing[0]}, which {type(denoiser).__name__} does not have")
+    return part
+
+
+def encoder_part(network: nn.Module) -> Part:
+    """Return the default encoder of a denoiser, as its family says.
+
+    Raises:
+        UnsupportedDenoiserError: no family knows it.
+    """
+    family, _ = find_family(SimpleNamespace(unet=network, transformer=network))
+    return family.part(network, "encoder")

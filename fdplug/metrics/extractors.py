@@ -1,0 +1,40 @@
+"""Extractors by name."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from fdplug.metrics.extractor import INCEPTION, SHAPES, Extractor
+
+if TYPE_CHECKING:
+    import torch
+
+
+@lru_cache(maxsize=4)
+def load_extractor(name: str = INCEPTION, device: torch.device | str = "cpu", allow_pickle: bool = False) -> Extractor:
+    """An extractor by name; asked again, it gives the same one.
+
+    Args:
+        name: `inception` (FID's own, downloaded by torch-fidelity), `inception:PATH` (its weights in a file or folder),
+            `shapes` (the embedded model's), or the hub id or folder of a transformers vision model.
+        device: Where it runs.
+        allow_pickle: Also read weights that are no safetensors.
+
+    Raises:
+        ConfigError: An extra package is missing.
+        PipelineError: The weights cannot be loaded.
+    """
+    kind, _, path = name.partition(":")
+    if kind == INCEPTION:
+        from fdplug.metrics.inception import load_inception
+
+        return load_inception(path or None, allow_pickle).to(device)
+    if name == SHAPES:
+        from fdplug.metrics.shapes import ShapesExtractor
+        from fdplug.shapes import evaluators
+
+        return ShapesExtractor(evaluators.load(device))
+    from fdplug.metrics.vision import load_vision_model
+
+    return load_vision_model(name, allow_pickle).to(device)
