@@ -1,7 +1,8 @@
 """The pipelines that are compared: Stable Diffusion v1.5, SDXL, DiT-XL/2 and ControlNet, with random weights.
 
 `full` builds them from their public configurations; time, memory and FLOPs do not depend on the weights. Text encoders
-are left out, as every method runs them alike: prompts are random embeddings. `tiny` takes the systems of `fdplug.tiny`.
+are left out, as every method runs them alike: prompts are random embeddings. `tiny` takes the systems of
+`fdplug.testing.systems`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import torch
 
 from benchmarks.gflops import SD15
 from fdplug.registry import Spec
-from fdplug.tiny import SYSTEMS
-from fdplug.tiny.controlnet import controlnet
-from fdplug.tiny.system import picture, silent
+from fdplug.testing.systems import SYSTEMS
+from fdplug.testing.systems.controlnet import controlnet
+from fdplug.testing.systems.system import picture, silent
 
 # stabilityai/stable-diffusion-xl-base-1.0, unet/config.json
 SDXL = {
@@ -74,7 +75,7 @@ class Architecture:
         tome: token merging's `max_downsample` for it; 0 where it does not apply.
         build: returns the pipeline at full size.
         arguments: arguments of a call for n images of a size.
-        tiny: the system of `fdplug.tiny` that stands for it.
+        tiny: the system of `fdplug.testing.systems` that stands for it.
     """
 
     title: str

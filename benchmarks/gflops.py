@@ -20,8 +20,8 @@ import torch
 
 import fdplug
 from fdplug import registry
-from fdplug.flops import CONVENTIONS, module_flops
-from fdplug.ledger import WHOLE, Ledger
+from fdplug.profiling.flops import CONVENTIONS, module_flops
+from fdplug.profiling.ledger import WHOLE, Ledger
 from fdplug.testing import latents, tiny_pipeline
 
 RESULTS = Path(__file__).parent / "results" / "gflops.md"

@@ -29,11 +29,11 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 
 from fdplug.predict import CocoCaptions, ImageWriter, LogCosts, TextToImage
-from fdplug.predict.generation import Look
-from fdplug.predict.image_bar import ImageBar
-from fdplug.predict.provenance import provenance, summary
-from fdplug.predict.seeds import generators
-from fdplug.predict.summary import Summary
+from fdplug.predict.data.seeds import generators
+from fdplug.predict.generation.generate import Look
+from fdplug.predict.lightning.callbacks.progress_bar import ImageBar
+from fdplug.predict.lightning.callbacks.summary import Summary
+from fdplug.profiling.provenance import provenance, summary
 from fdplug.shapes import annotations_file
 
 RESULTS = Path(__file__).parent / "results"

@@ -26,8 +26,8 @@ import fdplug
 from benchmarks.architectures import ARCHITECTURES, Architecture
 from fdplug import trees
 from fdplug.caches import Features, Reuse
-from fdplug.memory import LiveMemory, resident
 from fdplug.patching import Patch, PatchStack
+from fdplug.profiling.live_memory import LiveMemory, resident
 from fdplug.repeated import Repeated, whole
 
 RESULTS = Path(__file__).parent / "results"

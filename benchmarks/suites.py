@@ -19,7 +19,8 @@ from typing import Any
 
 from rich.console import Console
 
-from fdplug.predict import compare_command, table
+from fdplug.commands import compare as compare_command
+from fdplug.predict.comparison import table
 from fdplug.suites.suite import NAMES
 
 RESULTS = Path(__file__).parent / "results"

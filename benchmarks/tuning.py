@@ -18,20 +18,20 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from benchmarks.genetic import search
 from benchmarks.tuning_judge import Candidate, Judge
 from benchmarks.tuning_table import markdown
 from fdplug import registry
-from fdplug.calibration import Calibration, calibrate
 from fdplug.policies import Paper, Schedule, Uniform
-from fdplug.predict.captions import SHAPES, Caption, read_captions
-from fdplug.predict.generation import Look, run
-from fdplug.predict.live import bars
-from fdplug.predict.pipelines import default_guidance, load_pipeline
-from fdplug.predict.provenance import provenance
-from fdplug.segmentation import segment
-from fdplug.tuning.genetic import search
-from fdplug.tuning.injector import tune_injector
-from fdplug.tuning.refine import refine
+from fdplug.predict.comparison.progress import bars
+from fdplug.predict.data.captions import SHAPES, Caption, read_captions
+from fdplug.predict.generation.generate import Look, run
+from fdplug.predict.generation.loading import default_guidance, load_pipeline
+from fdplug.profiling.provenance import provenance
+from fdplug.tuning.calibration import Calibration, calibrate
+from fdplug.tuning.local_search import refine
+from fdplug.tuning.noise import tune_injector
+from fdplug.tuning.optimal_spans import segment
 from fdplug.tuning.trials import Trials, policy_of
 
 RESULTS = Path(__file__).parent / "results"

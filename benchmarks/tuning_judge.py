@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fdplug.metrics.decibels import decibels
-from fdplug.predict.captions import SHAPES, Caption
-from fdplug.predict.generation import Look, run
+from fdplug.metrics.psnr import decibels
+from fdplug.predict.data.captions import SHAPES, Caption
+from fdplug.predict.generation.generate import Look, run
 from fdplug.tuning.trials import policy_of
 
 Array = npt.NDArray[np.float64]

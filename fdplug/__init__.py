@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fdplug.errors import FdplugError, FdplugWarning
     from fdplug.hooks import hookimpl
-    from fdplug.ledger import Ledger
     from fdplug.pipeline import Propagation, propagate
-    from fdplug.split import split_decode
+    from fdplug.profiling.ledger import Ledger
+    from fdplug.propagation.split import split_decode
 
 __version__ = "0.1.0"
 __all__ = ["FdplugError", "FdplugWarning", "Ledger", "Propagation", "hookimpl", "propagate", "split_decode"]
@@ -26,11 +26,11 @@ __all__ = ["FdplugError", "FdplugWarning", "Ledger", "Propagation", "hookimpl", 
 _HOMES = {
     "FdplugError": "errors",
     "FdplugWarning": "errors",
-    "Ledger": "ledger",
+    "Ledger": "profiling.ledger",
     "Propagation": "pipeline",
     "hookimpl": "hooks",
     "propagate": "pipeline",
-    "split_decode": "split",
+    "split_decode": "propagation.split",
 }
 
 

@@ -17,10 +17,10 @@ class Command:
 
 
 COMMANDS = {
-    "predict": Command("fdplug.predict.cli", "generate images for a file of captions (LightningCLI, --config FILE)"),
-    "compare": Command(
-        "fdplug.commands.compare", "run several variants over the same captions, print one table"
+    "predict": Command(
+        "fdplug.commands.predict", "generate images for a file of captions (LightningCLI, --config FILE)"
     ),
+    "compare": Command("fdplug.commands.compare", "run several variants over the same captions, print one table"),
     "report": Command("fdplug.commands.report", "one page about a comparison, and a blind vote on its pictures"),
     "evaluate": Command("fdplug.commands.evaluate", "score finished folders of images: FID, CLIP score, ..."),
     "generate": Command("fdplug.commands.generate", "make one image from one prompt"),

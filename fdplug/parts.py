@@ -25,5 +25,3 @@ class PartRule(Stackable, ABC):
     @abstractmethod
     def part(self, family: DenoiserFamily, denoiser: nn.Module) -> Part:
         """Return the part of this denoiser; raise `PropagationError`, saying why, where there is none."""
-
-

@@ -8,19 +8,20 @@ from types import TracebackType
 from typing import Any
 from weakref import WeakValueDictionary
 
-from fdplug import flops, registry
+from fdplug import registry
 from fdplug.checks import choice, span_limit
-from fdplug.decoding import AT_ONCE, Decoding
 from fdplug.denoisers import DenoiserFamily, Part
 from fdplug.errors import ConfigError, FdplugWarning, PipelineError
-from fdplug.ledger import Ledger
-from fdplug.memory import SpanBudget
-from fdplug.method import Method
 from fdplug.lookup import find_family, find_part
 from fdplug.parts import PartRule
 from fdplug.patching import Patch, PatchStack, call_patches
 from fdplug.policies import AdaptivePolicy, BlockPolicy
-from fdplug.propagation import Propagator
+from fdplug.profiling import flops
+from fdplug.profiling.ledger import Ledger
+from fdplug.propagation.decoding import AT_ONCE, Decoding
+from fdplug.propagation.method import Method
+from fdplug.propagation.propagator import Propagator
+from fdplug.propagation.span_budget import SpanBudget
 from fdplug.registry import Spec
 from fdplug.stacking import Layer, check_stack
 from fdplug.transforms import Transform

@@ -33,8 +33,8 @@ BUILT_IN = (
     "fdplug.samplers",
     "fdplug.denoisers",
     "fdplug.transforms",
-    "fdplug.compile",
-    "fdplug.tuned",
+    "fdplug.builtin.compile",
+    "fdplug.builtin.tuned",
 )
 STATEMENT = "FDPLUG_CONTRACT"
 GROUP = "fdplug"

@@ -10,7 +10,7 @@ from fdplug.hooks import hookimpl
 from fdplug.stacking import Stackable
 
 if TYPE_CHECKING:
-    from fdplug.ledger import Ledger
+    from fdplug.profiling.ledger import Ledger
 
 __all__ = ["NoTransform", "Transform"]
 

@@ -17,9 +17,9 @@ import torch
 from rich.progress import Progress
 from torch import multiprocessing
 
+from benchmarks.shapes_curve.methods import Method, chosen
 from fdplug.shapes import GUIDANCE
 from fdplug.shapes.annotations import references
-from benchmarks.shapes_curve.methods import Method, chosen
 
 BATCH = 32
 

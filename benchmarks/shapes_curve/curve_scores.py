@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from benchmarks.shapes_curve.curve import picture_path
+from benchmarks.shapes_curve.methods import BASELINE, Method, chosen
 from fdplug.metrics.frechet import frechet_distance
+from fdplug.metrics.uncertainty import Estimate, clustered, frechet_resamples, mean, moments, paired, share
 from fdplug.shapes import evaluators, generate
 from fdplug.shapes.annotations import held_out_scenes, references
 from fdplug.shapes.coding import decode, encode
-from benchmarks.shapes_curve.curve import picture_path
-from benchmarks.shapes_curve.methods import BASELINE, Method, chosen
 from fdplug.shapes.texture import high_frequency_level, patch_spectra, texture_distance
 from fdplug.shapes.training.batches import batch_of
-from fdplug.metrics.uncertainty import Estimate, clustered, frechet_resamples, mean, moments, paired, share
 
 REFERENCE_SEED = 4000
 REFERENCE_PICTURES = 4000

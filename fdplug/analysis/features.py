@@ -12,11 +12,11 @@ from torch import Tensor
 
 from fdplug.analysis.moments import Moments
 from fdplug.analysis.pictures import Principal
-from fdplug.blocks import Block, entering, find_blocks, labels, listening, main_tensor
 from fdplug.denoisers.base import plain
+from fdplug.denoisers.blocks import Block, entering, find_blocks, labels, listening, main_tensor
 from fdplug.errors import PropagationError
-from fdplug.patching import Patch
 from fdplug.lookup import find_family
+from fdplug.patching import Patch
 
 MEASURES = ("mse", "relative", "fnorm")
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from fdplug.analysis.features import Features
 from fdplug.analysis.pictures import Principal
 from fdplug.analysis.reading import norms_over_steps
-from fdplug.blocks import HALVES, Block
+from fdplug.denoisers.blocks import HALVES, Block
 
 SHADES = {"encoder": ("#9ecae1", "#08306b"), "bottleneck": ("#737373", "#737373"), "decoder": ("#fdbe85", "#a63603")}
 LINES = 12  # more blocks than this: the legend names the first and last of each half

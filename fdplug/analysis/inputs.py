@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from fdplug.predict.captions import Caption, read_captions
-from fdplug.predict.conditioning import conditioning
-from fdplug.predict.generation import Look
-from fdplug.predict.seeds import generators
+from fdplug.predict.data.captions import Caption, read_captions
+from fdplug.predict.data.seeds import generators
+from fdplug.predict.generation.conditioning import conditioning
+from fdplug.predict.generation.generate import Look
 
 STRIDE = 387  # without a common divisor with ImageNet's 1,000 classes: neighbours in number are far apart, and all come
 

@@ -8,7 +8,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from fdplug.analysis.features import Features
-from fdplug.blocks import HALVES, Block
+from fdplug.denoisers.blocks import HALVES, Block
 
 EARLY = 5  # one fifth of the steps
 

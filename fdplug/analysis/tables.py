@@ -10,7 +10,7 @@ from typing import Any
 
 from fdplug.analysis.features import Features
 from fdplug.analysis.reading import norms_over_steps
-from fdplug.blocks import Block
+from fdplug.denoisers.blocks import Block
 
 STEPS = "steps.csv"
 BLOCKS = "blocks.csv"

@@ -15,13 +15,13 @@ from fdplug.analysis.pictures import Principal
 from fdplug.analysis.reading import as_dict, paragraph
 from fdplug.checks import whole
 from fdplug.commands import options as shared
-from fdplug.predict.captions import SHAPES
-from fdplug.predict.files import writable_folder
-from fdplug.predict.generation import Look
-from fdplug.predict.live import bars
-from fdplug.predict.progress import watched
-from fdplug.predict.provenance import provenance
-from fdplug.predict.variant import Variant
+from fdplug.predict.comparison.progress import bars
+from fdplug.predict.comparison.variant import Variant
+from fdplug.predict.data.captions import SHAPES
+from fdplug.predict.generation.generate import Look
+from fdplug.predict.generation.progress import watched
+from fdplug.predict.storage.atomic import writable_folder
+from fdplug.profiling.provenance import provenance
 
 DESCRIPTION = """Measure on a few captions (or classes) how the features of every block change between adjacent steps:
 the paper's Figure 3, for transformers Figure 11. Statistics are streamed: memory does not grow with captions or steps.

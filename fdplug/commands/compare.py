@@ -11,30 +11,30 @@ from PIL import Image
 from rich.console import Console
 
 from fdplug import checks
+from fdplug.commands import options as shared
 from fdplug.errors import ConfigError, FdplugWarning
 from fdplug.metrics.clip import CLIP_MODEL
-from fdplug.predict import drift
-from fdplug.commands import options as shared
-from fdplug.predict import settings as rules
-from fdplug.predict.captions import SHAPES, Caption, annotation_path, read_captions
-from fdplug.predict.batch_plan import plan
-from fdplug.predict.comparison import Comparison
-from fdplug.predict.conditioning import drawn_size
-from fdplug.predict.generation import Look, check_size
-from fdplug.predict.live import LiveWatcher, bars
-from fdplug.predict.memory import PeakMemory
-from fdplug.predict.notes import equal_time_sentences, explanations
-from fdplug.predict.pipelines import default_guidance, load_pipeline
-from fdplug.predict.provenance import hashes, networks, provenance
-from fdplug.predict.references import has_references
-from fdplug.predict.results import SHOWN, ResultFolder
-from fdplug.predict.rounds import Rounds
-from fdplug.predict.scoring import Scoring, chosen
-from fdplug.predict.selection import selection_hash
-from fdplug.predict.table import print_table, print_texts
-from fdplug.predict.variant import DEFAULT_NAMES, Variant, read_variants
+from fdplug.predict.comparison import feature_changes
+from fdplug.predict.comparison.batch_plan import plan
+from fdplug.predict.comparison.checkpoint import Rounds
+from fdplug.predict.comparison.footnotes import equal_time_sentences, explanations
+from fdplug.predict.comparison.progress import LiveWatcher, bars
+from fdplug.predict.comparison.results import SHOWN, ResultFolder
+from fdplug.predict.comparison.runner import Comparison
+from fdplug.predict.comparison.scoring import Scoring, chosen
+from fdplug.predict.comparison.table import print_table, print_texts
+from fdplug.predict.comparison.variant import DEFAULT_NAMES, Variant, read_variants
+from fdplug.predict.data.captions import SHAPES, Caption, annotation_path, read_captions
+from fdplug.predict.data.references import has_references
+from fdplug.predict.data.subset import selection_hash
+from fdplug.predict.generation import validation as rules
+from fdplug.predict.generation.conditioning import drawn_size
+from fdplug.predict.generation.generate import Look, check_size
+from fdplug.predict.generation.loading import default_guidance, load_pipeline
+from fdplug.profiling.peak_memory import PeakMemory
+from fdplug.profiling.provenance import hashes, networks, provenance
 from fdplug.report.write import write as write_report
-from fdplug.suites import beside, suite
+from fdplug.suites import published, suite
 
 EPILOG = f"""A variant is a name such as ddim-25, ddim-50+paper or ddim-50+uniform6 (sampler-steps+policy), a mapping
 such as '{{name: x, sampler: ddim, steps: 50, propagate: {{policy: {{uniform: {{interval: 4}}}}}}}}', or a YAML or JSON
@@ -104,8 +104,8 @@ def _drawn(
         number = len(plan(captions, options.batch_size))
         watcher = LiveWatcher(console, progress, number * len(variants), len(variants))
         rows = [trial.row() for trial in comparison.run(captions, options.batch_size, watcher, rounds)]
-        plain = drift.longest_plain(comparison.trials)
-        changes = drift.measure(pipe, captions[: options.drift], plain) if plain and options.drift else None
+        plain = feature_changes.longest_plain(comparison.trials)
+        changes = feature_changes.measure(pipe, captions[: options.drift], plain) if plain and options.drift else None
     rounds.close()
     return {**_results(options, rows, pipe, captions, _texts(caught)), "drift": changes}
 
@@ -165,7 +165,7 @@ def _results(
         "settings": settings,
         "captions": [caption.text for caption in captions],
         "variants": rows,
-        "published": beside.published(options.suite, rows, options.model),
+        "published": published.published(options.suite, rows, options.model),
         "equal_time": equal_time_sentences(rows),
         "notes": explanations(rows, settings),
         "warnings": caught,
@@ -192,7 +192,7 @@ def _write(
 ) -> None:
     shown = captions[:SHOWN]
     if has_references(shown, options.images):
-        from fdplug.predict.references import ReferenceImages
+        from fdplug.predict.data.references import ReferenceImages
 
         references = ReferenceImages(shown, options.images)
         folder.real = [Image.fromarray(references.read(index)) for index in range(len(shown))]

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from fdplug.checks import whole
+from fdplug.commands.options import Parser
 from fdplug.complexity.inputs import example
 from fdplug.complexity.layers import Complexity, complexity
 from fdplug.complexity.models import load_denoiser, public_configs
-from fdplug.commands.options import Parser
 
 DESCRIPTION = f"""Print the layers of a denoiser, and parameters and GFLOPs of its encoder, bottleneck and decoder (the
 paper's Tables 7 and 10). Only the configuration is read; inside the package are {", ".join(public_configs())}.

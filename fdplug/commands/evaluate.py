@@ -10,22 +10,22 @@ from typing import Any
 from rich.console import Console
 
 from fdplug import checks
+from fdplug.commands import options as shared
 from fdplug.errors import ConfigError
 from fdplug.metrics.clip import CLIP_MODEL
 from fdplug.metrics.extractor import INCEPTION, SHAPES
 from fdplug.metrics.extractors import load_extractor
+from fdplug.metrics.factory import COMPARING, MAKERS, Models, score_maker
 from fdplug.metrics.frechet import Moments
 from fdplug.metrics.images import ImageFolder
-from fdplug.metrics.makers import COMPARING, MAKERS, Models, score_maker
 from fdplug.metrics.reference import Reference
 from fdplug.metrics.statistics import FeatureStatistics, save_statistics
-from fdplug.commands import options as shared
-from fdplug.predict.captions import read_captions
-from fdplug.predict.evaluation import PAIRS, Evaluation, ImageSet
-from fdplug.predict.evaluation_table import print_table
-from fdplug.predict.files import write_text
-from fdplug.predict.live import bars
-from fdplug.predict.references import ReferenceImages
+from fdplug.predict.comparison.folders import PAIRS, Evaluation, ImageSet
+from fdplug.predict.comparison.folders_table import print_table
+from fdplug.predict.comparison.progress import bars
+from fdplug.predict.data.captions import read_captions
+from fdplug.predict.data.references import ReferenceImages
+from fdplug.predict.storage.atomic import write_text
 
 NAMES = (*MAKERS, *PAIRS, "ftc")
 EPILOG = """Metrics: fid, is (Inception score), pr (improved precision and recall), clip (CLIP score), shapes (those of

@@ -7,7 +7,7 @@ import inspect
 import json
 from typing import Any
 
-from fdplug.tiny import SYSTEMS, System
+from fdplug.testing.systems import SYSTEMS, System
 
 COLUMNS = ("system", "pipeline", "denoiser", "encoder", "decoding", "key steps")
 

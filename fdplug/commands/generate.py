@@ -11,16 +11,16 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
+from fdplug.commands import options as shared
 from fdplug.errors import ConfigError
 from fdplug.metrics.fidelity import Fidelity
 from fdplug.pipeline import DECODINGS
-from fdplug.commands import options as shared
-from fdplug.predict.captions import Caption
-from fdplug.predict.files import writable_folder, write_png
-from fdplug.predict.generation import Look, Run, run
-from fdplug.predict.live import bars
-from fdplug.predict.sheet import side_by_side
-from fdplug.predict.variant import Variant
+from fdplug.predict.comparison.image_grid import side_by_side
+from fdplug.predict.comparison.progress import bars
+from fdplug.predict.comparison.variant import Variant
+from fdplug.predict.data.captions import Caption
+from fdplug.predict.generation.generate import Look, Run, run
+from fdplug.predict.storage.atomic import writable_folder, write_png
 
 PROPAGATION = ("policy", "cache", "injector", "part", "decoding", "max_span_batch")
 

@@ -11,11 +11,11 @@ import yaml
 
 from fdplug import registry
 from fdplug.errors import ConfigError
-from fdplug.predict.captions import SHAPES
-from fdplug.predict.generation import Look, check_size
-from fdplug.predict.pipelines import check_model, default_guidance, load_pipeline
-from fdplug.predict.settings import DTYPES, check_run
-from fdplug.predict.variant import Variant
+from fdplug.predict.comparison.variant import Variant
+from fdplug.predict.data.captions import SHAPES
+from fdplug.predict.generation.generate import Look, check_size
+from fdplug.predict.generation.loading import check_model, default_guidance, load_pipeline
+from fdplug.predict.generation.validation import DTYPES, check_run
 
 
 class Parser(argparse.ArgumentParser):

@@ -10,15 +10,15 @@ from typing import Any
 from rich.console import Console
 
 from fdplug import checks
-from fdplug.errors import ConfigError
-from fdplug.predict.files import write_text
 from fdplug.commands.options import Parser
-from fdplug.predict.table import print_texts
-from fdplug.report.costs import Rates
+from fdplug.errors import ConfigError
+from fdplug.predict.comparison.table import print_texts
+from fdplug.predict.storage.atomic import write_text
 from fdplug.report.figures import figures
 from fdplug.report.folder import read
-from fdplug.report.study import read_key
+from fdplug.report.running_costs import Rates
 from fdplug.report.tally import table, tally
+from fdplug.report.vote_pairs import read_key
 from fdplug.report.votes import read_votes
 from fdplug.report.write import PAIRS, VOTES, Choices, write, write_report
 

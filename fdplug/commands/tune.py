@@ -9,19 +9,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fdplug.calibration import RESPONSES, Calibration, calibrate
+from fdplug.builtin.tuned import Noise, TunedSchedule
 from fdplug.checks import check_choice, number, whole
-from fdplug.errors import ConfigError
-from fdplug.fingerprint import fingerprint
-from fdplug.pipeline import find_family
 from fdplug.commands import options as shared
-from fdplug.predict.captions import SHAPES, Caption, read_captions
-from fdplug.predict.files import writable_folder
-from fdplug.predict.generation import Look, run
-from fdplug.predict.live import bars
-
-from fdplug.predict.variant import Variant
-from fdplug.tuned import Noise, TunedSchedule
+from fdplug.errors import ConfigError
+from fdplug.pipeline import find_family
+from fdplug.predict.comparison.progress import bars
+from fdplug.predict.comparison.variant import Variant
+from fdplug.predict.data.captions import SHAPES, Caption, read_captions
+from fdplug.predict.generation.generate import Look, run
+from fdplug.predict.storage.atomic import writable_folder
+from fdplug.profiling.fingerprint import fingerprint
+from fdplug.tuning.calibration import RESPONSES, Calibration, calibrate
 from fdplug.tuning.tuner import Tuner
 
 DESCRIPTION = """Find the best key steps: measure on a few captions what every possible span costs, then cut the run

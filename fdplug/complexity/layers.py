@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from fdplug.blocks import HALVES, Block, entering, find_blocks, labels, listening, main_tensor
-from fdplug.complexity.count import meta_flops
-from fdplug.flops import CONVENTIONS
+from fdplug.denoisers.blocks import HALVES, Block, entering, find_blocks, labels, listening, main_tensor
 from fdplug.lookup import encoder_part
+from fdplug.profiling.flops import CONVENTIONS
+from fdplug.profiling.meta_flops import meta_flops
 
 REST = "rest"
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from fdplug.errors import PipelineError
-from fdplug.metrics.quiet import quiet_loading
+from fdplug.metrics.loading import quiet_loading
 from fdplug.metrics.score import Captioned, MeanScore, full_precision
 
 if TYPE_CHECKING:

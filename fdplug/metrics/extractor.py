@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fdplug.errors import ConfigError
 from fdplug.metrics.score import full_precision
-from fdplug.fingerprint import fingerprint
+from fdplug.profiling.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,5 +83,3 @@ def check_classes(extractor: Extractor) -> None:
     if not extractor.num_classes:
         kind = extractor.kind
         raise ConfigError(f"the extractor '{kind}' tells no classes; take inception, or an image classifier.")
-
-

@@ -35,6 +35,6 @@ def load_extractor(name: str = INCEPTION, device: torch.device | str = "cpu", al
         from fdplug.shapes import evaluators
 
         return ShapesExtractor(evaluators.load(device))
-    from fdplug.metrics.vision import load_vision_model
+    from fdplug.metrics.transformers_model import load_vision_model
 
     return load_vision_model(name, allow_pickle).to(device)

@@ -13,8 +13,8 @@ from torchmetrics import Metric
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from fdplug.errors import ConfigError, PipelineError
-from fdplug.metrics.decibels import PEAK, decibels
 from fdplug.metrics.mean import Mean
+from fdplug.metrics.psnr import PEAK, decibels
 from fdplug.metrics.score import full_precision
 
 if TYPE_CHECKING:

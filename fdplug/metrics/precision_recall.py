@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import torch
 
 from fdplug.errors import ConfigError, FdplugWarning
-from fdplug.metrics.ranks import gathered
+from fdplug.metrics.distributed import gathered
 from fdplug.metrics.score import Captioned, Score
 
 if TYPE_CHECKING:

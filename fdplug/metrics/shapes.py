@@ -18,10 +18,10 @@ from fdplug.metrics.distance import FrechetDistance
 from fdplug.metrics.extractor import SHAPES, Extractor
 from fdplug.metrics.frechet import Moments
 from fdplug.metrics.score import Captioned, MeanScore, full_precision
+from fdplug.metrics.uncertainty import clustered, frechet_resamples
 from fdplug.shapes.drawing import draw
 from fdplug.shapes.scene import Scene
 from fdplug.shapes.texture import texture_distance
-from fdplug.metrics.uncertainty import clustered, frechet_resamples
 
 if TYPE_CHECKING:
     from torch import Tensor

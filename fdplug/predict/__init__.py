@@ -6,12 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fdplug.predict.captions import Caption, read_captions
-    from fdplug.predict.costs import LogCosts
-    from fdplug.predict.data import ClassLabels, CocoCaptions, PartiPrompts, PromptFile
-    from fdplug.predict.module import TextToImage
-    from fdplug.predict.prediction import Prediction
-    from fdplug.predict.score_callbacks import (
+    from fdplug.predict.comparison.variant import Variant
+    from fdplug.predict.data.captions import Caption, read_captions
+    from fdplug.predict.data.datamodules import ClassLabels, CocoCaptions, PartiPrompts, PromptFile
+    from fdplug.predict.lightning.callbacks.costs import LogCosts
+    from fdplug.predict.lightning.callbacks.scores import (
         LogClipScore,
         LogFid,
         LogFidelity,
@@ -21,8 +20,9 @@ if TYPE_CHECKING:
         LogPrecisionRecall,
         LogShapesScores,
     )
-    from fdplug.predict.variant import Variant
-    from fdplug.predict.writer import ImageWriter
+    from fdplug.predict.lightning.image_writer import ImageWriter
+    from fdplug.predict.lightning.module import TextToImage
+    from fdplug.predict.lightning.prediction import Prediction
 
 __all__ = [
     "Caption",
@@ -47,10 +47,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "captions": ("Caption", "read_captions"),
-    "data": ("ClassLabels", "CocoCaptions", "PartiPrompts", "PromptFile"),
-    "writer": ("ImageWriter",),
-    "score_callbacks": (
+    "data.captions": ("Caption", "read_captions"),
+    "data.datamodules": ("ClassLabels", "CocoCaptions", "PartiPrompts", "PromptFile"),
+    "lightning.image_writer": ("ImageWriter",),
+    "lightning.callbacks.scores": (
         "LogClipScore",
         "LogFid",
         "LogFidelity",
@@ -60,10 +60,10 @@ _HOMES = {
         "LogPrecisionRecall",
         "LogShapesScores",
     ),
-    "costs": ("LogCosts",),
-    "module": ("TextToImage",),
-    "prediction": ("Prediction",),
-    "variant": ("Variant",),
+    "lightning.callbacks.costs": ("LogCosts",),
+    "lightning.module": ("TextToImage",),
+    "lightning.prediction": ("Prediction",),
+    "comparison.variant": ("Variant",),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fdplug.predict.table import shown
+from fdplug.predict.comparison.table import shown
 
 FIRST = ("semantic_accuracy", "fid", "clip_score", "psnr")
 COSTS = {"gflops_per_image": "GFLOPs per image", "seconds_per_image": "seconds per image"}

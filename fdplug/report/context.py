@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fdplug.predict.provenance import summary
-from fdplug.predict.table import Column, shown
+from fdplug.predict.comparison.table import Column, shown
+from fdplug.profiling.provenance import summary
 from fdplug.report.charts import quality_against_cost
-from fdplug.report.costs import FORMULAS, Rates, costs
 from fdplug.report.folder import Compared
 from fdplug.report.page import finite
+from fdplug.report.running_costs import FORMULAS, Rates, costs
 from fdplug.report.timeline import timeline
 
 SECTIONS = {

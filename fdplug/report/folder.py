@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fdplug.errors import DataError
-from fdplug.predict.variant import folder_name
+from fdplug.predict.comparison.variant import folder_name
 
 RESULTS = "results.json"
 NEEDED: Mapping[str, type] = {

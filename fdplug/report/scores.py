@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from fdplug.metrics.decibels import PEAK, decibels
+from fdplug.metrics.psnr import PEAK, decibels
 from fdplug.report.pictures import pixels
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fdplug.errors import DataError
-from fdplug.report.study import Pair, Study
+from fdplug.report.vote_pairs import Pair, Study
 
 FORMAT = "fdplug-votes-1"
 CHOICES = ("left", "same", "right")

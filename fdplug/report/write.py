@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from fdplug.errors import ConfigError, DataError
-from fdplug.predict.files import write_text
+from fdplug.predict.storage.atomic import write_text
 from fdplug.report import page
 from fdplug.report.context import context
-from fdplug.report.costs import Rates
 from fdplug.report.folder import Compared, read
 from fdplug.report.gallery import gallery
-from fdplug.report.study import KEY, Study, choose, kept, page_data
+from fdplug.report.running_costs import Rates
+from fdplug.report.vote_pairs import KEY, Study, choose, kept, page_data
 
 REPORT, VOTE, VOTES = "report.html", "vote.html", "votes.json"
 PAIRS = 36

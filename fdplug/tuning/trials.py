@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from fdplug.calibration import Recorder
-from fdplug.metrics.decibels import decibels
+from fdplug.metrics.psnr import decibels
 from fdplug.pipeline import propagate
+from fdplug.tuning.calibration import Recorder
 
 
 @dataclass(frozen=True)

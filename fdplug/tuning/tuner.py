@@ -10,17 +10,17 @@ from typing import Any
 
 from rich.console import Console
 
-from fdplug.calibration import Calibration
+from fdplug.builtin.tuned import Choice, Noise
 from fdplug.errors import ConfigError
 from fdplug.policies import Paper, Schedule, Uniform
-from fdplug.predict.captions import Caption
-from fdplug.predict.generation import Look, run
-from fdplug.predict.live import bars
-from fdplug.segmentation import price, segment
-from fdplug.tuned import Choice, Noise
-from fdplug.tuning.floor import fewest
-from fdplug.tuning.injector import TAUS, tune_injector
-from fdplug.tuning.refine import refine
+from fdplug.predict.comparison.progress import bars
+from fdplug.predict.data.captions import Caption
+from fdplug.predict.generation.generate import Look, run
+from fdplug.tuning.bisection import fewest
+from fdplug.tuning.calibration import Calibration
+from fdplug.tuning.local_search import refine
+from fdplug.tuning.noise import TAUS, tune_injector
+from fdplug.tuning.optimal_spans import price, segment
 from fdplug.tuning.trials import Trials
 
 

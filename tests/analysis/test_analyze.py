@@ -13,19 +13,25 @@ import pytest
 import torch
 from PIL import Image
 
-from fdplug.analysis import command, inputs
+from fdplug.analysis import inputs
 from fdplug.analysis.features import Features, frobenius
 from fdplug.analysis.moments import Moments
 from fdplug.analysis.pictures import Principal, principal_components
 from fdplug.analysis.reading import as_dict, early_share, halves, paragraph
-from fdplug.blocks import Block, find_blocks
+from fdplug.commands import analyze as command
+from fdplug.denoisers.blocks import Block, find_blocks
 from fdplug.errors import ConfigError, PropagationError
-from fdplug.predict.generation import Look
-from fdplug.predict.pipelines import quiet_loading
+from fdplug.lookup import encoder_part
+from fdplug.predict.generation.generate import Look
+from fdplug.predict.generation.loading import quiet_loading
 from fdplug.testing import latents, tiny_pipeline
-from fdplug.tiny import SYSTEMS
+from fdplug.testing.systems import SYSTEMS
 
 STEPS = 5
+
+
+def blocks_of(network):
+    return find_blocks(network, encoder_part(network))
 
 
 def kept(pipe, network, names, run):
@@ -162,12 +168,12 @@ def test_two_calls_a_step_are_kept_apart():
 
 
 def test_halves_are_those_of_the_family():
-    assert [block.half for block in find_blocks(tiny_pipeline().unet)] == [
+    assert [block.half for block in blocks_of(tiny_pipeline().unet)] == [
         *["encoder"] * 4,
         "bottleneck",
         *["decoder"] * 4,
     ]
-    blocks = find_blocks(SYSTEMS["dit"].make().transformer)
+    blocks = blocks_of(SYSTEMS["dit"].make().transformer)
     assert [block.half for block in blocks] == [*["encoder"] * 3, *["decoder"] * 2], "18 of 28, rounded down: 3 of 5"
 
 

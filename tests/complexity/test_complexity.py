@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from fdplug import trees
-from fdplug.complexity import command
-from fdplug.complexity.count import meta_flops
+from fdplug.commands import complexity as command
 from fdplug.complexity.inputs import example
 from fdplug.complexity.layers import complexity
 from fdplug.complexity.models import load_denoiser, public_configs
 from fdplug.errors import ConfigError, PipelineError, UnsupportedDenoiserError
-from fdplug.flops import module_flops
-from fdplug.tiny import SYSTEMS
+from fdplug.profiling.flops import module_flops
+from fdplug.profiling.meta_flops import meta_flops
+from fdplug.testing.systems import SYSTEMS
 
 SYSTEMS_COUNTED = (
     "sd",

@@ -10,9 +10,9 @@ import tomllib
 import pytest
 
 from fdplug import registry
+from fdplug.commands.new_plugin import main, write
 from fdplug.errors import ConfigError
 from fdplug.hookspecs import CONTRACT
-from fdplug.commands.new_plugin import main, write
 
 
 def run(*command, cwd, **environment):

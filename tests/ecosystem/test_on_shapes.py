@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fdplug import propagate
-from fdplug.predict.pipelines import load_pipeline
+from fdplug.predict.generation.loading import load_pipeline
 from fdplug.testing import latents
 
 pytestmark = pytest.mark.usefixtures("importable")

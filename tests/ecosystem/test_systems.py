@@ -8,7 +8,7 @@ import torch
 from fdplug import propagate
 from fdplug.errors import FdplugError
 from fdplug.testing import check_propagation
-from fdplug.tiny import SYSTEMS
+from fdplug.testing.systems import SYSTEMS
 
 pytestmark = pytest.mark.usefixtures("importable")
 UNETS = ("sdxl", "controlnet", "sd-inpaint", "sd-t2i-adapter", "sd-ip-adapter", "if-1", "ddim", "animatediff", "svd")

@@ -27,7 +27,7 @@ def pictures(count, size=16, seed=0):
 
 def save_pictures(images, folder):
     """Pictures as PNG files with the names that generated images have."""
-    from fdplug.predict.files import write_png
+    from fdplug.predict.storage.atomic import write_png
 
     folder.mkdir(parents=True, exist_ok=True)
     for index, image in enumerate(images):

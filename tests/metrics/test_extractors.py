@@ -9,10 +9,10 @@ import torch
 
 from fdplug.errors import ConfigError, DataError, PipelineError
 from fdplug.metrics.clip import load_clip
-from fdplug.metrics.extractor import load_extractor
+from fdplug.metrics.extractors import load_extractor
+from fdplug.metrics.factory import Models, score_maker
 from fdplug.metrics.fidelity import load_lpips
 from fdplug.metrics.inception import check_inception, load_inception, read_weights
-from fdplug.metrics.makers import Models, score_maker
 from tests.metrics.conftest import pictures
 
 INSTALLED = all(find_spec(name) for name in ("torch_fidelity", "torchvision"))

@@ -19,7 +19,7 @@ from fdplug.metrics.inception_score import InceptionScore
 from fdplug.metrics.mean import Mean
 from fdplug.metrics.precision_recall import PrecisionRecall, precision_recall
 from fdplug.metrics.reference import Reference, reference_statistics
-from fdplug.predict.captions import Caption, read_captions
+from fdplug.predict.data.captions import Caption, read_captions
 from fdplug.shapes.drawing import draw
 from fdplug.shapes.scene import Scene
 from fdplug.shapes.texture import texture_distance
@@ -341,7 +341,7 @@ def test_captions_of_another_world_are_refused():
 
 def test_scores_do_not_depend_on_autocast(corner, vit_folder):
     """What a model drew in bfloat16 is judged in float32."""
-    from fdplug.metrics.extractor import load_extractor
+    from fdplug.metrics.extractors import load_extractor
 
     images = pictures(4, seed=9)
     plain = load_extractor.__wrapped__(vit_folder).features(images)

@@ -25,7 +25,7 @@ def one_thread():
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
     """Folder of a tiny pipeline in safetensors."""
-    from fdplug.predict.pipelines import quiet_loading
+    from fdplug.predict.generation.loading import quiet_loading
     from fdplug.testing import tiny_pipeline
 
     folder = tmp_path_factory.mktemp("model") / "tiny"
@@ -37,7 +37,7 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="session")
 def loaded(model):
     """The tiny pipeline, loaded once; every test must leave it as it found it."""
-    from fdplug.predict.pipelines import load_pipeline
+    from fdplug.predict.generation.loading import load_pipeline
 
     return load_pipeline(model)
 

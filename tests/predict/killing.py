@@ -39,13 +39,13 @@ class _Fuse:
         self.left = operation
 
     def lay(self):
-        from fdplug.predict import generation
+        from fdplug.predict.generation import generate
 
         os.replace = self._before(os.replace)
         os.write = self._before(os.write, lambda file, data: _write(file, data[: len(data) // 2]))
         Path.unlink = self._before(Path.unlink)
         Path.write_bytes = self._before(Path.write_bytes, lambda path, data: _write_bytes(path, data[: len(data) // 2]))
-        generation._now = self._before(generation._now)
+        generate._now = self._before(generate._now)
 
     def _before(self, original, half=None):
         def lit(*args, **kwargs):

@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 
 from fdplug.predict import CocoCaptions, ImageWriter, LogCosts, TextToImage
-from fdplug.predict.summary import Summary
+from fdplug.predict.lightning.callbacks.summary import Summary
 
 UNIFORM = {"uniform": {"interval": 2}}
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fdplug.report.costs import Rates, cost
 from fdplug.report.page import short
-from fdplug.report.study import read_key
+from fdplug.report.running_costs import Rates, cost
+from fdplug.report.vote_pairs import read_key
 from fdplug.report.votes import read_votes
 from tests.report.conftest import reference_front
 

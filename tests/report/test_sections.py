@@ -14,12 +14,12 @@ from PIL import Image
 from fdplug.errors import ConfigError, DataError
 from fdplug.metrics.fidelity import Fidelity
 from fdplug.report.charts import quality_against_cost
-from fdplug.report.costs import Rates, cost, costs
 from fdplug.report.figures import figures
 from fdplug.report.folder import read
 from fdplug.report.gallery import gallery
 from fdplug.report.page import finite, short
 from fdplug.report.pictures import Album, pixels
+from fdplug.report.running_costs import Rates, cost, costs
 from fdplug.report.scores import change, psnr
 from fdplug.report.timeline import GAP, WIDTH, timeline
 from tests.report.conftest import results, row

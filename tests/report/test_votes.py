@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fdplug.errors import ConfigError, DataError
 from fdplug.commands.report import main
+from fdplug.errors import ConfigError, DataError
 from fdplug.report.folder import read
-from fdplug.report.study import Pair, choose, page_data, read_key
 from fdplug.report.tally import table, tally
+from fdplug.report.vote_pairs import Pair, choose, page_data, read_key
 from fdplug.report.votes import Vote, read_votes
 from tests.report.conftest import answers
 

@@ -8,13 +8,13 @@ import json
 import pytest
 from rich.console import Console
 
+from fdplug.commands.compare import main
 from fdplug.errors import ConfigError
 from fdplug.policies import Schedule
-from fdplug.commands.compare import main
-from fdplug.predict.table import print_texts, to_markdown
-from fdplug.predict.variant import read_variants
+from fdplug.predict.comparison.table import print_texts, to_markdown
+from fdplug.predict.comparison.variant import read_variants
 from fdplug.registry import build
-from fdplug.suites.beside import beside
+from fdplug.suites.published import beside
 from fdplug.suites.suite import NAMES, Line, Suite, load
 from tests.predict.conftest import document, model, written  # noqa: F401  the fixture `model`
 

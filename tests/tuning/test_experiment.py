@@ -13,9 +13,9 @@ from benchmarks import tuning
 from benchmarks.tuning_judge import Candidate, Judge
 from benchmarks.tuning_table import markdown, sentences
 from fdplug import registry
-from fdplug.predict.captions import read_captions
-from fdplug.predict.generation import Look, run
-from fdplug.predict.pipelines import load_pipeline
+from fdplug.predict.data.captions import read_captions
+from fdplug.predict.generation.generate import Look, run
+from fdplug.predict.generation.loading import load_pipeline
 
 
 @pytest.mark.slow

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 import fdplug
+from benchmarks.genetic import search
 from fdplug.errors import ConfigError
 from fdplug.testing import latents, tiny_pipeline
-from fdplug.tuning.floor import fewest
-from fdplug.tuning.genetic import search
-from fdplug.tuning.injector import tune_injector
-from fdplug.tuning.refine import refine
+from fdplug.tuning.bisection import fewest
+from fdplug.tuning.local_search import refine
+from fdplug.tuning.noise import tune_injector
 from fdplug.tuning.trials import Trials, psnr
 
 

@@ -11,11 +11,11 @@ import torch
 
 import fdplug
 from fdplug import registry
-from fdplug.calibration import _interpolated, calibrate
+from fdplug.builtin.tuned import Choice, Noise, Tuned, TunedNoise, TunedSchedule, fingerprint
 from fdplug.errors import ConfigError, PropagationError
-from fdplug.segmentation import price, segment
 from fdplug.testing import check_policy, latents, tiny_pipeline
-from fdplug.tuned import Choice, Noise, Tuned, TunedNoise, TunedSchedule, fingerprint
+from fdplug.tuning.calibration import _interpolated, calibrate
+from fdplug.tuning.optimal_spans import price, segment
 
 
 def random_costs(total, seed):
@@ -86,7 +86,7 @@ def test_sensitivity_is_ddims_own_coefficient(measured):
 
 def test_costs_are_what_a_span_does_to_predictions(measured):
     """One entry by hand: predictions at steps 2 and 3 from features of step 1, weighed, summed, squared."""
-    from tests.core import reference
+    from tests.propagation import reference
 
     pipe, found = measured
     text = torch.cat(pipe.encode_prompt("a red circle", "cpu", 1, True)[::-1])
@@ -114,7 +114,7 @@ def test_costs_are_what_a_span_does_to_predictions(measured):
 @torch.no_grad()
 def test_the_response_is_what_the_denoiser_leaves_of_an_error(measured):
     """A plain loop, once as it is and once with a prediction from features of the step before; against the sampler."""
-    from tests.core import reference
+    from tests.propagation import reference
 
     pipe, found = measured
     text = torch.cat(pipe.encode_prompt("a red circle", "cpu", 1, True)[::-1])

@@ -1,0 +1,1 @@
+"""Plugins shipped with fdplug that need more of it than the contract offers."""

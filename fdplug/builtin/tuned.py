@@ -1,0 +1,162 @@
+"""Tuned key steps and prior noise: a file that `fdplug tune` writes, and the plugins that read it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fdplug.checks import whole
+from fdplug.errors import ConfigError, PropagationError
+from fdplug.hooks import hookimpl
+from fdplug.injectors import NoiseInjector, PriorNoise
+from fdplug.policies import KeyStepPolicy, Schedule
+from fdplug.profiling.fingerprint import fingerprint
+
+FORMAT = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The best key steps of one number.
+
+    Attributes:
+        keys: the key steps, in order.
+        error: mean squared change of the final sample that the calibration expects, by first order.
+        gflops: per image.
+        measured: the same change as measured on the calibration captions; None if it was not.
+        psnr: measured there against the un-accelerated images, in dB; None if it was not, or nothing changed.
+    """
+
+    keys: tuple[int, ...]
+    error: float
+    gflops: float
+    measured: float | None = None
+    psnr: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """The best prior noise for the chosen key steps: its share, its noise time, the error with it and without."""
+
+    alpha: float
+    tau: float
+    error: float
+    without: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunedSchedule:
+    """What was tuned, for what.
+
+    Attributes:
+        model: name of the model, for people.
+        denoiser: fingerprint of the denoiser, see `fingerprint`.
+        timesteps: the scheduler's timesteps.
+        chosen: the number of key steps that was asked for.
+        curve: the best choice for 1, 2, ..., T key steps; GFLOPs per image.
+        calibration: prompts, seed, guidance and so on, for people.
+        noise: what `--injector tune` found.
+    """
+
+    model: str
+    denoiser: str
+    timesteps: tuple[float, ...]
+    chosen: int
+    curve: tuple[Choice, ...]
+    calibration: dict[str, Any]
+    noise: Noise | None = None
+
+    def save(self, path: str | Path) -> None:
+        """Write the file as JSON."""
+        Path(path).write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> TunedSchedule:
+        """Read a file that `save` wrote; raise `ConfigError` if it is none."""
+        try:
+            held = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+        except ValueError as error:
+            raise ConfigError(f"{path} is no tuned schedule: {error}; write one with `fdplug tune`") from error
+        try:
+            if held.pop("format") != FORMAT:
+                raise ConfigError(f"{path} is of another format than {FORMAT}: tune again with this version of fdplug")
+            curve = tuple(Choice(keys=tuple(one.pop("keys")), **one) for one in held.pop("curve"))
+            noise = held.pop("noise")
+            held["timesteps"] = tuple(held["timesteps"])
+            return cls(curve=curve, noise=None if noise is None else Noise(**noise), **held)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ConfigError(f"{path} is no tuned schedule ({error}); write one with `fdplug tune`") from error
+
+
+class Tuned(KeyStepPolicy):
+    """The key steps that `fdplug tune` found for a model, a sampler and a number of steps.
+
+    Args:
+        file: what `fdplug tune` wrote.
+        keys: number of key steps; the file's own choice if left out.
+        check: refuse a denoiser other than the one that was tuned.
+    """
+
+    name = "tuned"
+
+    def __init__(self, file: str, keys: int | None = None, check: bool = True) -> None:
+        self.schedule = TunedSchedule.load(file)
+        self.file, self.check = file, check
+        self.count = self.schedule.chosen if keys is None else whole("keys", keys, 1)
+        if self.count > len(self.schedule.curve):
+            raise ConfigError(f"keys is {self.count}, but {file} is for a run of {len(self.schedule.curve)} steps")
+
+    def prepare(self, denoiser: Any) -> None:
+        """Refuse another denoiser."""
+        if self.check and fingerprint(denoiser) != self.schedule.denoiser:
+            raise ConfigError(
+                f"{self.file} was tuned for another denoiser, that of '{self.schedule.model}': tune for this one, "
+                "or set check to false"
+            )
+
+    def key_steps(self, schedule: Schedule) -> frozenset[int]:
+        """Return the tuned key steps; raise `PropagationError` for other timesteps than the tuned ones."""
+        if not _close(schedule.timesteps, self.schedule.timesteps):
+            tuned, given = len(self.schedule.timesteps), schedule.num_steps
+            raise PropagationError(
+                f"{self.file} was tuned for another sampler or step count: {tuned} steps from "
+                f"{self.schedule.timesteps[0]:g}, this run has {given} from {schedule.timesteps[0]:g}; tune again"
+            )
+        return frozenset(self.schedule.curve[self.count - 1].keys)
+
+
+class TunedNoise(PriorNoise):
+    """The prior noise that `fdplug tune --injector tune` found for its key steps.
+
+    Args:
+        file: what `fdplug tune` wrote.
+    """
+
+    name = "tuned"
+
+    def __init__(self, file: str) -> None:
+        noise = TunedSchedule.load(file).noise
+        if noise is None:
+            raise ConfigError(f"{file} holds no prior noise; tune again with --injector tune")
+        super().__init__(noise.alpha, noise.tau)
+
+
+def _close(one: Sequence[float], other: Sequence[float]) -> bool:
+    return len(one) == len(other) and all(abs(a - b) <= 1e-3 * max(1, abs(a)) for a, b in zip(one, other, strict=True))
+
+
+@hookimpl
+def fdplug_key_step_policies() -> Iterator[type[KeyStepPolicy]]:
+    """Yield the policy."""
+    yield Tuned
+
+
+@hookimpl
+def fdplug_noise_injectors() -> Iterator[type[NoiseInjector]]:
+    """Yield the injector."""
+    yield TunedNoise

@@ -1,0 +1,164 @@
+"""`fdplug predict`: LightningCLI over `TextToImage` and the data modules."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import inspect
+import logging
+import re
+import sys
+import warnings
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from fdplug import registry
+from fdplug.commands import ready_configs
+from fdplug.errors import ConfigError, FdplugError
+from fdplug.predict.data.datamodules import Captions, ClassLabels, CocoCaptions, PartiPrompts, PromptFile
+from fdplug.predict.lightning.callbacks import scores  # noqa: F401  jsonargparse knows by name what is imported
+from fdplug.predict.lightning.callbacks.costs import LogCosts
+from fdplug.predict.lightning.callbacks.progress_bar import ImageBar
+from fdplug.predict.lightning.callbacks.summary import Summary
+from fdplug.predict.lightning.callbacks.truncation import ReportTruncation
+from fdplug.predict.lightning.distributed import check_launch
+from fdplug.predict.lightning.image_writer import ImageWriter
+from fdplug.predict.lightning.module import TextToImage
+from fdplug.predict.storage.atomic import writable_folder
+
+DESCRIPTION = "Draw captions, prompts or classes with a diffusers pipeline, with or without propagation."
+DATA = (CocoCaptions, PartiPrompts, PromptFile, ClassLabels)
+QUIET = (
+    ".*does not have many workers.*",
+    ".*Experiment logs directory .* exists and is not empty.*",
+    ".*LeafSpec.*",
+    r"(?s).*was deprecated in v4\..* and will be removed in v5",  # how Lightning calls jsonargparse
+    r"(?s).*only one JsonargparseDeprecationWarning",
+)
+
+
+class PredictCLI(LightningCLI):
+    """LightningCLI with the one subcommand `predict`, a writer, a progress bar, and ready configurations."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Only `predict`: nothing is trained here."""
+        return {"predict": {"model", "dataloaders", "datamodule"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add `writer`, where the images go, and a short way to begin anew there."""
+        parser.add_lightning_class_args(ImageWriter, "writer")
+        parser.add_argument("--overwrite", action="store_true", help="begin anew in the folder of an earlier run")
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        parser.set_defaults({"return_predictions": False, "data": CocoCaptions.__name__})
+        return parser
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Find ready configurations; say what is wrong in one line."""
+        arguments = sys.argv[1:] if args is None else args
+        try:
+            self.config = parser.parse_args(ready_configs.resolve(arguments))
+        except argparse.ArgumentError as error:
+            known = [*(action.dest for action in self._subcommand_parsers["predict"]._actions), *_data_options()]
+            raise ConfigError(_one_line(str(error), known)) from error
+        self.overwrite = bool(self.config["predict"].pop("overwrite"))  # it is no setting to be kept with the images
+        if self.config["predict"]["writer"]["overwrite"]:
+            raise ConfigError("writer.overwrite would be kept in config.yaml; give --overwrite on the command line.")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Log beside the images, and add the bar over denoising steps unless bars are off."""
+        given: Any = self.config_init["predict"]
+        folder = writable_folder(given["writer"].folder)
+        if given["trainer"]["logger"] in (None, True):
+            kwargs["logger"] = CSVLogger(str(folder), name="", version="")
+        if given["trainer"]["default_root_dir"] is None:
+            kwargs["default_root_dir"] = str(folder)
+        return super().instantiate_trainer(**kwargs)
+
+    def before_predict(self) -> None:
+        """Refuse what cannot go well, before processes are launched and models loaded."""
+        check_launch(self.trainer)
+        writer = _only(self.trainer, ImageWriter)
+        writer.overwrite = self.overwrite
+        writer.check(self.model.settings(self.trainer.strategy.root_device))
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
+        bar = [] if config.get("enable_progress_bar") is False else [ImageBar()]
+        return super()._instantiate_trainer(config, [*callbacks, ReportTruncation(), LogCosts(), *bar, Summary()])
+
+
+def main(argv: list[str]) -> int:
+    """Run `fdplug predict` with these arguments, those after the word `predict`."""
+    own = sys.argv[1:] == ["predict", *argv]
+    with warnings.catch_warnings():
+        for message in QUIET:
+            warnings.filterwarnings("ignore", message=message)
+        _silence_adverts()
+        try:
+            _cli(None if own else ["predict", *argv])
+        except FdplugError:
+            if getattr(rank_zero_only, "rank", 0):
+                return 2  # the first process says it
+            raise
+    return 0
+
+
+def _cli(arguments: list[str] | None) -> LightningCLI:
+    plugins = "; ".join(f"{kind}: {', '.join(registry.names(kind))}" for kind in ("policy", "injector", "sampler"))
+    epilog = f"Ready configurations: {', '.join(ready_configs.names())}. Installed plugins: {plugins}."
+    parser = {"description": DESCRIPTION, "epilog": epilog, "exit_on_error": False}
+    return PredictCLI(
+        TextToImage,
+        Captions,
+        subclass_mode_data=True,
+        save_config_kwargs={"overwrite": True},
+        seed_everything_default=False,
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,
+        parser_kwargs={"prog": "fdplug", "description": DESCRIPTION, "exit_on_error": False, "predict": parser},
+        args=arguments,
+    )
+
+
+def _one_line(message: str, known: list[str]) -> str:
+    """What jsonargparse says, without what only its authors understand, and with a suggestion."""
+    text = " ".join(message.split())
+    text = re.sub(r"Parser key \"(\S+)\":", r"\1:", text)
+    text = re.sub(r"Not of type \w+Spec: ", "", text)
+    if text.startswith("data:"):
+        text = _of_data(text)
+    text = re.sub(r"Does not validate against any of the Union subtypes Subtypes: \[.*?\] Errors:", "", text)
+    unknown = re.search(r"(?:accept option '|unrecognized arguments: --|Option ')([\w.]+)", text)
+    close = difflib.get_close_matches(unknown[1], known, n=1) if unknown else []
+    return f"{text}, did you mean '{close[0]}'?" if close else text
+
+
+def _of_data(text: str) -> str:
+    """What is wrong with `data`: a class that is none, or one option of a class."""
+    inner = re.search(
+        r"Problem with given class_path '[\w.]*?(\w+)': (.*?)( - Expected a <class 'NoneType'> Given|$)", text
+    )
+    if inner:
+        return f"data ({inner[1]}): {inner[2]}"
+    names = ", ".join(one.__name__ for one in DATA)
+    given = re.findall(r"Given value: (.*)", text)
+    return f"data: no data module '{given[-1] if given else ''}'; there are {names}."
+
+
+def _data_options() -> set[str]:
+    return {name for one in DATA for name in inspect.signature(one).parameters}
+
+
+def _silence_adverts() -> None:
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    logger.addFilter(lambda record: "Tip" not in record.getMessage())
+
+
+def _only(trainer: Any, kind: type[Any]) -> Any:
+    return next(callback for callback in trainer.callbacks if isinstance(callback, kind))

@@ -1,0 +1,63 @@
+"""What every key-step policy keeps to: which steps of a run are computed, the others being replayed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from fdplug.schedule import Schedule, Step
+from fdplug.stacking import Stackable
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class KeyStepPolicy(Stackable, ABC):
+    """Chooses the key steps of a run before it begins."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def key_steps(self, schedule: Schedule) -> frozenset[int]:
+        """Return the key steps as indices from 0 to `schedule.num_steps - 1`."""
+
+    def prepare(self, denoiser: nn.Module) -> None:
+        """Look at the denoiser as propagation is switched on; raise `ConfigError` if the policy is not for it."""
+
+
+class AdaptivePolicy(KeyStepPolicy):
+    """Decides step by step, by what the denoiser is given; its spans are decoded one step at a time."""
+
+    def key_steps(self, schedule: Schedule) -> frozenset[int]:
+        """Return no step: `is_key` decides. Called as a run begins."""
+        self.reset()
+        return frozenset()
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget everything: a new run begins."""
+
+    @abstractmethod
+    def is_key(self, step: Step, sample: Tensor) -> bool:
+        """Say whether `step` is a key step, given the denoiser's input `sample` (B, C, H, W)."""
+
+
+class BlockPolicy(KeyStepPolicy):
+    """Chooses key steps for every module of the part by itself; steps are decoded one at a time.
+
+    Where nothing is kept that fits, as at the first step of a run, every module is computed.
+    """
+
+    def key_steps(self, schedule: Schedule) -> frozenset[int]:
+        """Return no step: `block_key_steps` decides."""
+        return frozenset()
+
+    @abstractmethod
+    def block_key_steps(self, schedule: Schedule, modules: Sequence[str]) -> Mapping[str, frozenset[int]]:
+        """Return the key steps of each of the part's modules; called as a run begins.
+
+        Args:
+            schedule: the steps of the run.
+            modules: the modules whose output is kept; those chained before one of them go along with it.
+        """

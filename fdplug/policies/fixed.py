@@ -1,0 +1,66 @@
+"""Policies that need no model and no paper: every step, the steps listed, evenly spread ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fdplug.checks import whole
+from fdplug.errors import ConfigError
+from fdplug.policies.base import KeyStepPolicy
+from fdplug.schedule import Schedule
+
+
+class All(KeyStepPolicy):
+    """Every step is a key step: the pipeline as it is, bit for bit."""
+
+    name = "all"
+
+    def key_steps(self, schedule: Schedule) -> frozenset[int]:
+        """Return every step."""
+        return frozenset(range(schedule.num_steps))
+
+
+class Explicit(KeyStepPolicy):
+    """The key steps that are listed, as indices into the scheduler's timesteps.
+
+    Args:
+        steps: indices from 0 (the noisiest step).
+    """
+
+    name = "explicit"
+
+    def __init__(self, steps: Iterable[int]) -> None:
+        if isinstance(steps, str) or not isinstance(steps, Iterable):
+            raise ConfigError(f"steps must be a list of whole numbers, got {steps!r}")
+        self.steps = frozenset(whole("a key step", step, 0) for step in steps)
+        if not self.steps:
+            raise ConfigError("steps is empty; list at least one key step, such as [0]")
+
+    def key_steps(self, schedule: Schedule) -> frozenset[int]:
+        """Return the listed steps."""
+        return self.steps
+
+
+class Uniform(KeyStepPolicy):
+    """Every `interval`-th step from the first one that is run, or `count` steps spread evenly.
+
+    Args:
+        interval: distance between key steps; 1 computes every step.
+        count: number of key steps, instead of an interval.
+    """
+
+    name = "uniform"
+
+    def __init__(self, interval: int | None = None, count: int | None = None) -> None:
+        if (interval is None) == (count is None):
+            raise ConfigError(f"give either interval or count, got interval={interval} and count={count}")
+        self.interval = None if interval is None else whole("interval", interval, 1)
+        self.count = None if count is None else whole("count", count, 1)
+
+    def key_steps(self, schedule: Schedule) -> frozenset[int]:
+        """Return the evenly spaced steps."""
+        first, last = schedule.start, schedule.end
+        if self.interval is not None:
+            return frozenset(range(first, last, self.interval))
+        count = min(self.count or 1, last - first)
+        return frozenset(first + index * (last - first) // count for index in range(count))

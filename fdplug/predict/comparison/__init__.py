@@ -1,0 +1,1 @@
+"""Variants side by side: generated in interleaved rounds, scored, put in one table."""

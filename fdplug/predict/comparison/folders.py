@@ -1,0 +1,225 @@
+"""Scores of finished folders of images, and their differences to a baseline, image by image."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fdplug.errors import DataError
+from fdplug.metrics.fidelity import Fidelity, PerceptualDistance, load_lpips
+from fdplug.metrics.ftc import ftc
+from fdplug.metrics.images import ImageFolder, batches
+from fdplug.metrics.mean import Mean
+from fdplug.metrics.score import MeanScore, Score
+from fdplug.predict.data.captions import Caption, read_captions
+from fdplug.predict.storage.manifest import MANIFEST
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+    from torch import Tensor
+
+    from fdplug.metrics.factory import Make, Models
+
+PAIRS = ("fidelity", "lpips")
+SETTINGS, METRICS = "run.json", "metrics.json"
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A folder of images and, as far as known, the caption of each."""
+
+    images: ImageFolder
+    captions: list[Caption]
+
+    @classmethod
+    def of(cls, folder: str | Path, annotations: str | None) -> ImageSet:
+        """The images of a folder, with the captions of an annotation file or of the folder's own manifest.
+
+        Raises:
+            DataError: The folder has no images, or an image has no caption in the annotation file.
+        """
+        images = ImageFolder(folder)
+        if annotations is not None:
+            known = {caption.output_name: caption for caption in read_captions(annotations)}
+        else:
+            known = _manifest(images.folder / MANIFEST)
+        if not known:
+            return cls(images, [])
+        missing = [path.name for path in images.paths if path.name not in known]
+        if missing:
+            source = annotations or images.folder / MANIFEST
+            count = f"{len(missing)} of {len(images)} images in {images.folder} have no caption in {source}"
+            raise DataError(f"{count}; the first is {missing[0]}.")
+        return cls(images, [known[path.name] for path in images.paths])
+
+    @property
+    def name(self) -> str:
+        """What a table calls it."""
+        return self.images.folder.name or str(self.images.folder)
+
+    @property
+    def model(self) -> str | None:
+        """The model that drew the images, if `fdplug predict` wrote it down."""
+        return _noted(self.images.folder / SETTINGS, "settings", "model")
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds per image, if `fdplug predict` wrote them down."""
+        return _noted(self.images.folder / METRICS, "seconds_per_image")
+
+    def size(self) -> tuple[int, int]:
+        """Height and width of the first image."""
+        return self.images.size()
+
+    def need_captions(self) -> None:
+        """Refuse images whose captions nobody knows."""
+        if not self.captions:
+            raise DataError(f"nobody knows the captions of {self.images.folder}: no {MANIFEST} there; give --captions.")
+
+    def need_same_names(self, baseline: ImageSet | None) -> None:
+        """Refuse a baseline without an image of each name."""
+        names = {path.name for path in baseline.images.paths} if baseline else set()
+        missing = [path.name for path in self.images.paths if path.name not in names]
+        if missing and baseline:
+            count = f"{len(missing)} of {len(self.images)} images of {self.images.folder}"
+            raise DataError(f"{count} have no counterpart in {baseline.images.folder}; the first is {missing[0]}.")
+
+
+def _manifest(path: Path) -> dict[str, Caption]:
+    if not path.is_file():
+        return {}
+    try:
+        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return {one["file"]: Caption(one["id"], one["caption"]) for one in entries if one["file"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"cannot read the manifest {path}: {type(error).__name__} {error}; give --captions.") from error
+
+
+def _noted(path: Path, *keys: str) -> Any:
+    """What stands in a json file under some keys, or None."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        for key in keys:
+            value = value[key]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return value
+
+
+class Evaluation:
+    """Goes through folders of images once each and computes everything that was asked for.
+
+    Args:
+        makers: Name of a score -> what makes a fresh one.
+        names: Everything asked for, also what is compared pair by pair.
+        models: Where to compute, and how.
+        batch_size: Images at a time.
+    """
+
+    def __init__(self, makers: Mapping[str, Make], names: Sequence[str], models: Models, batch_size: int) -> None:
+        self.makers, self.names, self.models, self.batch_size = makers, names, models, batch_size
+
+    def run(
+        self, sets: Sequence[ImageSet], baseline: ImageSet | None, seconds: float | None, progress: Progress
+    ) -> list[dict[str, Any]]:
+        """One row of numbers for the baseline and for each set."""
+        total = sum(len(one.images) * (2 if baseline else 1) for one in sets)
+        task = progress.add_task("images", total=total)
+        rows: list[dict[str, Any]] = []
+        for one in sets:
+            row, base = self._evaluated(one, baseline, lambda count: progress.advance(task, count))
+            if base is not None and not rows:
+                rows.append(base)
+            rows.append(row)
+        for row, one in zip(rows, ([baseline, *sets] if baseline else sets), strict=True):
+            self._add_ftc(row, one, seconds)
+        return rows
+
+    def _evaluated(
+        self, one: ImageSet, baseline: ImageSet | None, advance: Any
+    ) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        scores, others = self._fresh(), self._fresh() if baseline else []
+        pairs, changes = self._pairs() if baseline else [], _Changes()
+        start = 0
+        for images in batches(one.images, range(len(one.images)), self.batch_size):
+            rows = range(start, start + len(images))
+            captions = [one.captions[row] for row in rows] if one.captions else []
+            for score in scores:
+                score.update(images, captions)
+            advance(len(images))
+            if baseline is not None:
+                there = self._counterparts(one, baseline, rows, images)
+                for score in others:
+                    score.update(there, captions)
+                for pair in pairs:
+                    pair.update(images, there)
+                changes.update(scores, others)
+                advance(len(images))
+            start += len(images)
+        numbers = _merged([*scores, *pairs])
+        row = {"images": str(one.images.folder), "name": one.name, "count": len(one.images), **numbers}
+        if baseline is None:
+            return row, None
+        base = {"images": str(baseline.images.folder), "name": baseline.name, "count": len(one.images)}
+        return {**row, **changes.compute()}, {**base, **_merged(others)}
+
+    def _fresh(self) -> list[Score]:
+        return [make() for make in self.makers.values()]
+
+    def _pairs(self) -> list[Any]:
+        kinds = {
+            "fidelity": Fidelity,
+            "lpips": lambda: PerceptualDistance(load_lpips(device=self.models.home)),
+        }
+        return [make().to(self.models.home) for name, make in kinds.items() if name in self.names]
+
+    def _counterparts(self, one: ImageSet, baseline: ImageSet, rows: Sequence[int], images: Tensor) -> Tensor:
+        index = {path.name: number for number, path in enumerate(baseline.images.paths)}
+        numbers = [index[one.images.paths[row].name] for row in rows]
+        there = next(iter(batches(baseline.images, numbers, len(numbers))))
+        if there.shape != images.shape:
+            shapes = " and ".join("x".join(map(str, part.shape[2:])) for part in (images, there))
+            folders = f"{one.images.folder} and {baseline.images.folder}"
+            raise DataError(f"the images of {folders} are of {shapes} pixels; only equal sizes can be compared.")
+        return there
+
+    def _add_ftc(self, row: dict[str, Any], one: ImageSet | None, seconds: float | None) -> None:
+        if "ftc" not in self.names or one is None:
+            return
+        seconds = one.seconds if seconds is None else seconds
+        if seconds is None:
+            raise DataError(
+                f"ftc needs the seconds per image of {one.images.folder}: no {METRICS} there; give --seconds."
+            )
+        row["seconds_per_image"] = seconds
+        if row.get("fid") is not None and row.get("clip_score", 0) > 0:
+            row["ftc"] = ftc(row["fid"], seconds, row["clip_score"])
+
+
+class _Changes:
+    """Mean differences to the baseline, image by image, with standard errors of the differences."""
+
+    def __init__(self) -> None:
+        self.means: dict[str, Mean] = {}
+
+    def update(self, scores: Sequence[Score], others: Sequence[Score]) -> None:
+        for score, other in zip(scores, others, strict=True):
+            if isinstance(score, MeanScore) and isinstance(other, MeanScore):
+                for key, values in score.last.items():
+                    difference = values.double().cpu() - other.last[key].double().cpu()
+                    self.means.setdefault(f"{key}_change", Mean()).update(difference)
+
+    def compute(self) -> dict[str, float]:
+        return {name: value for key, mean in self.means.items() for name, value in mean.named(key).items()}
+
+
+def _merged(parts: Sequence[Any]) -> dict[str, Any]:
+    """The numbers of all parts; json has no infinity, so an infinite PSNR is None and `identical` says why."""
+    numbers = {key: value for part in parts for key, value in part.compute().items()}
+    if math.isinf(numbers.get("psnr", 0.0)):
+        numbers |= {"psnr": None, "identical": True}
+    return numbers

@@ -1,0 +1,61 @@
+"""Progress of a comparison: two bars on a terminal, a line per round elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from fdplug.predict.comparison.variant_run import Trial
+
+
+def bars(console: Console) -> Progress:
+    """Bars with counts and times, on a terminal only."""
+    columns = (TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
+
+
+class LiveWatcher:
+    """Shows how far the comparison is.
+
+    Args:
+        console: Where it shows.
+        progress: What `bars` returned, started.
+        total: Batches in all, over variants and rounds.
+        per_round: Batches in one round.
+    """
+
+    def __init__(self, console: Console, progress: Progress, total: int, per_round: int) -> None:
+        self.console, self.progress = console, progress
+        self.total, self.per_round = total, per_round
+        self.done = self.drawn = 0
+        self.start = time.perf_counter()
+        self._batches: Any = progress.add_task("variants x batches", total=total)
+        self._steps: Any = progress.add_task("denoising", total=None)
+
+    def begin(self, trial: Trial, number: int) -> None:
+        """A variant starts a round."""
+        title = f"round {number + 1}, {trial.variant.name}"
+        self.progress.reset(self._steps, total=trial.look.steps, description=title)
+
+    def step(self, done: int, total: int) -> None:
+        """A denoising step is done."""
+        self.progress.update(self._steps, completed=done, total=total)
+
+    def finish(self, drawn: bool) -> None:
+        """A variant has drawn a batch, or an earlier run had."""
+        self.done += 1
+        self.drawn += drawn
+        self.progress.update(self._batches, completed=self.done)
+        if not self.console.is_terminal and self.done % self.per_round == 0:
+            self.console.print(f"round {self.done // self.per_round} of {self.total // self.per_round}, {self._pace()}")
+
+    def _pace(self) -> str:
+        """Seconds so far, and those to come at the pace of what was drawn."""
+        seconds = time.perf_counter() - self.start
+        if not self.drawn:
+            return f"{seconds:.0f} s, by an earlier run"
+        return f"{seconds:.0f} s, {seconds / self.drawn * (self.total - self.done):.0f} s left"

@@ -1,0 +1,158 @@
+"""One way to draw the same captions: a sampler, its steps, and whether features are propagated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fdplug import registry
+from fdplug.checks import check_choice
+from fdplug.errors import ConfigError
+from fdplug.predict.generation.validation import check_propagation, check_run
+
+_NAME = re.compile(r"(?P<sampler>.+?)-(?P<steps>\d+)(?:\+(?P<policy>.+?))?")
+_UNIFORM = re.compile(r"uniform(\d+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One row of a comparison.
+
+    Args:
+        name: What the row is called, and its folder of images.
+        sampler: A registered sampler: a name, `{name: {option: value}}`, or a ready `Sampler`.
+        steps: Steps of the run; None takes the sampler's own default.
+        guidance: Guidance scale; None takes that of the whole run.
+        propagate: Settings of `fdplug.propagate`; None runs the pipeline as it is.
+
+    Raises:
+        ConfigError: A setting is impossible.
+        UnknownPluginError: A plugin name is unknown; the message suggests one.
+    """
+
+    name: str
+    sampler: Any = "ddim"
+    steps: int | None = None
+    guidance: float | None = None
+    propagate: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.slug:
+            raise ConfigError(f"a variant's name is {self.name!r:.60}, a text with a letter or digit is needed.")
+        registry.check("sampler", self.sampler)
+        check_run(steps=self.steps, guidance=self.guidance)
+        if self.propagate is not None:
+            object.__setattr__(self, "propagate", check_propagation(self.propagate))
+
+    @classmethod
+    def from_name(cls, name: str) -> Variant:
+        """The variant behind `ddim-25`, `ddim-50+paper` or `ddim-50+uniform6` (`sampler-steps+policy`)."""
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise ConfigError(
+                f"no variant '{name}'; write sampler-steps or sampler-steps+policy, such as 'ddim-25' or"
+                " 'ddim-50+paper', or a mapping {name: ..., sampler: ..., steps: ..., propagate: {...}}."
+            )
+        policy = match["policy"]
+        propagate = None if policy is None else {"policy": _policy(policy)}
+        return cls(name=name, sampler=match["sampler"], steps=int(match["steps"]), propagate=propagate)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Variant:
+        """The variant of a YAML or JSON mapping."""
+        for key in mapping:
+            check_choice("variant setting", key, list(cls.__dataclass_fields__))
+        if "name" not in mapping:
+            raise ConfigError(f"a variant needs a name, got {dict(mapping)!r:.80}.")
+        return cls(**mapping)
+
+    @property
+    def slug(self) -> str:
+        """The name as a safe folder name."""
+        return folder_name(self.name)
+
+    @property
+    def sampler_name(self) -> str:
+        """The registered name of the sampler."""
+        return self._sampler[0]
+
+    @property
+    def _sampler(self) -> tuple[str, Any]:
+        """Name and options of the sampler."""
+        ready = getattr(self.sampler, "name", None)
+        return (ready, self.sampler) if isinstance(ready, str) else registry.parse("sampler", self.sampler)
+
+    def like(self, other: Variant) -> bool:
+        """Whether both differ in nothing but steps and propagation."""
+        return self._sampler == other._sampler and self.guidance == other.guidance
+
+    @property
+    def resolved_steps(self) -> int:
+        """The steps of the run, the sampler's own default filled in."""
+        return self.steps if self.steps is not None else registry.build("sampler", self.sampler).steps
+
+
+def folder_name(name: object) -> str:
+    """A variant's name as that of its folder: letters, digits and `+._-`, none of them leading out of it."""
+    return re.sub(r"[^a-zA-Z0-9+._-]+", "-", str(name)).strip("-.")
+
+
+def _policy(text: str) -> str | dict[str, Any]:
+    uniform = _UNIFORM.fullmatch(text)
+    return {"uniform": {"interval": int(uniform[1])}} if uniform else text
+
+
+DEFAULT_NAMES = (
+    "ddim-50",
+    "ddim-50+paper",
+    "ddim-50+uniform6",
+    "dpm-solver-20",
+    "dpm-solver-20+paper",
+    "dpm-solver-20+uniform3",
+    "dpm-solver++-20",
+    "dpm-solver++-20+paper",
+    "dpm-solver++-20+uniform3",
+    "ddim-25",
+    "ddim-9",
+    "dpm-solver-10",
+    "dpm-solver++-10",
+)
+"""The rows of the paper's Table 1 for Stable Diffusion, as many uniform key steps, and just fewer steps."""
+
+
+def read_variants(given: Any) -> list[Variant]:
+    """Variants from names, mappings, ready variants, or a mix of them in a list."""
+    items = list(given) if isinstance(given, (list, tuple)) else [given]
+    variants = [_variant(item) for item in items]
+    if not variants:
+        raise ConfigError(f"no variants given; the default ones are {', '.join(DEFAULT_NAMES)}.")
+    slugs = [variant.slug.lower() for variant in variants]
+    for variant, slug in zip(variants, slugs, strict=True):
+        if slugs.count(slug) > 1:
+            raise ConfigError(f"two variants are named '{variant.name}'; every name (and its folder) must differ.")
+    return variants
+
+
+def _variant(item: Any) -> Variant:
+    if isinstance(item, Variant):
+        return item
+    if isinstance(item, str):
+        return Variant.from_name(item)
+    if isinstance(item, Mapping):
+        return Variant.from_mapping(item)
+    raise ConfigError(f"a variant is a name or a mapping, got {item!r:.60}.")
+
+
+def baseline_of(variant: Variant, variants: list[Variant]) -> Variant | None:
+    """The un-accelerated variant that `variant` is to be compared with.
+
+    For a propagated one: the same sampler (and guidance) with the same steps. For one with fewer steps: that with the
+    most steps. None if there is no such variant, and for the one with the most steps itself.
+    """
+    plain = [other for other in variants if other.propagate is None and other.like(variant)]
+    if variant.propagate is not None:
+        plain = [other for other in plain if other.resolved_steps == variant.resolved_steps]
+    longest = max(plain, key=lambda other: other.resolved_steps, default=None)
+    return None if longest is variant else longest

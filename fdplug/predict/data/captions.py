@@ -1,0 +1,163 @@
+"""Captions of a file in the form of COCO's `captions_val2017.json` (those of 2014 have the same form).
+
+Images come in the order of their ids, captions of one image in the order of theirs, stripped. Nothing in the file is
+trusted: every record is checked, and the first bad one is named with its place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fdplug.checks import check_choice
+from fdplug.errors import DataError
+from fdplug.predict.data.caption_text import problem_of
+from fdplug.predict.data.seeds import seed_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SHAPES = "shapes"
+EXPECTED = "expected the form of COCO's captions_val2017.json"
+LARGEST_ID = 2**63 - 1
+PICKS = ("first", "random", "all")
+Texts = tuple[int, int, str, int]
+
+
+class Caption(NamedTuple):
+    """One image to draw: its id, its text, and what is known about the reference image.
+
+    `image_id` names the file and makes the seed, so it is unique within a run: the id of the image, or, where several
+    captions of one image are drawn, the id of the annotation. `label` is the class, for class-conditional models.
+    """
+
+    image_id: int
+    text: str
+    file_name: str | None = None
+    scene: Mapping[str, Any] | None = None
+    label: int | None = None
+
+    @property
+    def output_name(self) -> str:
+        """File name of a generated image; made from the id alone, never from `file_name`."""
+        return f"{self.image_id:012d}.png"
+
+
+def read_captions(
+    annotations: str | Path = SHAPES, limit: int | None = None, pick: str = "first", pick_seed: int = 0
+) -> list[Caption]:
+    """Captions of an annotation file.
+
+    Args:
+        annotations: Path of a json file, or `"shapes"` for the held-out captions of the embedded model.
+        limit: Take the first so many only.
+        pick: Which captions of an image: `first` (lowest annotation id), `random`, or `all` (ids are then those of the
+            annotations).
+        pick_seed: Decides, with the image id, which caption `random` takes.
+
+    Raises:
+        DataError: The file cannot be read, or one of its records is not as it should be.
+    """
+    check_choice("pick", pick, PICKS)
+    path = annotation_path(annotations)
+    document = _load(path)
+    texts = _texts(path, _records(path, document, "annotations"))
+    images = _images(path, _records(path, document, "images"))
+    del document
+    captions = list(_picked(path, texts, images, pick, pick_seed))
+    if not captions:
+        raise DataError(f"{path}: no captions: 'annotations' is empty; {EXPECTED}.")
+    return captions[:limit]
+
+
+def annotation_path(annotations: str | Path) -> Path:
+    """The file behind an `annotations` setting; `"shapes"` is the one inside the package."""
+    if str(annotations) != SHAPES:
+        return Path(annotations)
+    from fdplug import shapes
+
+    return Path(shapes.annotations_file())
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"cannot read the annotation file {path}: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not valid json: {error}; {EXPECTED}.") from error
+    if not isinstance(document, dict):
+        raise DataError(f"{path} holds a {type(document).__name__}, not an object; {EXPECTED}.")
+    return document
+
+
+def _records(path: Path, document: dict[str, Any], key: str) -> list[Any]:
+    records = document.get(key)
+    if not isinstance(records, list):
+        found = "is missing" if key not in document else f"is a {type(records).__name__}"
+        raise DataError(f"{path}: '{key}' {found}, a list is needed; {EXPECTED}.")
+    for index, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise DataError(f"{path}: {key}[{index}] is a {type(record).__name__}, an object is needed; {EXPECTED}.")
+    return records
+
+
+def _identifier(path: Path, place: str, index: int, record: dict[str, Any], key: str) -> int:
+    value = record.get(key)
+    if type(value) is not int or not 0 <= value <= LARGEST_ID:
+        where = f"{place}[{index}]: '{key}' is {value!r:.60}"
+        raise DataError(f"{path}: {where}, a non-negative whole number is needed.")
+    return value
+
+
+def _texts(path: Path, records: Sequence[dict[str, Any]]) -> list[Texts]:
+    """(image id, annotation id, text, index) of every annotation, in this order."""
+    texts: list[Texts] = []
+    seen: set[int] = set()
+    for index, record in enumerate(records):
+        identifier = _identifier(path, "annotations", index, record, "id")
+        image_id = _identifier(path, "annotations", index, record, "image_id")
+        text = record.get("caption")
+        if problem := problem_of(text):
+            raise DataError(f"{path}: annotations[{index}] (id {identifier}): 'caption' {problem}.")
+        if identifier in seen:
+            raise DataError(f"{path}: annotations[{index}]: the annotation id {identifier} appears twice.")
+        seen.add(identifier)
+        texts.append((image_id, identifier, str(text).strip(), index))
+    texts.sort()
+    return texts
+
+
+def _images(path: Path, records: Sequence[dict[str, Any]]) -> dict[int, Caption]:
+    """Image id -> a caption without text."""
+    images: dict[int, Caption] = {}
+    for index, record in enumerate(records):
+        image_id = _identifier(path, "images", index, record, "id")
+        file_name, scene = record.get("file_name"), record.get("scene")
+        if file_name is not None and not isinstance(file_name, str):
+            raise DataError(f"{path}: images[{index}]: 'file_name' is {file_name!r:.60}, a text is needed.")
+        if scene is not None and not isinstance(scene, dict):
+            raise DataError(f"{path}: images[{index}]: 'scene' is {scene!r:.60}, an object is needed.")
+        if image_id in images:
+            raise DataError(f"{path}: images[{index}]: the image id {image_id} appears twice.")
+        images[image_id] = Caption(image_id, "", file_name, scene)
+    return images
+
+
+def _picked(
+    path: Path, texts: Sequence[Texts], images: Mapping[int, Caption], pick: str, seed: int
+) -> Iterator[Caption]:
+    for image_id, group in groupby(texts, key=itemgetter(0)):
+        own = list(group)
+        if image_id not in images:
+            place = f"annotations[{own[0][3]}]: image_id {image_id}"
+            raise DataError(f"{path}: {place} is not among 'images'. Add it there.")
+        if pick == "all":
+            yield from (images[image_id]._replace(image_id=one[1], text=one[2]) for one in own)
+        else:
+            chosen = own[0] if pick == "first" else own[seed_of(seed, image_id) % len(own)]
+            yield images[image_id]._replace(text=chosen[2])

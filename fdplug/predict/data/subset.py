@@ -1,0 +1,103 @@
+"""Which captions of a file are drawn, and a hash by which two runs can tell that they drew the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fdplug import checks
+from fdplug.errors import DataError
+from fdplug.predict.data.seeds import seed_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fdplug.predict.data.captions import Caption
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """A subset of captions.
+
+    Args:
+        limit: At most so many.
+        ids: A file with the ids to take: one per line (`#` begins a comment), or a json list.
+        seed: Take `limit` captions at random instead of the first; a larger `limit` only adds to a smaller one.
+    """
+
+    limit: int | None = None
+    ids: str | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None:
+            checks.whole("limit", self.limit, 0)
+        if self.seed is not None:
+            checks.whole("subset_seed", self.seed, 0)
+
+    def of(self, captions: Sequence[Caption]) -> list[Caption]:
+        """The chosen ones, in the order they came in.
+
+        Raises:
+            DataError: The file of ids cannot be read, or names a caption that is not there.
+        """
+        chosen = list(captions)
+        if self.ids is not None:
+            wanted = read_ids(self.ids)
+            known = {caption.image_id for caption in chosen}
+            for identifier, place in wanted.items():
+                if identifier not in known:
+                    raise DataError(f"{self.ids}: {place}: no caption has the id {identifier}.")
+            chosen = [caption for caption in chosen if caption.image_id in wanted]
+        if self.seed is None or self.limit is None:
+            return chosen[: self.limit]
+        seed = self.seed
+        drawn = sorted(range(len(chosen)), key=lambda index: seed_of(seed, chosen[index].image_id))[: self.limit]
+        return [chosen[index] for index in sorted(drawn)]
+
+
+def selection_hash(captions: Sequence[Caption]) -> str:
+    """First 16 hexadecimal digits of SHA-256 over the ids, texts and labels, in their order."""
+    digest = hashlib.sha256()
+    for caption in captions:
+        digest.update(json.dumps([caption.image_id, caption.text, caption.label]).encode())
+    return digest.hexdigest()[:16]
+
+
+def read_ids(path: str | Path) -> dict[int, str]:
+    """Id -> its place in a file of ids.
+
+    Raises:
+        DataError: The file cannot be read, or holds something else than ids, or one of them twice.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"cannot read the file of ids {path}: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no text: {error}.") from error
+    ids: dict[int, str] = {}
+    for place, value in _listed(path, text) if text.lstrip().startswith("[") else _lines(text):
+        if isinstance(value, bool) or not str(value).isascii() or not str(value).isdigit():
+            raise DataError(f"{path}: {place}: {value!r:.60} is no id; a non-negative whole number is needed.")
+        if int(value) in ids:
+            raise DataError(f"{path}: {place}: the id {int(value)} appears twice, first in {ids[int(value)]}.")
+        ids[int(value)] = place
+    if not ids:
+        raise DataError(f"{path} holds no ids.")
+    return ids
+
+
+def _lines(text: str) -> list[tuple[str, Any]]:
+    stripped = ((number, line.partition("#")[0].strip()) for number, line in enumerate(text.splitlines(), 1))
+    return [(f"line {number}", line) for number, line in stripped if line]
+
+
+def _listed(path: str | Path, text: str) -> list[tuple[str, Any]]:
+    try:
+        return [(f"entry {index}", value) for index, value in enumerate(json.loads(text))]
+    except ValueError as error:
+        raise DataError(f"{path} is not valid json: {error}.") from error

@@ -1,0 +1,1 @@
+"""From a loaded pipeline and some captions to images."""

@@ -1,0 +1,181 @@
+"""Draw captions with a pipeline, as it is or with propagation, and note what it cost."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import fdplug
+from fdplug.errors import ConfigError, FdplugWarning
+from fdplug.pipeline import Propagation
+from fdplug.predict.data.seeds import generators
+from fdplug.predict.generation.conditioning import as_tensor, conditioning
+from fdplug.predict.generation.progress import watched
+from fdplug.profiling.flops import CONVENTIONS
+from fdplug.profiling.timing import DenoiserTimer, denoiser_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fdplug.predict.data.captions import Caption
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What decides the images besides captions and propagation.
+
+    Args:
+        steps: Denoising steps.
+        guidance: Guidance scale; None is the pipeline's own.
+        size: Height and width in pixels; None is the pipeline's own.
+        seed: Seed of the run; each image's own seed is made from it and the image id.
+    """
+
+    steps: int
+    guidance: float | None = None
+    size: int | None = None
+    seed: int = 0
+
+    def with_guidance(self, guidance: float | None) -> Look:
+        """The same look with another guidance scale."""
+        return replace(self, guidance=guidance)
+
+    def call_options(self) -> dict[str, Any]:
+        """The keyword arguments of the pipeline call."""
+        options = {"guidance_scale": self.guidance, "height": self.size, "width": self.size}
+        return {
+            "num_inference_steps": self.steps,
+            **{key: value for key, value in options.items() if value is not None},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What was drawn, and what it cost.
+
+    Attributes:
+        images: (N, 3, H, W) uint8 on the CPU; black where the pipeline gave not-a-number.
+        whole: (N,), whether an image holds numbers only.
+        seconds: In the pipeline.
+        denoiser_seconds: In the denoiser.
+        ledger: Of the last pipeline call, if features were propagated.
+        in_ledger: Images of the last pipeline call.
+        counted: GFLOPs per image of the last pipeline call by convention, where propagation was still on to count them.
+    """
+
+    images: Tensor
+    whole: Tensor
+    seconds: float
+    denoiser_seconds: float
+    ledger: Any = None
+    in_ledger: int = 1
+    counted: Mapping[str, float] = field(default_factory=dict)
+
+    def gflops(self, convention: str = "full") -> float | None:
+        """GFLOPs of the denoiser per image, by the ledger; None without one."""
+        if self.ledger is None:
+            return None
+        return self.counted[convention] if self.counted else self.ledger.gflops(convention) / self.in_ledger
+
+
+def joined(runs: Sequence[Run]) -> Run:
+    """Several runs as one, in order."""
+    return Run(
+        images=torch.cat([run.images for run in runs]),
+        whole=torch.cat([run.whole for run in runs]),
+        seconds=sum(run.seconds for run in runs),
+        denoiser_seconds=sum(run.denoiser_seconds for run in runs),
+        ledger=runs[-1].ledger,
+        in_ledger=runs[-1].in_ledger,
+        counted=runs[-1].counted,
+    )
+
+
+def run(
+    pipe: Any,
+    captions: Sequence[Caption],
+    look: Look,
+    propagate: Mapping[str, Any] | Propagation | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+    count: bool = False,
+) -> Run:
+    """Draw captions in one pipeline call.
+
+    Args:
+        pipe: A diffusers text-to-image pipeline.
+        captions: One image each.
+        look: Steps, guidance, size, seed.
+        propagate: Settings of `fdplug.propagate`, or what it returned; None leaves the pipeline as it is.
+        on_step: Called with (steps done, steps in all) as the denoising goes on.
+        count: Count GFLOPs before propagation is switched off: what transforms change cannot be counted later.
+    """
+    with propagated(pipe, propagate) as propagation:
+        with DenoiserTimer(pipe) as timer, watched(pipe, on_step):
+            start = _now(pipe)
+            images = call_pipeline(pipe, captions, look)
+            seconds = _now(pipe) - start
+        ledger = None if propagation is None else propagation.ledger
+        counted: dict[str, float] = {}
+        if count and ledger is not None:
+            counted = {name: ledger.gflops(name) / len(captions) for name in CONVENTIONS}
+    pixels, whole = to_uint8(images)
+    return Run(
+        images=pixels,
+        whole=whole,
+        seconds=seconds,
+        denoiser_seconds=timer.seconds,
+        ledger=ledger,
+        in_ledger=len(captions),
+        counted=counted,
+    )
+
+
+@contextmanager
+def propagated(pipe: Any, settings: Mapping[str, Any] | Propagation | None) -> Iterator[Propagation | None]:
+    """`fdplug.propagate` with these settings; what is switched on already stays so, and None is nothing at all."""
+    if settings is None or isinstance(settings, Propagation):
+        yield settings
+        return
+    with fdplug.propagate(pipe, **settings) as propagation:
+        yield propagation
+
+
+def to_uint8(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Floats in [0, 1] to 0..255 as diffusers does it, and which images hold numbers only; the others are black there.
+
+    A warning says how many do not.
+    """
+    images = images.detach().float().cpu()
+    whole = torch.isfinite(images).flatten(1).all(1)
+    bad = int((~whole).sum())
+    if bad:
+        message = f"{bad} of {len(images)} images hold not-a-number; try dtype float32."
+        warnings.warn(message, FdplugWarning, stacklevel=2)
+    return (images.nan_to_num(0.0, 1.0, 0.0).clamp(0, 1) * 255).round().to(torch.uint8), whole
+
+
+def call_pipeline(pipe: Any, captions: Sequence[Caption], look: Look) -> Tensor:
+    """Return the images (N, 3, H, W) of one call of the pipeline; tests put another in its place."""
+    seeds = generators(look.seed, [caption.image_id for caption in captions])
+    given = conditioning(pipe, captions)
+    with torch.no_grad():
+        return as_tensor(pipe(**given, generator=seeds, output_type="pt", **look.call_options()).images)
+
+
+def check_size(pipe: Any, size: int | None) -> None:
+    """Refuse a size in pixels that the pipeline cannot make."""
+    factor = getattr(pipe, "vae_scale_factor", 8)
+    if size is not None and size % factor:
+        raise ConfigError(f"size must be a multiple of {factor} for {type(pipe).__name__}, got {size}.")
+
+
+def _now(pipe: Any) -> float:
+    if next(denoiser_of(pipe).parameters()).device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()

@@ -1,0 +1,143 @@
+"""Pipelines by name: the embedded model, a hub id, or a local folder; safetensors only, and never remote code."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fdplug.errors import PipelineError
+from fdplug.metrics.loading import quiet_loading
+from fdplug.predict.data.captions import SHAPES
+
+if TYPE_CHECKING:
+    import torch
+
+LIBRARIES = ("diffusers", "transformers", None)
+
+
+def check_model(model: str) -> None:
+    """Refuse a model that is plainly not there, without loading anything.
+
+    Raises:
+        PipelineError: The folder is missing, is no pipeline, or brings its own code.
+    """
+    folder = _local_folder(model)
+    if folder is None:
+        return
+    index = folder / "model_index.json"
+    if not index.is_file():
+        what = "does not exist" if not folder.exists() else "has no model_index.json, so it is no diffusers pipeline"
+        raise PipelineError(f"the model folder {folder} {what}; {_ALLOWED}")
+    _refuse_code(folder, index)
+
+
+_ALLOWED = "a model is 'shapes', a hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5, or a pipeline's folder."
+
+
+def load_pipeline(
+    model: str,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: str = "float32",
+    allow_pickle: bool = False,
+    safety_checker: bool = True,
+    needs_prompt: bool = True,
+) -> Any:
+    """Load a pipeline.
+
+    Args:
+        model: `"shapes"`, a hub id, or the folder of a diffusers pipeline.
+        device: Where it runs.
+        dtype: `float32`, `float16`, `bfloat16`, or `auto` (float16 on a GPU, float32 elsewhere).
+        allow_pickle: Also load `.bin` files, which can run code when loaded.
+        safety_checker: Keep the pipeline's own safety checker if it has one; it blackens images.
+        needs_prompt: Refuse pipelines that draw classes, or nothing in particular.
+
+    Raises:
+        PipelineError: The pipeline cannot be loaded, or takes no prompt.
+    """
+    from diffusers import DiffusionPipeline
+
+    check_model(model)
+    options: dict[str, Any] = {_dtype_argument(): resolve_dtype(dtype, device)}
+    if not safety_checker:
+        options |= {"safety_checker": None, "requires_safety_checker": False}
+    try:
+        with quiet_loading():
+            pipe = DiffusionPipeline.from_pretrained(
+                str(_local_folder(model) or model),
+                use_safetensors=None if allow_pickle else True,
+                trust_remote_code=False,
+                **options,
+            )
+    except Exception as error:
+        raise PipelineError(f"cannot load the model '{model}': {_first_line(error)} ({_ALLOWED})") from error
+    if needs_prompt and "prompt" not in inspect.signature(pipe.__call__).parameters:
+        raise PipelineError(f"{type(pipe).__name__} of '{model}' takes no prompt; a text-to-image pipeline is needed.")
+    pipe.set_progress_bar_config(disable=True)
+    return pipe.to(device)
+
+
+def _dtype_argument() -> str:
+    """`from_pretrained` of diffusers called it `torch_dtype` before 0.42."""
+    import diffusers
+
+    major, minor = (int(part) for part in diffusers.__version__.split(".")[:2])
+    return "dtype" if (major, minor) >= (0, 42) else "torch_dtype"
+
+
+def resolve_dtype(dtype: str, device: torch.device | str) -> torch.dtype:
+    """The torch dtype behind a name; `auto` is float16 on a GPU and float32 elsewhere."""
+    import torch
+
+    if dtype == "auto":
+        dtype = "float16" if torch.device(device).type == "cuda" else "float32"
+    return getattr(torch, dtype)
+
+
+def default_guidance(model: str) -> float | None:
+    """The guidance scale a model is made for; None leaves it to the pipeline."""
+    if model != SHAPES:
+        return None
+    from fdplug import shapes
+
+    return float(shapes.GUIDANCE)
+
+
+def _local_folder(model: str) -> Path | None:
+    """The folder that `model` names, or None for a hub id."""
+    if model == SHAPES:
+        from fdplug import shapes
+
+        return Path(shapes.pipeline_folder())
+    path = Path(model).expanduser()
+    looks_local = (
+        path.is_absolute()
+        or path.exists()
+        or model.startswith((".", "~"))
+        or model.strip("/").count("/") != 1
+        or model.endswith("/")
+    )
+    return path if looks_local else None
+
+
+def _refuse_code(folder: Path, index: Path) -> None:
+    """A folder may name classes of diffusers and transformers only."""
+    try:
+        components = json.loads(index.read_text(encoding="utf-8"))
+        modules = {name: value[0] for name, value in components.items() if isinstance(value, list) and value}
+    except (OSError, ValueError, AttributeError) as error:
+        raise PipelineError(f"cannot read {index}: {error}.") from error
+    if not isinstance(components.get("_class_name"), str):
+        raise PipelineError(f"{index} names a custom pipeline class; fdplug runs no code that comes with a model.")
+    for name, module in modules.items():
+        own_file = any((folder / place / f"{module}.py").exists() for place in (name, "."))
+        if module not in LIBRARIES and own_file:
+            raise PipelineError(f"{index}: '{name}' brings its own code ({module}.py); fdplug runs none.")
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return " ".join(text.split())[:300]

@@ -1,0 +1,1 @@
+"""Generation as a Lightning prediction: the module, the image writer, the callbacks."""

@@ -1,0 +1,156 @@
+"""The manifest: a line of json for every image that is done, from which an interrupted run goes on.
+
+Every process writes its own part, an image at a time, as soon as the image has its final name. At the end the parts
+become `manifest.jsonl`, in the order of ids. An image counts as done if its file is exactly the one that was written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from fdplug.predict.storage.atomic import write_text
+from fdplug.predict.storage.json_lines import JsonLines, read_json_lines
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MANIFEST = "manifest.jsonl"
+OK, NOT_A_NUMBER = "ok", "not a number"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One image.
+
+    Attributes:
+        id: Image id.
+        caption: What was asked for.
+        seed: Seed of the image's own generator.
+        variant: How it was drawn, in short.
+        status: `ok`, or `not a number`: then there is no file.
+        file: Path inside the folder.
+        sha256: Of the file, in hexadecimal.
+        seconds: Of the pipeline call, shared among the images of the call.
+        denoiser_seconds: Of the denoiser, likewise.
+        gflops: Of the denoiser, for this image; None if nothing was propagated.
+        key_steps: How many; None if nothing was propagated.
+    """
+
+    id: int
+    caption: str
+    seed: int
+    variant: str
+    status: str = OK
+    file: str | None = None
+    sha256: str | None = None
+    seconds: float
+    denoiser_seconds: float
+    gflops: float | None = None
+    key_steps: int | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells images apart."""
+        return self.variant, self.id
+
+
+def sha256(data: bytes) -> str:
+    """The hexadecimal SHA-256 of a file's bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+class ManifestPart:
+    """The part of the manifest that one process writes.
+
+    Args:
+        folder: Where the images are.
+        rank: Number of the process.
+    """
+
+    def __init__(self, folder: Path, rank: int = 0) -> None:
+        self._lines = JsonLines(folder / f"manifest.rank{rank}.jsonl")
+
+    def append(self, entry: Entry) -> None:
+        """Note that an image is done."""
+        self._lines.append(asdict(entry))
+
+    def close(self) -> None:
+        """Write no more."""
+        self._lines.close()
+
+
+def read_manifest(folder: Path) -> dict[tuple[str, int], Entry]:
+    """Every image that any process said was done, by variant and id; the last word on an image counts."""
+    entries = (_entry(record) for path in _files(folder) for record in read_json_lines(path))
+    return {entry.key: entry for entry in entries if entry is not None}
+
+
+def merge_manifest(folder: Path) -> list[Entry]:
+    """Make one manifest of all parts, in the order of ids, when no process writes any more."""
+    entries = sorted(read_manifest(folder).values(), key=lambda entry: (entry.id, entry.variant))
+    write_text("".join(f"{json.dumps(asdict(entry), ensure_ascii=False)}\n" for entry in entries), folder / MANIFEST)
+    for path in _files(folder)[1:]:
+        path.unlink()
+    return entries
+
+
+def clear_manifest(folder: Path) -> None:
+    """Remove the images that the manifest names, and the manifest itself."""
+    for entry in read_manifest(folder).values():
+        if entry.file is not None and (path := _inside(folder, entry.file)) is not None:
+            path.unlink(missing_ok=True)
+    for path in _files(folder):
+        path.unlink(missing_ok=True)
+
+
+def read_image(folder: Path, entry: Entry) -> Tensor | None:
+    """The image (3, H, W) uint8 of an entry, or None unless its file is whole and the very one that was written."""
+    path = None if entry.file is None else _inside(folder, entry.file)
+    try:
+        data = b"" if path is None else path.read_bytes()
+        if not data or sha256(data) != entry.sha256:
+            return None
+        with Image.open(io.BytesIO(data)) as image:
+            return torch.tensor(np.asarray(image.convert("RGB"))).permute(2, 0, 1).contiguous()
+    except (OSError, ValueError, SyntaxError):
+        return None
+
+
+def _files(folder: Path) -> list[Path]:
+    """The merged manifest first: what a part says later counts."""
+    return [folder / MANIFEST, *sorted(folder.glob("manifest.rank*.jsonl"))]
+
+
+def _inside(folder: Path, file: str) -> Path | None:
+    """The path of an image, unless a tampered manifest points out of the folder."""
+    path = folder / file
+    return path if path.resolve().is_relative_to(folder.resolve()) else None
+
+
+def _entry(record: dict[str, Any]) -> Entry | None:
+    """An entry, or None for a line of another kind."""
+    known = {field.name for field in fields(Entry)}
+    try:
+        entry = Entry(**{key: value for key, value in record.items() if key in known})
+    except TypeError:
+        return None
+    wanted: Iterable[tuple[Any, Any]] = (
+        (entry.id, int),
+        (entry.seed, int),
+        (entry.seconds, float | int),
+        (entry.denoiser_seconds, float | int),
+        (entry.caption, str),
+        (entry.variant, str),
+        (entry.file, str | None),
+    )
+    return entry if all(isinstance(value, kind) for value, kind in wanted) else None

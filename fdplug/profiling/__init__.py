@@ -1,0 +1,1 @@
+"""What ran, what it cost, and on what machine."""

@@ -1,0 +1,139 @@
+"""The ledger: what ran at which step with which batch. It is written while the denoiser runs and never assumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from fdplug.errors import PropagationError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+WHOLE = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One forward pass of one module.
+
+    Attributes:
+        steps: indices into the scheduler's timesteps that the pass answered; it ran at the first.
+        network: pipeline attribute of the network, such as `unet`.
+        module: dotted name inside the network; empty for the network itself.
+        rows: batch rows that went through it.
+        key: whether the step was a key step.
+    """
+
+    steps: tuple[int, ...]
+    network: str
+    module: str
+    rows: int
+    key: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """A network, and the arguments of its first call of a run: one row, without their values."""
+
+    network: nn.Module
+    arguments: dict[str, Any]
+
+
+class Ledger:
+    """What ran in the last run: from one `set_timesteps` of the scheduler to the next.
+
+    Attributes:
+        received: bytes that came from other processes, where they share the work.
+        repeats: by how much the denoiser's batch is larger than what the pipeline hands over, 0 where it does not run;
+            set by transforms that batch steps.
+        outdated: the transforms that were in place and are no more: what a pass cost with them cannot be counted.
+    """
+
+    repeats = 1
+    outdated: tuple[str, ...] = ()
+
+    def __init__(self, paused: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        """Write nothing yet; `paused()` gives a context in which the networks run as they are, to be measured."""
+        self.paused = paused
+        self.reset(0)
+
+    def reset(self, num_steps: int) -> None:
+        """Begin a new page."""
+        self.num_steps = num_steps
+        self.received = 0
+        self.entries: list[Entry] = []
+        self.examples: dict[str, Example] = {}
+        self.parts: dict[str, tuple[str, ...]] = {}
+
+    def introduce(
+        self, component: str, network: nn.Module, example: Callable[[], dict[str, Any]], modules: tuple[str, ...] = ()
+    ) -> None:
+        """Keep an example of the first call of `network`, whose `modules` are recorded one by one."""
+        if component not in self.examples:
+            self.examples[component] = Example(network, example())
+            self.parts[component] = modules
+
+    def record(self, entry: Entry) -> None:
+        """Write one line, of the rows that ran."""
+        if self.repeats == 1:
+            self.entries.append(entry)
+        elif self.repeats:
+            self.entries.append(replace(entry, rows=entry.rows * self.repeats))
+
+    @property
+    def key_steps(self) -> tuple[int, ...]:
+        """The steps at which the part was computed, in order."""
+        return tuple(sorted({entry.steps[0] for entry in self.entries if entry.key}))
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The steps for which the denoiser was asked, in order."""
+        return tuple(sorted({step for entry in self.entries for step in entry.steps}))
+
+    def passes(self, module: str, network: str | None = None) -> int:
+        """Return how often `module` ran."""
+        return len(self._of(module, network))
+
+    def rows(self, module: str, network: str | None = None) -> int:
+        """Return how many batch rows went through `module`."""
+        return sum(entry.rows for entry in self._of(module, network))
+
+    def _of(self, module: str, network: str | None) -> list[Entry]:
+        return [one for one in self.entries if one.module == module and network in (None, one.network)]
+
+    def gflops(self, convention: str = "full") -> float:
+        """Return the GFLOPs of the denoiser over the last run, all images of its batch together.
+
+        fvcore counts one multiply-add as one FLOP, and so does every figure here. The cost of each module is measured
+        once for the shapes of the run and multiplied by what the ledger holds.
+
+        Args:
+            convention: `full`, or `paper`: half of attention, as in the paper's published column.
+
+        Raises:
+            PropagationError: nothing has run yet, or transforms that change what a pass costs were undone since.
+        """
+        if not self.examples:
+            raise PropagationError("the ledger is empty: run the pipeline first, then ask for its GFLOPs")
+        if self.outdated:
+            raise PropagationError(
+                f"GFLOPs are counted on the pipeline as it is, and {', '.join(self.outdated)} is no more in place:"
+                " ask for them inside the `with` block, or before remove()"
+            )
+        from fdplug.profiling.flops import outlined_flops
+
+        with self.paused():
+            costs = {
+                name: outlined_flops(one.network, one.arguments, convention) for name, one in self.examples.items()
+            }
+        return sum(entry.rows * self._cost(entry, costs[entry.network]) for entry in self.entries) / 1e9
+
+    def _cost(self, entry: Entry, cost: Mapping[str, int]) -> int:
+        """Return the FLOPs of one row; those of the whole network are without what is recorded by itself."""
+        if entry.module != WHOLE:
+            return cost[entry.module]
+        return cost[WHOLE] - sum(cost[module] for module in self.parts[entry.network])

@@ -1,0 +1,1 @@
+"""The engine: what happens while a propagated pipeline runs."""

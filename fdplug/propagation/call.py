@@ -1,0 +1,123 @@
+"""One call of a denoiser, its arguments by name."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from fdplug import trees
+from fdplug.denoisers.base import plain
+from fdplug.repeated import whole
+
+if TYPE_CHECKING:
+    from fdplug.denoisers import Companion, DenoiserFamily
+    from fdplug.propagation.window import Window
+
+
+# Keyed by functions of classes: reading a signature takes longer than all else that is done per call.
+_signature = functools.lru_cache(maxsize=64)(inspect.signature)
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a network was given; its role says which argument is what."""
+
+    role: DenoiserFamily | Companion
+    arguments: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        role: DenoiserFamily | Companion,
+        network: nn.Module,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> Call:
+        """Name the arguments of `network(*args, **kwargs)`."""
+        forward = plain(network).forward
+        function = getattr(forward, "__func__", None)
+        if function is None:  # another library's patch
+            return cls(role, dict(inspect.signature(forward).bind(*args, **kwargs).arguments))
+        arguments = dict(_signature(function).bind(network, *args, **kwargs).arguments)
+        arguments.pop(next(iter(arguments)))
+        return cls(role, arguments)
+
+    @property
+    def sample(self) -> Tensor:
+        """The noisy sample, (B, ...)."""
+        return self.arguments[self.role.sample]
+
+    @property
+    def timestep(self) -> Any:
+        """The timestep as it was given: a number, or a tensor of one or B values."""
+        return self.arguments[self.role.timestep]
+
+    @property
+    def rows(self) -> int:
+        """B."""
+        return self.sample.shape[0]
+
+    @property
+    def conditioning(self) -> list[Any]:
+        """What the prediction at a replayed step depends on besides sample and time: values, then tensors."""
+        given = [self.arguments.get(name) for name in self.role.conditioning]
+        shape, tensors = trees.dissect(given)
+        return [shape, *tensors]
+
+    def is_at(self, timestep: Tensor) -> bool:
+        """Whether the timestep given stands for the scheduler's `timestep`, (1,), which lies in host memory."""
+        given = self.timestep
+        expected = self.role.timesteps(timestep, given, 1).flatten()[0]
+        if isinstance(given, Tensor):
+            return bool(expected.to(given.dtype) == given.flatten()[0].cpu())
+        return float(expected) == float(given)
+
+    def spanning(self, timesteps: Tensor) -> dict[str, Any]:
+        """Return the arguments for a whole span, time-major; `timesteps` (len,) are the scheduler's."""
+        times = len(timesteps)
+        arguments = {
+            name: self._spread(name, value, times) if name in self._batched else value
+            for name, value in self.arguments.items()
+        }
+        arguments[self.role.timestep] = self.role.timesteps(timesteps, self.timestep, self.rows)
+        return arguments
+
+    def portion(self, timesteps: Tensor, window: Window) -> dict[str, Any]:
+        """Return the arguments for those rows of a span that a window decodes.
+
+        Lists are copies: a U-Net takes the residuals of T2I-Adapters out of the list that it is given, and may be
+        called more than once.
+        """
+        arguments = trees.map_tensors(lambda tensor: tensor, self.spanning(timesteps))
+        batched = {*self._batched, self.role.timestep}
+        return {name: window.cut(value) if name in batched else value for name, value in arguments.items()}
+
+    def _spread(self, name: str, value: Any, times: int) -> Any:
+        """Repeat an argument; only what is added to replayed features need not be written out."""
+        spread = trees.repeat_rows(value, self.rows, times)
+        return spread if name in self.role.batch_arguments else trees.map_tensors(whole, spread)
+
+    @property
+    def _batched(self) -> set[str]:
+        return {self.role.sample, *self.role.conditioning, *self.role.batch_arguments}
+
+    def example(self) -> dict[str, Any]:
+        """Return the arguments for one row, tensors without their values."""
+        rows, batched = self.rows, {*self._batched, self.role.timestep}
+
+        def outline(tensor: Tensor, name: str) -> Tensor:
+            shape = list(tensor.shape)
+            if shape and name in batched and shape[0] % rows == 0:
+                shape[0] //= rows
+            return torch.empty(shape, dtype=tensor.dtype, device="meta")
+
+        return {
+            name: trees.map_tensors(lambda tensor, name=name: outline(tensor, name), value)
+            for name, value in self.arguments.items()
+        }

@@ -1,0 +1,66 @@
+"""What the modules of a part answer: their own output at a key step, kept features at the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fdplug import trees
+from fdplug.repeated import whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fdplug.caches import FeatureCache
+    from fdplug.propagation.window import Window
+
+
+class Replay:
+    """Keeps the outputs of a part's modules in a feature cache, and hands them out for whole windows of steps.
+
+    Of *chained* modules, whose output only the next module of the part reads, nothing is kept but the shape.
+
+    Attributes:
+        writes: whether copies for the steps of a window are written out at once, for code that needs plain tensors.
+    """
+
+    def __init__(self, cache: FeatureCache, chained: frozenset[str]) -> None:
+        self.writes = False
+        self._cache = cache
+        self._chained = chained
+        self._kept: dict[str, Any] = {}
+
+    def clear(self) -> None:
+        """Forget everything and free the memory."""
+        self._kept = {}
+        self._cache.reset()
+
+    def keep(self, name: str, window: Window, output: Any) -> Any:
+        """Keep what module `name` computed; return it for every step of the window, time-major."""
+        key = _key(name, window)
+        if name in self._chained:
+            self._kept[key] = trees.map_tensors(_hollow, output)
+            return self._handed_out(trees.repeat_rows(output, window.rows, len(window.steps)))
+        self._kept[key], features = trees.dissect(output)
+        self._cache.write(key, window.steps[0], features)
+        return self.answer(name, window)
+
+    def answer(self, name: str, window: Window) -> Any:
+        """Return what stands for the output of module `name` at every step of the window, time-major."""
+        key, times = _key(name, window), len(window.touched)
+        kept = self._kept[key]
+        if name in self._chained:
+            zeros = trees.map_tensors(lambda one: one.new_zeros(times * one.shape[0], *one.shape[1:]), kept)
+            return window.cut(zeros)
+        return self._handed_out(window.cut(kept.fill(tuple(self._cache.read(key, window.touched)))))
+
+    def _handed_out(self, tree: Any) -> Any:
+        return trees.map_tensors(whole, tree) if self.writes else tree
+
+
+def _key(name: str, window: Window) -> str:
+    return f"{name}@{window.lane}" if window.lane else name
+
+
+def _hollow(tensor: Tensor) -> Tensor:
+    """Return zeros of the same shape that take no memory."""
+    return tensor.new_zeros(()).expand(tensor.shape)

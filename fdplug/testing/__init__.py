@@ -1,0 +1,43 @@
+"""For plugin authors and for fdplug's own tests: tiny pipelines from real diffusers classes, and conformance checks."""
+
+from __future__ import annotations
+
+from fdplug.testing.checks import (
+    check_cache,
+    check_injector,
+    check_policy,
+    check_sampler,
+    check_transform,
+    registered,
+    schedule,
+)
+from fdplug.testing.components import (
+    latents,
+    tiny_pipeline,
+    tiny_text_config,
+    tiny_text_encoder,
+    tiny_tokenizer,
+    tiny_unet,
+    tiny_vae,
+)
+from fdplug.testing.pipeline_checks import check_family, check_part, check_propagation
+
+__all__ = [
+    "check_cache",
+    "check_family",
+    "check_injector",
+    "check_part",
+    "check_policy",
+    "check_propagation",
+    "check_sampler",
+    "check_transform",
+    "latents",
+    "registered",
+    "schedule",
+    "tiny_pipeline",
+    "tiny_text_config",
+    "tiny_text_encoder",
+    "tiny_tokenizer",
+    "tiny_unet",
+    "tiny_vae",
+]

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.shapes_curve import curve, curve_scores, methods
+from benchmarks.shapes_curve.methods import METHODS, Method
+from fdplug.shapes.training.batches import batch_of
+
+SMALL = (
+    Method(name="DDIM-50", sampler="ddim", steps=3),
+    Method(name="DDIM-2", sampler="ddim", steps=2),
+    Method(name="DPM-Solver++-2", sampler="dpm-solver++", steps=2),
+    Method(name="DDIM-50, 2 uniform keys", sampler="ddim", steps=3, policy={"uniform": {"count": 2}}, injector="prior"),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("curve")
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "METHODS", SMALL)
+    monkeypatch.setattr(curve_scores, "REFERENCE_PICTURES", 80)
+
+
+@pytest.mark.usefixtures("small")
+def test_the_command_scores_every_method(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = curve.parser().parse_args(["--out", str(folder), "--captions", "4"])
+    for method in SMALL:
+        curve.draw_pictures(options, method)
+    record = curve_scores.score_methods(options)
+    curve.finish(record, folder)
+    assert set(record["rows"]) == {
+        "drawn",
+        "drawn, captions shifted",
+        "reconstructed",
+        *(method.name for method in SMALL),
+    }
+    stored = json.loads((folder / "curve.json").read_text())
+    base, other = stored["rows"]["DDIM-50"], stored["rows"]["DDIM-2"]
+    assert "difference" not in base["all"]
+    assert "psnr" not in base
+    for key in ("all", "texture_db", "frechet_x1000"):
+        assert other[key]["difference"] == pytest.approx(other[key]["value"] - base[key]["value"], rel=1e-3, abs=1e-3)
+        assert other[key]["difference_error"] >= 0
+    assert stored["rows"]["drawn"]["texture_db"]["value"] == 0
+    assert (folder / "curve.png").stat().st_size > 5000
+    lines = list(csv.DictReader((folder / "curve.csv").read_text().splitlines()))
+    assert {line["method"] for line in lines} == set(record["rows"])
+    assert "| DDIM-50 |" in (folder / "curve.md").read_text() == capsys.readouterr().out.rstrip("\n") + "\n"
+
+
+@pytest.mark.usefixtures("small")
+def test_pictures_that_are_there_are_not_drawn_again(folder: Path) -> None:
+    options = curve.parser().parse_args(["--out", str(folder), "--captions", "4"])
+    path = curve.picture_path(folder, SMALL[0], options)
+    before = path.stat().st_mtime_ns
+    curve.draw_pictures(options, SMALL[0])
+    assert path.stat().st_mtime_ns == before
+
+
+def test_methods_have_their_own_names_and_files() -> None:
+    assert len({method.name for method in METHODS}) == len({method.slug for method in METHODS}) == len(METHODS)
+    assert METHODS[0].name == methods.BASELINE
+    steps = {sampler: [m.steps for m in METHODS if m.sampler == sampler and m.policy is None] for sampler in ("ddim",)}
+    assert steps == {"ddim": [50, 25, 15, 9, 6, 4]}
+
+
+def test_methods_are_chosen_by_name() -> None:
+    assert [one.name for one in methods.chosen(["DDIM-9"])] == ["DDIM-50", "DDIM-9"]
+    assert methods.chosen(None) == METHODS
+    with pytest.raises(ValueError, match="method 'DDIM-8' is unknown; choose from DDIM-15"):
+        methods.chosen(["DDIM-8"])
+
+
+def test_psnr_of_known_errors() -> None:
+    base = torch.full((2, 3, 64, 64), 0.5)
+    changed = base.clone()
+    changed[1] += 0.1
+    found = curve_scores.psnr(changed, base)
+    assert found[1].item() == pytest.approx(20, abs=1e-4)
+    assert found[0].item() == pytest.approx(54.15, abs=0.01)
+
+
+def test_ssim_of_a_picture_with_itself_is_one(scenes: list) -> None:
+    images = batch_of(scenes[:3]).images
+    torch.testing.assert_close(curve_scores.ssim(images, images), torch.ones(3), atol=1e-3, rtol=0)

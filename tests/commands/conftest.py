@@ -1,0 +1,7 @@
+"""The tiny saved pipeline and the annotation file of the tests of `fdplug predict`."""
+
+from __future__ import annotations
+
+from tests.predict.conftest import annotations, loaded, model
+
+__all__ = ["annotations", "loaded", "model"]

@@ -1,0 +1,133 @@
+"""`fdplug tune`: one file, used by `fdplug compare` at once, and bad options in one line."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from fdplug import registry
+from fdplug.builtin.tuned import TunedNoise
+from fdplug.commands import compare as compare_command
+from fdplug.commands import tune as tune_command
+from fdplug.errors import ConfigError, DataError
+from fdplug.predict.data.captions import read_captions
+from fdplug.predict.generation.generate import Look, run
+from fdplug.predict.generation.loading import load_pipeline
+
+
+def test_what_is_tuned_can_be_compared_at_once(model, annotations, tmp_path, capsys):
+    file = tmp_path / "tuned.json"
+    options = ["--model", model, "--annotations", annotations, "--captions", "2", "--steps", "5", "--keys", "2"]
+    assert tune_command.main([*options, "--out", str(file)]) == 0
+    assert "2 *" in capsys.readouterr().out
+    held = json.loads(file.read_text())
+    assert held["chosen"] == 2
+    assert [len(one["keys"]) for one in held["curve"]] == [1, 2, 3, 4, 5]
+    assert held["calibration"]["images"] == [24, 31], "the last captions, so that comparisons judge on others"
+    errors = [one["error"] for one in held["curve"]]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] == 0
+    variant = f"{{name: tuned, steps: 5, propagate: {{policy: {{tuned: {{file: '{file}'}}}}}}}}"
+    out = tmp_path / "compared"
+    common = [
+        "--model",
+        model,
+        "--annotations",
+        annotations,
+        "--scores",
+        "none",
+        "--captions",
+        "3",
+        "--batch-size",
+        "3",
+    ]
+    assert compare_command.main([*common, "--variants", "ddim-5", variant, "--out", str(out)]) == 0
+    rows = json.loads((out / "results.json").read_text())["variants"]
+    assert rows[1]["key_steps"] == held["curve"][1]["keys"]
+    assert rows[1]["gflops_per_image"] == pytest.approx(held["curve"][1]["gflops"])
+
+
+def test_a_budget_in_gflops_takes_as_many_keys_as_it_pays_for(model, annotations, tmp_path):
+    file = tmp_path / "tuned.json"
+    options = ["--model", model, "--annotations", annotations, "--captions", "1", "--steps", "4", "--out", str(file)]
+    assert tune_command.main(options) == 0
+    curve = json.loads(file.read_text())["curve"]
+    assert tune_command.main([*options, "--gflops", str(curve[2]["gflops"] * 1.001)]) == 0
+    assert json.loads(file.read_text())["chosen"] == 3
+    with pytest.raises(ConfigError, match="but one key step takes"):
+        tune_command.main([*options, "--gflops", "1e-9"])
+
+
+def test_a_floor_takes_the_fewest_keys_that_hold_it_and_says_what_was_measured(model, annotations, tmp_path, capsys):
+    """Every count is run here too, and its PSNR computed by hand."""
+    file = tmp_path / "tuned.json"
+    common = ["--model", model, "--annotations", annotations, "--captions", "2", "--steps", "5", "--out", str(file)]
+    assert tune_command.main([*common, "--keys", "1", "--injector", "none"]) == 0
+    curve = json.loads(file.read_text())["curve"]
+    pipe, captions = load_pipeline(model), read_captions(annotations)[-2:]
+    look = Look(steps=5)
+    pipe.scheduler = registry.build("sampler", "ddim").build(pipe.scheduler.config)
+    plain = run(pipe, captions, look).images
+    quality = []
+    for one in curve:
+        policy = "all" if len(one["keys"]) == 5 else {"explicit": {"steps": one["keys"]}}
+        settings = {"policy": policy, "injector": "none"}
+        error = np.square(run(pipe, captions, look, settings).images.numpy().astype(float) - plain.numpy()).mean()
+        quality.append(10 * math.log10(255**2 / error) if error else math.inf)
+    floor = (min(quality) + max(one for one in quality if one < float("inf"))) / 2
+    assert tune_command.main([*common, "--psnr", str(floor), "--injector", "none"]) == 0
+    held = json.loads(file.read_text())
+    chosen = held["chosen"]
+    assert quality[chosen - 1] >= floor > quality[chosen - 2]
+    assert held["curve"][chosen - 1]["psnr"] == pytest.approx(quality[chosen - 1], abs=1e-3) or chosen == 5
+    assert held["calibration"]["runs"] > 5 + 4
+    assert f"{chosen} *" in capsys.readouterr().out
+
+
+def test_refinement_and_noise_are_measured_and_written(model, annotations, tmp_path, capsys):
+    file = tmp_path / "tuned.json"
+    common = ["--model", model, "--annotations", annotations, "--captions", "2", "--steps", "6", "--out", str(file)]
+    assert tune_command.main([*common, "--keys", "3", "--injector", "tune", "--refine", "12"]) == 0
+    held = json.loads(file.read_text())
+    choice, noise = held["curve"][2], held["noise"]
+    assert len(choice["keys"]) == 3
+    assert choice["measured"] > 0
+    assert noise["without"] == pytest.approx(choice["measured"])
+    assert noise["error"] <= noise["without"]
+    assert "Prior noise" in capsys.readouterr().out
+    TunedNoise(str(file))
+
+
+def test_a_floor_that_noise_forbids_is_refused(model, annotations, tmp_path):
+    common = ["--model", model, "--annotations", annotations, "--captions", "1", "--steps", "4"]
+    with pytest.raises(ConfigError, match="is not reached even with every step a key step"):
+        tune_command.main([*common, "--psnr", "200", "--out", str(tmp_path / "tuned.json")])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--keys", "9", "--steps", "5"], "--keys is 9, a number from 1 to the 5 steps is needed"),
+        (["--keys", "2", "--gflops", "3"], "give one of --keys, --gflops and --psnr, not --keys and --gflops"),
+        (["--psnr", "-1"], "--psnr must be a number of at least 0, got -1"),
+        (["--injector", "noise"], "no injector for tuning 'noise'"),
+        (["--refine", "-1"], "--refine must be a whole number of at least 0, got -1"),
+        (["--captions", "0"], "--captions is 0, at least one is needed"),
+        (["--out", "x.txt"], "the name of a .json file is needed"),
+        (["--steps", "0"], "steps must be a whole number of at least 1, got 0"),
+        (["--sampler", "dimm"], "did you mean 'ddim'"),
+    ],
+)
+def test_bad_options_are_one_line_before_any_model_is_loaded(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        tune_command.main(arguments)
+
+
+def test_a_missing_annotation_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"cannot read the annotation file none\.json"):
+        tune_command.main(["--annotations", "none.json"])

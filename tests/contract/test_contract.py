@@ -1,0 +1,175 @@
+"""Every built-in plugin runs through the checks that third parties use, and those do find faults."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fdplug import registry
+from fdplug.caches import Drop, Reuse
+from fdplug.injectors import PriorNoise
+from fdplug.policies import AdaptivePolicy, Uniform
+from fdplug.samplers import Ddim
+from fdplug.testing import check_cache, check_injector, check_policy, check_sampler, check_transform
+from fdplug.testing.checks import schedule
+from fdplug.transforms import NoTransform
+
+NEEDED = {"uniform": {"interval": 3}, "explicit": {"steps": [0]}}
+FILES = {"tuned"}  # made by tuning, see test_tuned
+
+
+def built(kind):
+    return [
+        pytest.param(registry.build(kind, {name: NEEDED.get(name, {})}), id=name)
+        for name in registry.names(kind)
+        if name not in FILES
+    ]
+
+
+@pytest.mark.parametrize("policy", built("policy"))
+def test_policies(policy):
+    check_policy(policy)
+
+
+@pytest.mark.parametrize("cache", built("cache"))
+def test_caches(cache):
+    check_cache(cache)
+
+
+@pytest.mark.parametrize("injector", built("injector"))
+def test_injectors(injector):
+    check_injector(injector)
+
+
+@pytest.mark.parametrize("sampler", built("sampler"))
+def test_samplers(sampler):
+    check_sampler(sampler)
+
+
+@pytest.mark.parametrize("transform", built("transform"))
+def test_transforms(transform):
+    check_transform(transform)
+
+
+class Outside(Uniform):
+    """Names a step after the last."""
+
+    def key_steps(self, schedule):
+        return frozenset({schedule.num_steps})
+
+
+class Moody(Uniform):
+    """Changes its mind."""
+
+    def key_steps(self, schedule):
+        self.interval += 1
+        return super().key_steps(schedule)
+
+
+class Remembering(AdaptivePolicy):
+    """Does not forget the run before."""
+
+    name = "remembering"
+    seen = 0
+
+    def reset(self):
+        pass
+
+    def is_key(self, step, sample):
+        self.seen += 1
+        return self.seen > 10
+
+
+class Shared(Reuse):
+    """Hands out what it keeps."""
+
+    def read(self, name, steps):
+        return self._kept[name] if len(steps) == 1 else super().read(name, steps)
+
+
+class RowMajor(Reuse):
+    """Repeats rows in the wrong order."""
+
+    def read(self, name, steps):
+        return tuple(one.repeat_interleave(len(steps), 0) for one in self._kept[name])
+
+
+class Clinging(Reuse):
+    """Forgets nothing."""
+
+    def reset(self):
+        pass
+
+
+class InPlace(PriorNoise):
+    """Writes into the sample."""
+
+    def inject(self, sample, prior, step):
+        return sample.add_(prior)
+
+
+class Growing(PriorNoise):
+    """Turns every sample into float64."""
+
+    def inject(self, sample, prior, step):
+        return sample.double()
+
+
+class Fixed(Ddim):
+    """Ignores the pipeline's config."""
+
+    def build(self, config):
+        return super().build({})
+
+
+class Leaking(NoTransform):
+    """Leaves an attribute behind."""
+
+    def apply(self, pipe):
+        pipe.unet.conv_in.left_behind = True
+
+
+@pytest.mark.parametrize(
+    ("check", "plugin", "message"),
+    [
+        (check_policy, Outside(interval=2), "lie outside"),
+        (check_policy, Moody(interval=1), "must not depend on earlier calls"),
+        (check_policy, Remembering(), r"reset\(\) must forget"),
+        (check_cache, Shared(), "read must return fresh memory"),
+        (check_cache, RowMajor(), "time-major"),
+        (check_cache, Clinging(), "a read must raise KeyError"),
+        (check_injector, InPlace(), "deterministic|in place"),
+        (check_injector, Growing(), "dtype became torch.float64"),
+        (check_sampler, Fixed(), "scheduler config must be kept"),
+        (check_transform, Leaking(), "leave no attribute behind"),
+    ],
+    ids=lambda value: type(value).__name__ if hasattr(value, "name") else None,
+)
+def test_the_checks_find_faults(check, plugin, message):
+    with pytest.raises(AssertionError, match=message):
+        check(plugin)
+
+
+def test_prior_noise_is_the_papers_formula():
+    """z_t + alpha z_T where t < tau: steps 25 to 49 of DDIM-50, whose timesteps are 981, 961, ..., 1."""
+    from fdplug.schedule import Schedule
+
+    run = Schedule(tuple(float(981 - 20 * index) for index in range(50)))
+    sample, prior = torch.zeros(1, 4, 2, 2), torch.ones(1, 4, 2, 2)
+    added = [float(PriorNoise().inject(sample, prior, run.step(index)).mean()) for index in range(50)]
+    assert added == pytest.approx([0.0] * 25 + [0.003] * 25)
+
+
+def test_noise_time_of_schedulers_that_do_not_count_training_steps():
+    from fdplug.schedule import Schedule
+
+    logs = Schedule((1.6, 0.4, -0.2, -1.1))
+    assert [logs.step(index).time for index in range(4)] == [1.0, 0.75, 0.5, 0.25]
+
+
+def test_drop_gives_zeros_but_at_the_key_step():
+    cache = Drop()
+    cache.begin(schedule(5))
+    cache.write("block", 1, (torch.ones(2, 3),))
+    (got,) = cache.read("block", [1, 2])
+    assert torch.equal(got, torch.tensor([[1.0] * 3] * 2 + [[0.0] * 3] * 2))

@@ -1,0 +1,102 @@
+"""Every system once per session: built, saved to a folder, loaded again."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+
+import fdplug
+from fdplug.testing.systems import SYSTEMS
+
+# What diffusers and torch have to say about old pipelines and their own code.
+NOTICES = (
+    "ignore:Default grid_sample:UserWarning",
+    "ignore:torch.meshgrid:UserWarning",
+    "ignore:`FluxPosEmbed` is deprecated:FutureWarning",
+    "ignore::torch.jit.TracerWarning",
+)
+UNIFORM = {"uniform": {"interval": 3}}
+
+
+def pytest_collection_modifyitems(items):
+    """Let those notices pass in this folder; every other warning is an error."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            for notice in NOTICES:
+                item.add_marker(pytest.mark.filterwarnings(notice))
+
+
+def close(one, other, tolerance=1e-4):
+    """Whether two outputs agree to 1e-4 of their scale."""
+    scale = max(1.0, float(other.abs().max()))
+    return one.shape == other.shape and float((one - other).abs().max()) <= tolerance * scale
+
+
+def networks(pipe):
+    """The pipeline's networks by name."""
+    return {name: one for name, one in pipe.components.items() if isinstance(one, torch.nn.Module)}
+
+
+def snapshot(pipe):
+    """Every attribute of every module of the pipeline by identity, and of the scheduler and the pipeline by name."""
+    modules = {
+        (component, name): {key: id(value) for key, value in module.__dict__.items()}
+        for component, network in networks(pipe).items()
+        for name, module in network.named_modules()
+    }
+    return modules, sorted(pipe.scheduler.__dict__), sorted(pipe.__dict__)
+
+
+class Case:
+    """A system, its loaded pipeline, and what it makes when nothing is propagated."""
+
+    def __init__(self, system, folder):
+        self.system = system
+        self.pipe = system.reload(system.make(), folder)
+        self._known = {}
+
+    def run(self, n=1, **changes):
+        return self.system.run(self.pipe, n, **changes)
+
+    def plain(self, n=1):
+        """The pipeline's own output."""
+        return self._remember(("plain", n), lambda: self.run(n))
+
+    def propagated(self, n=1, **settings):
+        """The output and the ledger with propagation; each asked for once."""
+        key = (n, *sorted((name, str(value)) for name, value in settings.items()))
+        return self._remember(key, lambda: self._propagated(n, settings))
+
+    def _propagated(self, n, settings):
+        with fdplug.propagate(self.pipe, **{"policy": UNIFORM, **settings}) as on:
+            return self.run(n), on.ledger
+
+    def _remember(self, key, make):
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
+
+    def fresh(self):
+        """A copy of the pipeline that has never run propagated."""
+        return copy.deepcopy(self.pipe)
+
+
+@pytest.fixture(scope="session")
+def cases(tmp_path_factory):
+    known = {}
+
+    def case(name):
+        if name not in known:
+            known[name] = Case(SYSTEMS[name], tmp_path_factory.mktemp(name))
+        return known[name]
+
+    return case
+
+
+@pytest.fixture(params=list(SYSTEMS))
+def case(request, cases):
+    """One after the other, every system of the support table."""
+    return cases(request.param)

@@ -1,0 +1,55 @@
+"""The support table says what the conformance suite covers, and the README shows that table."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from fdplug import registry
+from fdplug.commands.families import COLUMNS, main, markdown
+from fdplug.policies import Paper
+from fdplug.testing.systems import SYSTEMS
+
+
+@pytest.fixture(scope="module")
+def table():
+    return markdown()
+
+
+def test_the_readme_shows_the_table(table):
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    shown = re.search(r"<!-- families -->\n(.*?)\n<!-- /families -->", readme, re.DOTALL)
+    if shown is None:
+        pytest.skip("the README has no marker <!-- families -->")
+    assert shown[1].strip() == table, "run `fdplug families --markdown` and paste it"
+
+
+def test_every_system_and_every_family_has_a_row(capsys):
+    assert main(["--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == list(SYSTEMS)
+    assert {row["family"] for row in rows} == set(registry.entries("family"))
+    for row in rows:
+        assert row["pipeline"] == SYSTEMS[row["name"]].pipeline
+        assert row["encoder"].startswith(("`", "the "))
+
+
+def test_the_table_is_well_formed(table):
+    lines = table.split("\n")
+    assert len(lines) == 2 + len(SYSTEMS)
+    assert {line.count("|") for line in lines} == {len(COLUMNS) + 1}
+
+
+def test_the_named_key_sets_are_published():
+    for system in SYSTEMS.values():
+        Paper(system.key_set)
+
+
+def test_plain_output_is_aligned(capsys):
+    assert main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = lines[0].index("pipeline")
+    assert all(line[start - 1] == " " != line[start] for line in lines)

@@ -1,0 +1,211 @@
+"""The ledger says what ran; its GFLOPs are those counted over the whole accelerated call."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusers.models.upsampling import Upsample2D
+from fvcore.nn import FlopCountAnalysis
+from torch.utils.flop_counter import FlopCounterMode
+
+import fdplug
+from fdplug import trees
+from fdplug.errors import ConfigError, PropagationError
+from fdplug.predict.data.captions import Caption
+from fdplug.predict.generation.generate import Look, run
+from fdplug.profiling.flops import module_flops
+from fdplug.testing import latents, tiny_pipeline
+from fdplug.transforms import Transform
+
+POLICIES = ["all", "paper", {"uniform": {"interval": 4}}, {"explicit": {"steps": [0, 2]}}]
+KEYS = [12, 5, 3, 2]  # of 12 steps; the paper's for 20 (0, 1, 2, 3, 5, 10, 15) move to 0, 0, 1, 1, 3, 6, 9
+ENCODER = ["conv_in", "down_blocks.0", "down_blocks.1", "down_blocks.2", "down_blocks.3", "mid_block"]
+
+
+STEPS = 5
+
+
+class WholeCall(torch.nn.Module):
+    """A pipeline call as a module, for fvcore to trace: only the denoiser is a child, so only it is named."""
+
+    def __init__(self, pipe):
+        super().__init__()
+        self.unet = pipe.unet
+        pipe.text_encoder.requires_grad_(False)  # the trace takes its weights for constants
+        self.run = lambda start: latents(pipe, latents=start, num_inference_steps=STEPS)
+
+    def forward(self, start):
+        return self.run(start)
+
+
+def _sdpa(share):
+    """Multiply-adds of attention by hand: rows x keys x (width of queries + width of values)."""
+
+    def count(inputs, outputs):
+        query, key, value = (one.type().sizes() for one in inputs[:3])
+        rows = query[0] * query[1] * query[2]
+        return rows * key[2] * (value[3] + (query[3] if share == "full" else 0))
+
+    return count
+
+
+def traced(pipe, convention):
+    """FLOPs that fvcore counts inside the denoiser over one whole call."""
+    analysis = FlopCountAnalysis(WholeCall(pipe), (torch.ones(1, 4, 8, 8),))
+    analysis.set_op_handle("aten::scaled_dot_product_attention", _sdpa(convention))
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+    return analysis.by_module()["unet"]
+
+
+@pytest.mark.parametrize(("policy", "keys"), list(zip(POLICIES, KEYS, strict=True)), ids=str)
+@pytest.mark.parametrize("decoding", ["serial", "parallel"])
+def test_the_encoder_runs_as_often_as_the_policy_says(pipe, policy, keys, decoding):
+    with fdplug.propagate(pipe, policy=policy, decoding=decoding) as on:
+        latents(pipe, num_inference_steps=12)
+    assert [on.ledger.passes(name) for name in ENCODER] == [keys] * 6
+    assert len(on.ledger.key_steps) == keys
+    assert on.ledger.num_steps == 12
+    assert on.ledger.rows("conv_in") == 2 * keys
+    assert on.ledger.rows("") == 2 * 12
+    assert on.ledger.steps == tuple(range(12))
+
+
+@pytest.mark.parametrize(
+    ("policy", "decoding", "convention"),
+    [
+        ("all", "serial", "full"),
+        ({"uniform": {"interval": 2}}, "serial", "full"),
+        ({"uniform": {"interval": 2}}, "parallel", "full"),
+        ({"explicit": {"steps": [0, 1]}}, "parallel", "paper"),
+    ],
+    ids=str,
+)
+def test_gflops_equal_fvcore_over_the_whole_call(pipe, policy, decoding, convention):
+    with fdplug.propagate(pipe, policy=policy, decoding=decoding) as on:
+        latents(pipe, num_inference_steps=STEPS)
+        assert on.ledger.gflops(convention) * 1e9 == pytest.approx(traced(pipe, convention), abs=0.5)
+
+
+def _light(module):
+    """Whether fvcore counts this module by output elements, and torch not at all."""
+    return isinstance(module, torch.nn.GroupNorm | torch.nn.LayerNorm | Upsample2D)
+
+
+class ElementCounter:
+    """Counts what fvcore, but not torch, counts: norms and nearest upsampling, as they run."""
+
+    def __init__(self, unet):
+        self.flops = 0
+        self.hooks = [one.register_forward_hook(self._count) for one in unet.modules() if _light(one)]
+
+    def _count(self, module, args, output):
+        size = args[0].numel()
+        if isinstance(module, Upsample2D):
+            self.flops += 4 * size
+        else:
+            unit = torch.nn.GroupNorm(1, 4) if isinstance(module, torch.nn.GroupNorm) else torch.nn.LayerNorm(4)
+            self.flops += size * FlopCountAnalysis(unit, torch.ones(2, 4)).total() // 8
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder", "encoder+decoder"])
+@pytest.mark.parametrize("policy", ["all", {"uniform": {"interval": 4}}], ids=str)
+def test_gflops_are_half_of_what_torch_counts_and_the_light_operations(pipe, part, policy):
+    """Torch counts a multiply-add twice and no norms; CPU attention it misses, so the math kernel is asked for."""
+    light = ElementCounter(pipe.unet)
+    with fdplug.propagate(pipe, policy=policy, part=part) as on:
+        text = pipe.encode_prompt("red", "cpu", 1, False)[0]
+        with (
+            torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
+            FlopCounterMode(display=False) as counter,
+        ):
+            latents(pipe, None, prompt_embeds=text, guidance_scale=1.0)
+        total = counter.get_total_flops()
+        for hook in light.hooks:
+            hook.remove()
+        assert on.ledger.gflops() * 1e9 == pytest.approx(total / 2 + light.flops, abs=0.5)
+
+
+def test_gflops_are_linear_in_the_batch(pipe):
+    def count(**arguments):
+        with fdplug.propagate(pipe, policy={"uniform": {"interval": 4}}) as on:
+            latents(pipe, **arguments)
+        return on.ledger.gflops()
+
+    assert count(prompt=["red", "blue"]) == pytest.approx(2 * count(prompt="red"))
+    assert count(guidance_scale=1.0) == pytest.approx(count() / 2)
+    assert count(num_images_per_prompt=3) == pytest.approx(3 * count())
+
+
+def test_measuring_in_the_middle_of_a_run_disturbs_nothing():
+    def run(callback):
+        pipe = tiny_pipeline()
+        with fdplug.propagate(pipe, policy={"uniform": {"interval": 4}}) as on:
+            return latents(pipe, callback_on_step_end=lambda *given: callback(on) or {})
+
+    measured = run(lambda on: on.ledger.gflops() > 0 and None)
+    assert torch.equal(measured, run(lambda on: None))
+
+
+def test_an_empty_ledger_says_so(pipe):
+    with fdplug.propagate(pipe) as on, pytest.raises(PropagationError, match="run the pipeline first"):
+        on.ledger.gflops()
+
+
+def test_an_unknown_convention_is_refused(pipe):
+    with fdplug.propagate(pipe) as on:
+        latents(pipe)
+        with pytest.raises(ConfigError, match="convention must be one of full, paper; got 'half'"):
+            on.ledger.gflops("half")
+
+
+def test_the_ledger_holds_the_last_run_only(pipe):
+    with fdplug.propagate(pipe, policy={"uniform": {"interval": 4}}) as on:
+        latents(pipe, num_inference_steps=12)
+        latents(pipe, num_inference_steps=8)
+        assert on.ledger.key_steps == (0, 4)
+
+
+class Skipped(torch.nn.Module):
+    """Stands for an attention block and does nothing."""
+
+    def forward(self, hidden, **_):
+        return (hidden,)
+
+
+class WithoutMiddleAttention(Transform):
+    """Takes the attention of the middle block out."""
+
+    name = "without-middle-attention"
+
+    def apply(self, pipe):
+        self.block, pipe.unet.mid_block.attentions[0] = pipe.unet.mid_block.attentions[0], Skipped()
+
+    def undo(self, pipe):
+        pipe.unet.mid_block.attentions[0] = self.block
+
+
+def test_what_a_transform_saves_is_counted_while_it_is_in_place(pipe):
+    with fdplug.propagate(pipe, policy="all", injector="none") as on:
+        latents(pipe, num_inference_steps=3)
+        plain = on.ledger.gflops()
+        shapes = on.ledger.examples["unet"].arguments
+        arguments = trees.map_tensors(lambda one: torch.ones(one.shape, dtype=one.dtype), shapes)
+    attention = module_flops(pipe.unet, arguments)["mid_block.attentions.0"]
+    assert attention > 0
+    assert on.ledger.gflops() == plain, "nothing was transformed, so it can be asked later"
+    with fdplug.propagate(pipe, policy="all", injector="none", transforms=[WithoutMiddleAttention()]) as on:
+        latents(pipe, num_inference_steps=3)
+        assert on.ledger.gflops() == pytest.approx(plain - 3 * 2 * attention / 1e9)
+    on.remove()
+    with pytest.raises(PropagationError, match="without-middle-attention is no more in place: ask for them inside"):
+        on.ledger.gflops()
+
+
+def test_a_run_counts_what_its_transforms_save(pipe):
+    look, captions = Look(steps=2, guidance=2.0), [Caption(1, "a red circle")]
+    settings = {"policy": "all", "injector": "none"}
+    plain = run(pipe, captions, look, settings, count=True)
+    assert plain.gflops() == run(pipe, captions, look, settings).gflops()
+    less = run(pipe, captions, look, {**settings, "transforms": [WithoutMiddleAttention()]}, count=True)
+    assert less.gflops() < plain.gflops()
+    assert less.gflops("paper") < plain.gflops("paper")
