@@ -1,4 +1,4 @@
-"""Key steps by a genetic search, which the paper suggests as future work: NSGA-II of pymoo, from `fdplug[tune]`.
+"""Key steps by a genetic search, which the paper suggests as future work: NSGA-II of pymoo, from `fdplug[benchmarks]`.
 
 It needs no model of what an error does, only runs: hundreds of them. It is here to be compared with.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fdplug.errors import ConfigError
+from fdplug import checks
 
 Keys = tuple[int, ...]
 PARENTS = 24
@@ -81,13 +81,11 @@ def _population(steps: int, seed: int, starts: Sequence[Keys]) -> Any:
 def _minimize(
     steps: int, measured: Callable[[Any], float], first: Any, budget: int, seed: int, tried: Callable[[], int]
 ) -> None:
-    try:
-        from pymoo.algorithms.moo.nsga2 import NSGA2
-        from pymoo.core.problem import ElementwiseProblem
-        from pymoo.operators.crossover.pntx import TwoPointCrossover
-        from pymoo.operators.mutation.bitflip import BitflipMutation
-    except ImportError as error:
-        raise ConfigError("the genetic search needs pymoo: pip install 'fdplug[tune]'") from error
+    checks.installed("the genetic search", "benchmarks", "pymoo")
+    from pymoo.algorithms.moo.nsga2 import NSGA2
+    from pymoo.core.problem import ElementwiseProblem
+    from pymoo.operators.crossover.pntx import TwoPointCrossover
+    from pymoo.operators.mutation.bitflip import BitflipMutation
 
     class KeySteps(ElementwiseProblem):
         def __init__(self) -> None:

@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 import difflib
+from importlib.util import find_spec
 from typing import Any
 
 from fdplug.errors import ConfigError
+
+
+def installed(what: str, extra: str, *packages: str, otherwise: str = "") -> None:
+    """Refuse what an extra of fdplug brings where it is not installed.
+
+    Args:
+        what: who needs it, such as `fdplug analyze`.
+        extra: the extra's name in pyproject.toml.
+        packages: top-level packages, as they are imported.
+        otherwise: what else there is to do, behind the command that installs the extra.
+
+    Raises:
+        ConfigError: a package is missing; the message holds the command that installs it.
+    """
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"{what} needs {' and '.join(missing)}: pip install 'fdplug[{extra}]'{otherwise}")
 
 
 def whole(name: str, value: Any, least: int) -> int:

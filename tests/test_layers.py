@@ -187,7 +187,10 @@ def test_a_neighbour_in_the_same_layer_is_found(tmp_path):
 
 
 def test_downwards_and_within_a_unit_is_no_fault(tmp_path):
-    tree(tmp_path, {"low.py": "import torch", "high/__init__.py": "import fdplug.low", "high/inner.py": "from .. import low"})
+    tree(
+        tmp_path,
+        {"low.py": "import torch", "high/__init__.py": "import fdplug.low", "high/inner.py": "from .. import low"},
+    )
     assert not faults(tmp_path, SMALL)
     assert not circles(tmp_path)
 
@@ -208,6 +211,10 @@ def test_a_unit_without_a_layer_is_found(tmp_path):
 
 def test_circles_are_found_also_through_functions_and_types(tmp_path):
     typed = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from fdplug.high.a import A"
-    files = {"high/a.py": "from fdplug.high import b", "high/b.py": "def f():\n    import fdplug.high.c", "high/c.py": typed}
+    files = {
+        "high/a.py": "from fdplug.high import b",
+        "high/b.py": "def f():\n    import fdplug.high.c",
+        "high/c.py": typed,
+    }
     tree(tmp_path, {**files, "high/d.py": "from fdplug.high import a"})
     assert circles(tmp_path) == ["fdplug.high.a -> fdplug.high.b -> fdplug.high.c -> fdplug.high.a"]

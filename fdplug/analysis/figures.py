@@ -5,24 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import pstdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
-
+from fdplug import checks
 from fdplug.analysis.features import Features
 from fdplug.analysis.pictures import Principal
 from fdplug.analysis.reading import norms_over_steps
 from fdplug.denoisers.blocks import HALVES, Block
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 SHADES = {"encoder": ("#9ecae1", "#08306b"), "bottleneck": ("#737373", "#737373"), "decoder": ("#fdbe85", "#a63603")}
 LINES = 12  # more blocks than this: the legend names the first and last of each half
 
 
+def check_installed() -> None:
+    """Refuse to begin where matplotlib is missing.
+
+    Raises:
+        ConfigError: names what to install.
+    """
+    checks.installed("fdplug analyze", "figures", "matplotlib")
+
+
 def write(features: Features, folder: Path) -> list[str]:
     """Write every panel; return their names, without endings."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     panels = {
         "mse": _over_steps(features, "mse", "MSE to the step before"),
         "relative": _over_steps(features, "relative", "MSE / mean square of the step before"),
@@ -40,6 +51,8 @@ def write(features: Features, folder: Path) -> list[str]:
 
 def _colours(features: Features) -> dict[str, Any]:
     """Return a colour per block: blue in the encoder, grey in the bottleneck, orange in the decoder; darker later."""
+    from matplotlib.colors import LinearSegmentedColormap
+
     found = {}
     for half in HALVES:
         blocks = features.half(half)
@@ -50,6 +63,8 @@ def _colours(features: Features) -> dict[str, Any]:
 
 
 def _panel(width: float, height: float, title: str) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title, fontsize=11, loc="left")
@@ -133,6 +148,8 @@ def _name_ticks(axes: Axes, places: Sequence[int], labels: Sequence[str]) -> Non
 
 def _pictures(features: Features, pictures: Principal) -> Figure:
     """Figures 2 and 10: principal components; blocks down, steps across."""
+    from matplotlib.figure import Figure
+
     blocks = [block for block in features.blocks if block.name in pictures.maps]
     steps = sorted({step for maps in pictures.maps.values() for step in maps})
     figure = Figure(figsize=(1.2 * len(steps) + 1, 1.2 * len(blocks) + 0.7), layout="constrained")

@@ -64,6 +64,7 @@ def analyze(options: argparse.Namespace, console: Console) -> Features:
 
 def _checked(options: argparse.Namespace) -> Variant:
     """Refuse every option that cannot be right, before any model is loaded."""
+    figures.check_installed()
     shared.check_model_options(options)
     whole("captions", options.captions, 1)
     whole("batch-size", options.batch_size, 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -12,7 +11,8 @@ from torch import nn
 from torchmetrics import Metric
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from fdplug.errors import ConfigError, PipelineError
+from fdplug import checks
+from fdplug.errors import PipelineError
 from fdplug.metrics.mean import Mean
 from fdplug.metrics.psnr import PEAK, decibels
 from fdplug.metrics.score import full_precision
@@ -81,8 +81,7 @@ def load_lpips(net: Literal["alex", "vgg", "squeeze"] = "alex", device: torch.de
         ConfigError: torchvision is not installed.
         PipelineError: The weights cannot be loaded.
     """
-    if find_spec("torchvision") is None:
-        raise ConfigError("LPIPS needs torchvision: pip install 'fdplug[fid]' (torchvision from torch's index).")
+    checks.installed("LPIPS", "fid", "torchvision", otherwise=" (torchvision from torch's index)")
     try:
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 

@@ -6,14 +6,14 @@ import os
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fdplug.errors import ConfigError, DataError, PipelineError
+from fdplug import checks
+from fdplug.errors import DataError, PipelineError
 from fdplug.metrics.extractor import INCEPTION, Extractor
 
 if TYPE_CHECKING:
@@ -71,12 +71,11 @@ def check_inception() -> None:
     Raises:
         ConfigError: Names what to install.
     """
-    missing = [name for name in ("torch-fidelity", "torchvision") if find_spec(name.replace("-", "_")) is None]
-    if missing:
-        raise ConfigError(
-            f"FID's Inception needs {' and '.join(missing)}: pip install 'fdplug[fid]' (torchvision from torch's"
-            " index), or name another extractor: the hub id or folder of a transformers vision model."
-        )
+    otherwise = (
+        " (torchvision from torch's index), or name another extractor: the hub id or folder of a transformers vision"
+        " model"
+    )
+    checks.installed("FID's Inception", "fid", "torch_fidelity", "torchvision", otherwise=otherwise)
 
 
 def read_weights(path: Path, allow_pickle: bool = False) -> dict[str, Tensor]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.stats import binomtest
-
 from fdplug.report.votes import Vote
 
-CONFIDENCE = 0.95
+QUANTILE = 1.959963984540054  # of the normal distribution, at 0.975: an interval of 95 %
 NOTE = (
     "Win rate: the share that preferred the variant to the un-accelerated picture, of those who saw a difference, with"
     " its 95 % Wilson interval. p: two-sided binomial sign test against one half. Both take the answers as independent,"
@@ -56,9 +55,23 @@ def _one(name: str, against: str, votes: Sequence[Vote]) -> Tally:
     same = len(votes) - wins - losses
     if wins + losses == 0:
         return Tally(name, against, wins, losses, same)
-    test = binomtest(wins, wins + losses)
-    interval = test.proportion_ci(CONFIDENCE, method="wilson")
-    return Tally(name, against, wins, losses, same, wins / (wins + losses), interval.low, interval.high, test.pvalue)
+    low, high = wilson(wins, wins + losses)
+    return Tally(name, against, wins, losses, same, wins / (wins + losses), low, high, sign_test(wins, wins + losses))
+
+
+def wilson(wins: int, trials: int) -> tuple[float, float]:
+    """Return the ends of the 95 % Wilson score interval (1927) of a share."""
+    share, z = wins / trials, QUANTILE
+    middle = share + z**2 / (2 * trials)
+    half = z * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    low, high = ((middle + sign * half) / (1 + z**2 / trials) for sign in (-1, 1))
+    return max(0.0, low), min(1.0, high)
+
+
+def sign_test(wins: int, trials: int) -> float:
+    """Return how likely a fair coin is to fall at least as unevenly as `wins` of `trials`, to either side."""
+    tail = sum(math.comb(trials, count) for count in range(min(wins, trials - wins) + 1))
+    return min(1.0, 2 * tail / 2**trials)
 
 
 def table(tallies: Sequence[Tally], voters: int) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from collections import Counter
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import binomtest
 
 from fdplug.commands.report import main
 from fdplug.errors import ConfigError, DataError
 from fdplug.report.folder import read
-from fdplug.report.tally import table, tally
+from fdplug.report.tally import sign_test, table, tally, wilson
 from fdplug.report.vote_pairs import Pair, choose, page_data, read_key
 from fdplug.report.votes import Vote, read_votes
 from tests.report.conftest import answers
@@ -125,6 +126,15 @@ def test_win_rates_have_wilson_intervals_and_sign_tests(wins, losses):
     assert found.high == pytest.approx(min(middle + half, 1), abs=1e-9)
     tail = sum(math.comb(count, k) for k in range(count + 1) if math.comb(count, k) <= math.comb(count, wins))
     assert found.p == pytest.approx(tail / 2**count)
+
+
+@pytest.mark.parametrize("trials", [1, 2, 3, 10, 57, 400])
+def test_rates_and_tests_are_those_of_scipy(trials):
+    for wins in {0, 1, trials // 3, trials // 2, trials}:
+        truth = binomtest(wins, trials)
+        interval = truth.proportion_ci(0.95, method="wilson")
+        assert wilson(wins, trials) == pytest.approx((interval.low, interval.high), abs=1e-12)
+        assert sign_test(wins, trials) == pytest.approx(truth.pvalue, rel=1e-9)
 
 
 def test_where_nobody_sees_a_difference_there_is_no_rate():

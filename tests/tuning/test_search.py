@@ -169,6 +169,6 @@ def test_the_genetic_search_finds_the_front():
 
 
 def test_without_pymoo_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pymoo.algorithms.moo.nsga2", None)
-    with pytest.raises(ConfigError, match=r"needs pymoo: pip install 'fdplug\[tune\]'"):
+    monkeypatch.setitem(sys.modules, "pymoo", None)
+    with pytest.raises(ConfigError, match=r"needs pymoo: pip install 'fdplug\[benchmarks\]'"):
         search(8, len, 10)

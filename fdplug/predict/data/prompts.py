@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fdplug.errors import ConfigError, DataError
+from fdplug import checks
+from fdplug.errors import DataError
 from fdplug.predict.data.caption_text import problem_of
 from fdplug.predict.data.captions import LARGEST_ID, Caption
 
@@ -140,11 +141,10 @@ def _separated(delimiter: str) -> Callable[[Path], Iterator[Record]]:
 
 
 def _parquet(path: Path) -> Iterator[Record]:
-    try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise ConfigError(f"{path}: parquet needs pyarrow: pip install 'fdplug[parquet]'.") from error
+    checks.installed(f"{path}: parquet", "parquet", "pyarrow")
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
     try:
         with ParquetFile(path) as file:
             number = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from importlib.util import find_spec
 
 import pytest
 
@@ -58,11 +57,7 @@ def test_columns_can_be_named(tmp_path):
     assert _texts(read_prompts(path, "text", "key")) == [(7, "a cat"), (3, "a dog")]
 
 
-def test_parquet_is_read_where_pyarrow_is_installed(tmp_path, monkeypatch):
-    if find_spec("pyarrow") is None:
-        with pytest.raises(ConfigError, match=r"parquet needs pyarrow: pip install 'fdplug\[parquet\]'"):
-            read_prompts(_file(tmp_path, "p.parquet", "x"))
-        pytest.skip("pyarrow is not installed")
+def test_parquet_is_read(tmp_path):
     import pyarrow
     from pyarrow import parquet
 
