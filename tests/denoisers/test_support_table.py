@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from fdplug import registry
-from fdplug.commands.families import COLUMNS, main, markdown
+from fdplug.commands.families import COLUMNS, main, markdown, rows
 from fdplug.policies import Paper
 from fdplug.testing.systems import SYSTEMS
+from fdplug.testing.systems.table import describe
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,24 @@ def test_every_system_and_every_family_has_a_row(capsys):
     for row in rows:
         assert row["pipeline"] == SYSTEMS[row["name"]].pipeline
         assert row["encoder"].startswith(("`", "the "))
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_the_packaged_row_is_what_the_system_says(name):
+    (row,) = [row for row in rows() if row["name"] == name]
+    assert row == describe(SYSTEMS[name]), (
+        "write fdplug/commands/families.json anew"
+    )
+
+
+def test_the_table_is_printed_without_torch():
+    code = (
+        "import sys; from fdplug.cli import main; sys.argv[1:] = ['families']; main(); "
+        "assert not {'torch', 'diffusers'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1 + len(SYSTEMS)
 
 
 def test_the_table_is_well_formed(table):
