@@ -36,6 +36,7 @@ def test_the_wheel_holds_weights_configs_and_types(wheel):
     assert {file.suffix for file in (wheel / "fdplug" / "report" / "page").iterdir()} == {".j2", ".css", ".js"}
     assert (wheel / "fdplug" / "suites" / "data" / "table5.yaml").exists()
     assert list((wheel / "fdplug" / "shapes").rglob("unet/*.safetensors"))
+    assert not [file for file in (wheel / "fdplug" / "shapes").rglob("*") if "train" in file.name]
     assert not [file for file in wheel.rglob("*") if file.suffix in {".pt", ".bin", ".pkl", ".ckpt"}]
 
 

@@ -34,7 +34,7 @@ SAMPLED = 2**18
 MIXER = 0x2545F4914F6CDD1D
 
 
-def split_decode(group: ProcessGroup | None = None) -> SplitDecode:
+class SplitDecode(Decoding):
     """Divide the rows of every span over the processes of a group; several GPUs then cut the latency of one image.
 
     ```
@@ -44,23 +44,18 @@ def split_decode(group: ProcessGroup | None = None) -> SplitDecode:
     ```
 
     Every process runs this, under `torchrun --nproc-per-node 2`, each with the whole pipeline on a device of its own,
-    and with the same seed, prompts and settings: that is compared when a run begins. All of them get the same image. A
-    process that stops makes the others fail, after the group's timeout at the latest.
+    and with the same seed, prompts and settings: that is compared when a run begins. Each decodes a contiguous portion
+    of a span's time-major rows and receives the others' predictions, so that all of them get the same image. A process
+    that stops makes the others fail, after the group's timeout at the latest.
 
     Args:
         group: a group of `torch.distributed` that this process belongs to; None: all processes.
 
-    Raises:
-        ConfigError: no group is initialised, or this process does not belong to it.
-    """
-    return SplitDecode(group)
-
-
-class SplitDecode(Decoding):
-    """Each process decodes a contiguous portion of a span's time-major rows, and receives the others' predictions.
-
     Attributes:
         rank: which of the processes this is.
+
+    Raises:
+        ConfigError: no group is initialised, or this process does not belong to it.
     """
 
     name: ClassVar[str] = "split"
@@ -177,6 +172,9 @@ class SplitDecode(Decoding):
                 f"the samples of the {self.ranks} processes that share this run have come apart: the scheduler or an "
                 "injector draws random numbers that are not seeded, or a callback changes the sample on one of them"
             )
+
+
+split_decode = SplitDecode  # the public name: what a user writes in `decoding=` reads as a verb
 
 
 def portions(rows: int, ranks: int) -> list[range]:

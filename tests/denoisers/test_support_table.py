@@ -43,9 +43,7 @@ def test_every_system_and_every_family_has_a_row(capsys):
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_the_packaged_row_is_what_the_system_says(name):
     (row,) = [row for row in rows() if row["name"] == name]
-    assert row == describe(SYSTEMS[name]), (
-        "write fdplug/commands/families.json anew"
-    )
+    assert row == describe(SYSTEMS[name]), "write fdplug/commands/families.json anew"
 
 
 def test_the_table_is_printed_without_torch():
