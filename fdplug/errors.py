@@ -24,6 +24,12 @@ A message says what was given, what is allowed, and what to do.
 
 from __future__ import annotations
 
+import sys
+import warnings
+
+# Where a warning is of no use to anybody: it is given at the line that called into these.
+_BETWEEN = {"fdplug", "diffusers", "torch", "transformers", "accelerate", "lightning", "pluggy"}
+
 
 class FdplugError(Exception):
     """Base of every error that fdplug raises on purpose."""
@@ -83,3 +89,13 @@ class NoEffectWarning(FdplugWarning):
 
 class PluginWarning(FdplugWarning):
     """A plugin was left out, with the reason."""
+
+
+def warn(message: str, category: type[FdplugWarning] = FdplugWarning) -> None:
+    """Warn at the user's line: that of the innermost caller outside of fdplug and the libraries that it works with."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
+        frame = frame.f_back
+    where, module = frame.f_globals, frame.f_globals.get("__name__", "__main__")
+    registry = where.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(message, category, frame.f_code.co_filename, frame.f_lineno, module, registry)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from fdplug.samplers import Sampler
     from fdplug.transforms import Transform
 
-CONTRACT = "1.0"
+CONTRACT = "1.1"
 hookspec = pluggy.HookspecMarker("fdplug")
 
 

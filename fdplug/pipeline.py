@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -11,11 +10,11 @@ from weakref import WeakValueDictionary
 from fdplug import registry
 from fdplug.checks import choice, span_limit
 from fdplug.denoisers import DenoiserFamily, Part
-from fdplug.errors import ConfigError, FdplugWarning, PipelineError
+from fdplug.errors import ConfigError, PipelineError, warn
 from fdplug.lookup import find_family, find_part
 from fdplug.parts import PartRule
 from fdplug.patching import Patch, PatchStack, call_patches
-from fdplug.policies import AdaptivePolicy, BlockPolicy
+from fdplug.policies import KeyStepPolicy
 from fdplug.profiling import flops
 from fdplug.profiling.ledger import Ledger
 from fdplug.propagation.decoding import AT_ONCE, Decoding
@@ -130,14 +129,15 @@ def _check_stack(method: Method, rule: PartRule | None, transforms: Sequence[Tra
     check_stack(layers, frozenset(fact for fact, holds in facts.items() if holds))
 
 
-def _is_parallel(decoding: str, part: Part, policy: Any) -> bool:
-    stepwise = isinstance(policy, AdaptivePolicy | BlockPolicy)
-    if decoding == "parallel" and stepwise:
-        how = "step by step" if isinstance(policy, AdaptivePolicy) else "module by module"
-        raise ConfigError(f"policy '{policy.name}' decides {how}, so its spans cannot be decoded in parallel")
+def _is_parallel(decoding: str, part: Part, policy: KeyStepPolicy) -> bool:
+    if decoding == "parallel" and policy.stepwise:
+        raise ConfigError(
+            f"policy '{policy.name}' decides step by step or module by module, so its spans cannot be decoded in "
+            "parallel; take decoding='serial' or 'auto'"
+        )
     if decoding == "parallel" and not part.sample_free:
         raise ConfigError(f"with part '{part.name}' every prediction depends on the sample; take decoding='serial'")
-    return decoding != "serial" and part.sample_free and not stepwise
+    return decoding != "serial" and part.sample_free and not policy.stepwise
 
 
 def _make_room(pipe: Any, network: Any) -> None:
@@ -239,7 +239,7 @@ class Propagation:
                 return new
             self._propagator.begin(new)
             names = f"{type(old).__name__} for {type(new).__name__}"
-            warnings.warn(f"the pipeline's scheduler was exchanged, {names}: following it", FdplugWarning, stacklevel=6)
+            warn(f"the pipeline's scheduler was exchanged, {names}: following it")
         return new
 
     def __enter__(self) -> Propagation:

@@ -18,13 +18,12 @@ import importlib
 import importlib.metadata
 import os
 import sys
-import warnings
 from dataclasses import dataclass
 
 import pluggy
 
 from fdplug import hookspecs
-from fdplug.errors import PluginError, PluginWarning
+from fdplug.errors import PluginError, PluginWarning, warn
 
 BUILT_IN = (
     "fdplug.policies",
@@ -80,7 +79,7 @@ class PluginManager(pluggy.PluginManager):
         failure = Failure(name, provider, reason)
         if failure not in self.failures:
             self.failures.append(failure)
-            warnings.warn(f"fdplug plugin '{name}' of {provider} is left out: {reason}", PluginWarning, stacklevel=3)
+            warn(f"fdplug plugin '{name}' of {provider} is left out: {reason}", PluginWarning)
 
     def load(self, entry: importlib.metadata.EntryPoint, provider: str) -> None:
         """Load one entry point; a failure is recorded and warned about, never raised."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 from torch import nn
 
-from fdplug.errors import FdplugWarning
+from fdplug.errors import warn
 from fdplug.metrics.frechet import Moments, frechet_distance
 from fdplug.metrics.statistics import FeatureStatistics
 
@@ -42,7 +41,7 @@ class FrechetDistance(nn.Module):
         moments = self.generated.compute()
         if min(moments.count, reference.count or 2) < 2:
             message = f"no Frechet distance of {moments.count} image(s) to {reference.count}: 2 of each are needed."
-            warnings.warn(message, FdplugWarning, stacklevel=2)
+            warn(message)
             return None
         warn_of_few(moments, "images")
         warn_of_few(reference, "reference images")
@@ -57,4 +56,4 @@ def warn_of_few(moments: Moments, what: str) -> None:
             f"Frechet distance of {moments.count} {what} with {width} features: fewer images than features. Compare it"
             " only with distances of as many images."
         )
-        warnings.warn(message, FdplugWarning, stacklevel=3)
+        warn(message)

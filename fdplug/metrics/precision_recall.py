@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 
-from fdplug.errors import ConfigError, FdplugWarning
+from fdplug.errors import ConfigError, warn
 from fdplug.metrics.distributed import gathered
 from fdplug.metrics.score import Captioned, Score
 
@@ -105,5 +104,5 @@ class PrecisionRecall(Score):
         try:
             return precision_recall(real, generated, self.k)._asdict()
         except ConfigError as error:
-            warnings.warn(str(error), FdplugWarning, stacklevel=2)
+            warn(str(error))
             return {}

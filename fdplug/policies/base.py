@@ -14,13 +14,40 @@ if TYPE_CHECKING:
 
 
 class KeyStepPolicy(Stackable, ABC):
-    """Chooses the key steps of a run before it begins."""
+    """Chooses the key steps of a run before it begins.
+
+    Attributes:
+        stepwise: whether the steps of a run must be decoded one at a time, because it decides as the run goes on or for
+            every module by itself. Contract 1.1.
+        replays: whether any step can be a replayed one. Contract 1.1.
+    """
 
     name: ClassVar[str]
+    stepwise: ClassVar[bool] = False
+    replays: ClassVar[bool] = True
 
     @abstractmethod
     def key_steps(self, schedule: Schedule) -> frozenset[int]:
         """Return the key steps as indices from 0 to `schedule.num_steps - 1`."""
+
+    def module_key_steps(self, schedule: Schedule, modules: Sequence[str]) -> Mapping[str, frozenset[int]]:
+        """Return the key steps of modules that have their own; called as a run begins. Contract 1.1.
+
+        Args:
+            schedule: the steps of the run.
+            modules: the modules whose output is kept; those chained before one of them go along with it.
+        """
+        return {}
+
+    def is_key_step(self, step: Step, sample: Tensor, chosen: frozenset[int]) -> bool:
+        """Say whether `step` is a key step; asked once a step. Contract 1.1.
+
+        Args:
+            step: the step that is about to be computed or replayed.
+            sample: what the denoiser is given, (B, C, H, W).
+            chosen: what `key_steps` returned as the run began.
+        """
+        return step.index in chosen
 
     def prepare(self, denoiser: nn.Module) -> None:
         """Look at the denoiser as propagation is switched on; raise `ConfigError` if the policy is not for it."""
@@ -29,10 +56,16 @@ class KeyStepPolicy(Stackable, ABC):
 class AdaptivePolicy(KeyStepPolicy):
     """Decides step by step, by what the denoiser is given; its spans are decoded one step at a time."""
 
+    stepwise = True
+
     def key_steps(self, schedule: Schedule) -> frozenset[int]:
         """Return no step: `is_key` decides. Called as a run begins."""
         self.reset()
         return frozenset()
+
+    def is_key_step(self, step: Step, sample: Tensor, chosen: frozenset[int]) -> bool:
+        """Ask `is_key`."""
+        return self.is_key(step, sample)
 
     @abstractmethod
     def reset(self) -> None:
@@ -49,9 +82,15 @@ class BlockPolicy(KeyStepPolicy):
     Where nothing is kept that fits, as at the first step of a run, every module is computed.
     """
 
+    stepwise = True
+
     def key_steps(self, schedule: Schedule) -> frozenset[int]:
         """Return no step: `block_key_steps` decides."""
         return frozenset()
+
+    def module_key_steps(self, schedule: Schedule, modules: Sequence[str]) -> Mapping[str, frozenset[int]]:
+        """Ask `block_key_steps`."""
+        return self.block_key_steps(schedule, modules)
 
     @abstractmethod
     def block_key_steps(self, schedule: Schedule, modules: Sequence[str]) -> Mapping[str, frozenset[int]]:

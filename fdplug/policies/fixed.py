@@ -14,6 +14,7 @@ class All(KeyStepPolicy):
     """Every step is a key step: the pipeline as it is, bit for bit."""
 
     name = "all"
+    replays = False
 
     def key_steps(self, schedule: Schedule) -> frozenset[int]:
         """Return every step."""

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fdplug.stacking import Stackable
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from fdplug.profiling.ledger import Ledger
     from fdplug.propagation.call import Call
-    from fdplug.propagation.run import Run
     from fdplug.propagation.window import Window
 
 Denoise = Callable[["Window"], Any]
@@ -32,7 +31,7 @@ class Decoding(Stackable):
     name: ClassVar[str] = "at-once"
     ranks: int = 1
 
-    def begin(self, run: Run, call: Call, settings: str, network: nn.Module, ledger: Ledger) -> None:
+    def begin(self, timesteps: Tensor, call: Call, settings: str, network: nn.Module, ledger: Ledger) -> None:
         """Learn that a run begins, with its first call, before anything is computed."""
 
     def decode(self, window: Window, call: Call, denoise: Denoise) -> Any:

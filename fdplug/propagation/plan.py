@@ -1,41 +1,111 @@
-"""Which modules are computed at which steps of one run, as the policy has it."""
+"""What a run computes and when: its key steps, the modules of every window, the steps that one call answers."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from fdplug.errors import PropagationError
-from fdplug.policies import BlockPolicy, KeyStepPolicy
-from fdplug.propagation.run import some
+from fdplug.propagation.messages import some
+from fdplug.propagation.span_budget import SpanBudget
 
 if TYPE_CHECKING:
-    from fdplug.denoisers import Part
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from fdplug.propagation.method import Method
+    from fdplug.propagation.window import Window
     from fdplug.schedule import Schedule
 
 
-ByModule = dict[str, frozenset[int]]
+class Plan:
+    """Which steps of one run are key steps, which modules compute in a window, and how many steps one call answers.
 
+    Attributes:
+        one_by_one: whether steps are decoded one at a time from now on.
+    """
 
-def key_steps(policy: KeyStepPolicy, part: Part, schedule: Schedule) -> tuple[frozenset[int], ByModule]:
-    """Ask the policy for its key steps and, where each module has its own, for those."""
-    keys, by_module = policy.key_steps(schedule), ByModule()
-    if isinstance(policy, BlockPolicy):
-        by_module = _by_module(policy, schedule, part)
-        keys = keys.union(*by_module.values())
-    outside = sorted(keys - set(range(schedule.num_steps)))
-    if outside:
-        raise PropagationError(
-            f"policy '{policy.name}' asks for key steps {some(outside)}, but this run has {schedule.num_steps} steps, "
-            f"0 to {schedule.num_steps - 1}; choose key steps inside it"
-        )
-    return keys, by_module
+    def __init__(self, method: Method, schedule: Schedule) -> None:
+        """Ask the policy about a run that begins.
 
+        Raises:
+            PropagationError: it names steps that the run does not have.
+        """
+        self.one_by_one = not method.parallel
+        self._method = method
+        self._schedule = schedule
+        self._chosen = method.policy.key_steps(schedule)
+        self._by_module = self._module_keys()
+        self._keys = self._chosen.union(*self._by_module.values())
+        self._decisions: dict[int, bool] = {}
+        self._check()
 
-def _by_module(policy: BlockPolicy, schedule: Schedule, part: Part) -> ByModule:
-    """Key steps of every module: chained ones have those of the module at the end of their chain."""
-    named = policy.block_key_steps(schedule, tuple(name for name in part.modules if name not in part.chained))
-    found = ByModule()
-    keys: frozenset[int] = frozenset()
-    for name in reversed(part.modules):
-        found[name] = keys = keys if name in part.chained else named.get(name, frozenset())
-    return found
+    def _module_keys(self) -> Mapping[str, frozenset[int]]:
+        """Return the key steps of modules that have their own: chained ones have those of the end of their chain."""
+        part = self._method.part
+        kept = tuple(name for name in part.modules if name not in part.chained)
+        named = self._method.policy.module_key_steps(self._schedule, kept)
+        if not named:
+            return {}
+        found: dict[str, frozenset[int]] = {}
+        keys: frozenset[int] = frozenset()
+        for name in reversed(part.modules):
+            found[name] = keys = keys if name in part.chained else named.get(name, frozenset())
+        return found
+
+    def _check(self) -> None:
+        outside = sorted(self._keys - set(range(self._schedule.num_steps)))
+        if outside:
+            steps = self._schedule.num_steps
+            raise PropagationError(
+                f"policy '{self._method.policy.name}' asks for key steps {some(outside)}, but this run has {steps} "
+                f"steps, 0 to {steps - 1}; choose key steps inside it"
+            )
+
+    def is_key(self, step: int, sample: Tensor) -> bool:
+        """Whether a step is a key step; the policy is asked once a step, which all calls of it share."""
+        if step not in self._decisions:
+            self._decisions[step] = self._method.policy.is_key_step(self._schedule.step(step), sample, self._keys)
+        return self._decisions[step]
+
+    def ask_again(self) -> None:
+        """Forget what was decided: the run has gone to another step."""
+        self._decisions.clear()
+
+    def computes(self, module: str, window: Window) -> bool:
+        """Whether a module is computed in a window: all at key steps, or each at its own, unless nothing kept fits."""
+        if window.portion is not None:
+            return False
+        own = self._by_module.get(module)
+        return window.computes if own is None or window.fresh else window.steps[0] in own
+
+    def span(self, step: int, sample: Tensor) -> tuple[int, ...]:
+        """Return the steps that a call at `step` answers: the rest of the span, or as much as memory allows."""
+        if self.one_by_one:
+            return (step,)
+        end = min((key for key in self._keys if key > step), default=self._schedule.end)
+        return tuple(range(step, step + self._share(step, min(end, self._schedule.end) - step, sample)))
+
+    def _share(self, step: int, steps: int, sample: Tensor) -> int:
+        """Return how many of `steps` steps to decode at once: all, or the first of equal shares that are small enough.
+
+        Where span lengths depend on measured memory, the first call of a run is the one that is measured. It answers
+        one step in every run, so that each gives the same images.
+        """
+        limit = self._method.max_span_batch
+        if limit is None:
+            return steps
+        if isinstance(limit, SpanBudget):
+            if step == self._schedule.start:
+                return 1
+            limit = limit.rows(sample)
+        most = max(1, limit * self._method.decoding.ranks // sample.shape[0])
+        return -(-steps // -(-steps // most))
+
+    def measuring(self, sample: Tensor, steps: int) -> AbstractContextManager[None]:
+        """Return the context of a call of the denoiser; it measures memory if that is not known and needed."""
+        budget = self._method.max_span_batch
+        if steps > 1 or not self._method.parallel or not isinstance(budget, SpanBudget) or budget.knows(sample):
+            return nullcontext()
+        return budget.measuring(sample)

@@ -9,24 +9,22 @@ out features for all of them. One step at a time is the same with a window of on
 from __future__ import annotations
 
 import inspect
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fdplug import trees
 from fdplug.denoisers.base import is_compiled
-from fdplug.errors import FdplugWarning, NoEffectWarning, PropagationError
+from fdplug.errors import NoEffectWarning, PropagationError, warn
 from fdplug.injectors import NoNoise
-from fdplug.policies import AdaptivePolicy
 from fdplug.profiling.ledger import WHOLE, Entry, Ledger
 from fdplug.propagation.call import Call
 from fdplug.propagation.decoding import PartComputed
+from fdplug.propagation.messages import shown
 from fdplug.propagation.method import Method
-from fdplug.propagation.plan import key_steps
 from fdplug.propagation.replay import Replay
-from fdplug.propagation.run import Lane, Run, shown
+from fdplug.propagation.run import Lane, Run
 from fdplug.propagation.window import Window
 
 if TYPE_CHECKING:
@@ -55,9 +53,8 @@ class Propagator:
         self._follow = follow
         self._count = count
         self._replay = Replay(method.cache, method.part.chained)
+        self._scheduler: Any = None  # the one that has set its timesteps, as long as a run may begin or go on
         self._run: Run | None = None
-        self._keys: frozenset[int] = frozenset()
-        self._module_keys: Mapping[str, frozenset[int]] = {}
         self._replayed = False
         self._window: Window | None = None
         self._awaited: set[str] = set()
@@ -75,17 +72,19 @@ class Propagator:
     # --- the scheduler -----------------------------------------------------------------------------------------------
 
     def begin(self, scheduler: Any) -> None:
-        """Begin a new run: nothing of the last one is left."""
+        """Let a new run begin with the next call: nothing of the last one is left."""
         self.forget()
-        self._run = Run(scheduler)
+        self._scheduler = scheduler
 
     def go_on(self, scheduler: Any) -> None:
         """Go on with a copy of the run's scheduler."""
+        self._scheduler = scheduler
         if self._run is not None:
             self._run.scheduler = scheduler
 
     def forget(self) -> None:
         """Drop the run and free what it kept; the ledger stays."""
+        self._scheduler = None
         self._run = None
         self._window = None
         self._replay.clear()
@@ -99,7 +98,7 @@ class Propagator:
     def around_step(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Inject noise into the sample, let the scheduler take its step, and count it."""
         run = self._run
-        if self._paused or run is None or run.schedule is None or run.over:
+        if self._paused or run is None or run.over:
             return original(*args, **kwargs)
         if not isinstance(self.method.injector, NoNoise):
             args, kwargs = self._injected(run, original, args, kwargs)
@@ -112,73 +111,75 @@ class Propagator:
     def _injected(self, run: Run, original: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Any]:
         bound = inspect.signature(original).bind(*args, **kwargs)
         sample = bound.arguments["sample"]
-        if run.prior is None or run.prior.shape != sample.shape:
-            run.prior = sample
-        assert run.schedule is not None
         step = run.schedule.step(run.step)
-        bound.arguments["sample"] = self.method.injector.inject(sample, run.scaled_prior(), step)
+        bound.arguments["sample"] = self.method.injector.inject(sample, run.prior(sample), step)
         return bound.args, bound.kwargs
 
     def _finish(self) -> None:
         self._replay.clear()
         self.method.decoding.finish()
         steps = len(self.ledger.steps)
-        if self.method.replays and len(self.ledger.key_steps) == steps and not self._replayed:
-            warnings.warn(
+        if self.method.policy.replays and len(self.ledger.key_steps) == steps and not self._replayed:
+            warn(
                 f"propagation changed nothing: policy '{self.method.policy.name}' made all {steps} steps key steps; "
                 "take more steps or another policy",
                 NoEffectWarning,
-                stacklevel=4,
             )
 
     # --- the denoiser ------------------------------------------------------------------------------------------------
 
     def around_denoiser(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Answer one call of the denoiser: from what was decoded ahead, or by calling it."""
-        run = self._current_run()
-        if run is None:
+        if not self._follows():
             return original(*args, **kwargs)
         call = Call.of(self.method.family, self._network, args, kwargs)
-        if not self._belongs(run, call):
+        run = self._run_of(call)
+        if run is None:
             return original(*args, **kwargs)
         self.ledger.introduce(call.role.component, self._network, call.example, self.method.part.modules)
         lane = run.next_lane(call.role.component)
         ahead = self._ahead(run, lane, call)
         return self._decode(run, lane, call, original, args, kwargs) if ahead is None else ahead
 
-    def _current_run(self) -> Run | None:
+    def _follows(self) -> bool:
+        """Whether a run may begin or go on."""
         if self._paused:
-            return None
+            return False
         scheduler = self._follow()
-        if self._run is not None and self._run.scheduler is not scheduler:
+        if self._scheduler is not None and self._scheduler is not scheduler:
             self.begin(scheduler)
-        return self._run
+        return self._scheduler is not None
 
-    def _belongs(self, run: Run, call: Call) -> bool:
-        """Whether this is a call of the run, which its first call starts."""
-        if run.schedule is None:
-            self._start(run, call)
-            return True
+    def _run_of(self, call: Call) -> Run | None:
+        """Return the run that a call belongs to, which its first call starts; None for one of somebody else's."""
+        run = self._run
+        if run is None:
+            self._run = self._start(call)
+            return self._run
         if run.follow(call):
-            return True
+            return run
         if not run.over:
             _warn_foreign(run, call)
-        return False
+        return None
 
-    def _start(self, run: Run, call: Call) -> None:
-        schedule = run.start(call, self._count())
-        run.one_by_one = self.method.family.couples_rows(self._network)
-        if run.one_by_one and self.method.insists:
+    def _start(self, call: Call) -> Run:
+        run = Run(self._scheduler, self.method, call, self._count())
+        if self.method.family.couples_rows(self._network):
+            self._decode_one_by_one(run)
+        self._replayed = False
+        self._replay.writes = is_compiled(self._network)
+        self.method.cache.begin(run.schedule)
+        self.ledger.reset(run.schedule.num_steps)
+        self.method.decoding.begin(run.timesteps, call, self.method.described(), self._network, self.ledger)
+        return run
+
+    def _decode_one_by_one(self, run: Run) -> None:
+        run.plan.one_by_one = True
+        if self.method.insists:
             raise PropagationError(
                 "the rows of this batch see each other, as Text2Video-Zero's frames do, so a span cannot be decoded in "
                 "one batch; take decoding='auto' or 'serial'"
             )
-        self._keys, self._module_keys = key_steps(self.method.policy, self.method.part, schedule)
-        self._replayed = False
-        self._replay.writes = is_compiled(self._network)
-        self.method.cache.begin(schedule)
-        self.ledger.reset(schedule.num_steps)
-        self.method.decoding.begin(run, call, self.method.described(), self._network, self.ledger)
 
     def _ahead(self, run: Run, lane: Lane, call: Call) -> Any:
         """Return what was decoded ahead for this step, None where nothing was or the call no longer fits it."""
@@ -187,19 +188,19 @@ class Propagator:
             return None
         if lane.conditioned_on(call):
             return prediction
-        run.one_by_one = True
+        run.plan.one_by_one = True
         lane.predictions.clear()
-        message = "the conditioning changed within a span: the rest of this run is decoded one step at a time"
-        warnings.warn(message, FdplugWarning, stacklevel=5)
+        warn("the conditioning changed within a span: the rest of this run is decoded one step at a time")
         return None
 
     def _decode(self, run: Run, lane: Lane, call: Call, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        computes, fresh = self._computes(run, lane, call), not lane.fits(call)
-        window = Window(lane.index, self._steps(run, call), call.rows, computes, fresh)
+        fresh = not lane.fits(call)
+        computes = run.is_key(call.sample) or fresh
+        window = Window(lane.index, run.plan.span(run.step, call.sample), call.rows, computes, fresh)
         times = len(window.steps)
         denoise = partial(self._denoise, call, run.timesteps, partial(original, *args, **kwargs), original)
         try:
-            with self.method.measuring(call.sample, times):
+            with run.plan.measuring(call.sample, times):
                 output = self.method.decoding.decode(window, call, denoise)
         except BaseException:
             self.forget()
@@ -227,28 +228,6 @@ class Propagator:
         self._record(WHOLE, window, window.size)
         return output
 
-    def _computes(self, run: Run, lane: Lane, call: Call) -> bool:
-        """Whether the part is computed at this step: at key steps, and where the features kept are of another shape."""
-        policy = self.method.policy
-        if isinstance(policy, AdaptivePolicy):
-            assert run.schedule is not None
-            is_key = run.decision
-            if is_key is None:
-                is_key = run.decide(policy.is_key(run.schedule.step(run.step), call.sample))
-        else:
-            is_key = run.step in self._keys
-        return is_key or not lane.fits(call)
-
-    def _steps(self, run: Run, call: Call) -> tuple[int, ...]:
-        """Return the steps that this call may answer: the rest of the span, or as much of it as memory allows."""
-        assert run.schedule is not None
-        if run.one_by_one or not self.method.parallel:
-            return (run.step,)
-        end = min((key for key in self._keys if key > run.step), default=run.schedule.end)
-        end = min(end, run.schedule.end)
-        begins = run.step == run.schedule.start
-        return tuple(range(run.step, run.step + self.method.share(end - run.step, call.sample, begins)))
-
     def _record(self, module: str, window: Window, rows: int) -> None:
         network = self.method.family.component
         self.ledger.record(Entry(window.steps, network, module, rows, window.computes))
@@ -259,16 +238,16 @@ class Propagator:
         """Return what is to be called around the forward of module `name` of the part."""
 
         def around(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            window = self._window
-            if window is None:
+            window, run = self._window, self._run
+            if window is None or run is None:
                 return original(*args, **kwargs)
-            if not self._module_computes(name, window):
+            if not run.plan.computes(name, window):
                 self._replayed |= window.portion is None
                 return self._replay.answer(name, window)
             args, kwargs = self._first_step(window, args, kwargs)
             output = original(*args, **kwargs)
             self._record(name, window, window.rows)
-            if self.method.replays or window.part_only:
+            if self.method.policy.replays or window.part_only:
                 output = self._replay.keep(name, window, output)
             self._awaited.discard(name)
             if window.part_only and not self._awaited:
@@ -276,13 +255,6 @@ class Propagator:
             return output
 
         return around
-
-    def _module_computes(self, name: str, window: Window) -> bool:
-        """Whether a module is computed: all at key steps, or each at its own, unless nothing kept fits."""
-        if window.portion is not None:
-            return False
-        own = self._module_keys.get(name)
-        return window.computes if own is None or window.fresh else window.steps[0] in own
 
     def _first_step(self, window: Window, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """Cut what a module is given for a whole window down to the rows of its first step."""
@@ -296,11 +268,11 @@ class Propagator:
         """Return what is to be called around a companion's forward: its whole output is computed or replayed."""
 
         def around(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            run = self._current_run()
-            if run is None:
+            if not self._follows():
                 return original(*args, **kwargs)
             call = Call.of(companion, network, args, kwargs)
-            if not self._belongs(run, call):
+            run = self._run_of(call)
+            if run is None:
                 return original(*args, **kwargs)
             self.ledger.introduce(companion.component, network, call.example)
             return self._accompany(run, run.next_lane(companion.component), call, partial(original, *args, **kwargs))
@@ -312,7 +284,7 @@ class Propagator:
 
         What the denoiser decoded ahead rests on the output that was kept: a new one makes it void.
         """
-        is_key = self._computes(run, lane, call)
+        is_key = run.is_key(call.sample) or not lane.fits(call)
         if is_key or not lane.conditioned_on(call):
             run.drop_predictions()
             try:
@@ -326,10 +298,8 @@ class Propagator:
 
 
 def _warn_foreign(run: Run, call: Call) -> None:
-    assert run.schedule is not None
     expected = run.schedule.timesteps[run.step]
-    message = (
+    warn(
         f"the {call.role.component} was called with timestep {shown(call.timestep)}, the run is at {expected:g}: "
         "this call is left as it is"
     )
-    warnings.warn(message, FdplugWarning, stacklevel=5)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from fdplug.errors import PropagationError
+from fdplug.propagation.messages import shown, some
+from fdplug.propagation.plan import Plan
 from fdplug.schedule import Schedule
 
 if TYPE_CHECKING:
     from fdplug.propagation.call import Call
+    from fdplug.propagation.method import Method
 
 
 class Lane:
@@ -57,25 +59,24 @@ def _same(one: Any, other: Any) -> bool:
 
 
 class Run:
-    """One pass over the scheduler's timesteps, from `set_timesteps` on."""
+    """One pass over the scheduler's timesteps, from the first call of the denoiser on."""
 
-    def __init__(self, scheduler: Any) -> None:
+    def __init__(self, scheduler: Any, method: Method, call: Call, count: int | None) -> None:
+        """Read the scheduler's timesteps, find the step with which the run begins, and make the plan.
+
+        Args:
+            scheduler: whose timesteps are gone through.
+            method: what to plan with.
+            call: the first call of the denoiser or of a companion.
+            count: how many steps are going to be taken, None where the pipeline does not say.
+
+        Raises:
+            PropagationError: the first timestep is none of the scheduler's, or there is no plan for this run.
+        """
         self.scheduler = scheduler
-        self.schedule: Schedule | None = None
-        self.step = 0
-        self.prior: Tensor | None = None
-        self.one_by_one = False
+        self._prior: Tensor | None = None
         self._calls: Counter[str] = Counter()
         self._lanes: dict[tuple[str, int], Lane] = {}
-        self._decision: tuple[int, bool] = (-1, False)
-
-    @property
-    def over(self) -> bool:
-        """Whether every step has been taken."""
-        return self.schedule is not None and self.step >= self.schedule.end
-
-    def start(self, call: Call, count: int | None) -> Schedule:
-        """Read the scheduler's timesteps, find the step with which the run begins, and after how many it ends."""
         self.timesteps: Tensor = torch.as_tensor(self.scheduler.timesteps)
         self._on_host = self.timesteps.cpu()  # compared with at every step: an accelerator is waited for here alone
         values = tuple(float(value) for value in self._on_host.tolist())
@@ -84,7 +85,12 @@ class Run:
         stop = None if count is None else min(self.step + count, len(values))
         self.schedule = Schedule(values, self.step, train, stop)
         self._scales = self._noise_scales(values)
-        return self.schedule
+        self.plan = Plan(method, self.schedule)
+
+    @property
+    def over(self) -> bool:
+        """Whether every step has been taken."""
+        return self.step >= self.schedule.end
 
     def _first_step(self, values: tuple[float, ...], call: Call) -> int:
         begin = getattr(self.scheduler, "begin_index", None)
@@ -118,11 +124,16 @@ class Run:
         deviations = [(1 + sigma**2) ** 0.5 for sigma in torch.as_tensor(sigmas).tolist()]
         return [deviations[index] / deviations[self.step] for index in range(len(values))]
 
-    def scaled_prior(self) -> Tensor:
-        """The prior on the noise scale of the current step."""
-        assert self.prior is not None
+    def prior(self, sample: Tensor) -> Tensor:
+        """Return the sample with which the run began, on the noise scale of the current step.
+
+        Args:
+            sample: the current one; the first of its shape is the prior.
+        """
+        if self._prior is None or self._prior.shape != sample.shape:
+            self._prior = sample
         scale = self._scales[self.step]
-        return self.prior if scale == 1.0 else self.prior * scale
+        return self._prior if scale == 1.0 else self._prior * scale
 
     def follow(self, call: Call) -> bool:
         """Whether the call belongs to this run; go to its step where the pipeline has gone back or ahead to another.
@@ -146,7 +157,7 @@ class Run:
         self.step = step
         self._calls.clear()
         self._lanes = {}
-        self._decision = (-1, False)
+        self.plan.ask_again()
 
     def next_lane(self, network: str) -> Lane:
         """Return the lane of the call of `network` that now begins."""
@@ -159,15 +170,9 @@ class Run:
         for lane in self._lanes.values():
             lane.predictions.clear()
 
-    def decide(self, is_key: bool) -> bool:
-        """Remember the decision for the current step: all calls of one step share it."""
-        self._decision = (self.step, is_key)
-        return is_key
-
-    @property
-    def decision(self) -> bool | None:
-        """The decision for the current step, None before it is made."""
-        return self._decision[1] if self._decision[0] == self.step else None
+    def is_key(self, sample: Tensor) -> bool:
+        """Whether the current step is a key step."""
+        return self.plan.is_key(self.step, sample)
 
     def advance(self) -> None:
         """Go on to the next step."""
@@ -175,16 +180,4 @@ class Run:
         self._calls.clear()
         if self.over:
             self._lanes = {}
-            self.prior = None
-
-
-def shown(timestep: Any) -> str:
-    """Write a timestep, which may be a tensor of one value or of several equal ones."""
-    return f"{float(timestep.flatten()[0]) if isinstance(timestep, Tensor) else float(timestep):g}"
-
-
-def some(values: Iterable[float]) -> str:
-    """Write the first few of many numbers."""
-    listed = list(values)
-    shown = ", ".join(f"{value:g}" for value in listed[:5])
-    return f"{shown}, ..." if len(listed) > 5 else shown
+            self._prior = None

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from fdplug.profiling.ledger import Ledger
     from fdplug.propagation.call import Call
-    from fdplug.propagation.run import Run
     from fdplug.propagation.window import Window
 
 AGREED = ("settings", "weights", "timesteps", "noise", "prompts and other inputs")
@@ -80,7 +79,7 @@ class SplitDecode(Decoding):
         self._apart: Tensor | None = None
         self._weights: tuple[nn.Module, Tensor] | None = None
 
-    def begin(self, run: Run, call: Call, settings: str, network: nn.Module, ledger: Ledger) -> None:
+    def begin(self, timesteps: Tensor, call: Call, settings: str, network: nn.Module, ledger: Ledger) -> None:
         """Compare what the processes are about to do.
 
         Raises:
@@ -95,7 +94,7 @@ class SplitDecode(Decoding):
         stamps = [
             _text(settings + _shapes(call)),
             self._weights[1],
-            fingerprint([run.timesteps]),
+            fingerprint([timesteps]),
             fingerprint([call.sample]),
             fingerprint(inputs),
         ]

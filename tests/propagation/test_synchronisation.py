@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import fdplug
-from fdplug.propagation.run import shown
+from fdplug.propagation.messages import shown
 from fdplug.testing.systems import SYSTEMS
 
 ROOT = Path(fdplug.__file__).parent
@@ -19,11 +19,20 @@ KEYS = {"uniform": {"interval": 3}}
 ASKS = {"_local_scalar_dense", "equal", "nonzero", "is_nonzero", "masked_select", "unique_dim", "_unique2"}
 # The loop's modules, and the functions in them that may ask: before the first step, for messages, or on the host.
 MODULES = (
-    *("propagation/propagator", "propagation/replay", "propagation/call", "propagation/run", "propagation/window"),
-    *("trees", "repeated", "caches", "injectors", "patching", "builtin/compiled_pieces"),
+    *("propagation/propagator", "propagation/replay", "propagation/call", "propagation/run", "propagation/plan"),
+    *(
+        "propagation/window",
+        "propagation/messages",
+        "trees",
+        "repeated",
+        "caches",
+        "injectors",
+        "patching",
+        "builtin/compiled_pieces",
+    ),
 )
 METHODS = {"item", "tolist", "numpy", "nonzero", "cpu", "synchronize"}
-MAY_ASK = {"run.start", "run._noise_scales", "run.shown", "call.is_at"}
+MAY_ASK = {"run.__init__", "run._noise_scales", "messages.shown", "call.is_at"}
 
 
 class Asked(TorchDispatchMode):
@@ -72,7 +81,7 @@ def test_a_value_that_is_asked_for_is_noticed():
     with Asked() as asked:
         shown(torch.ones(1))
         torch.ones(1).item()
-    assert asked.by == {"run.shown", None}
+    assert asked.by == {"messages.shown", None}
 
 
 def asking_calls(source):

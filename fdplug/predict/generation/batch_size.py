@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gc
-import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
-from fdplug.errors import FdplugWarning, PipelineError
+from fdplug.errors import PipelineError, warn
 from fdplug.predict.generation.generate import Run, joined
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class Room:
         message = (
             f"out of memory with {len(captions)} images at once, going on with {self.most} ({''.join(reason[:1])})"
         )
-        warnings.warn(message, FdplugWarning, stacklevel=2)
+        warn(message)
         _free()
         return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import fdplug
-from fdplug.errors import ConfigError, FdplugWarning
+from fdplug.errors import ConfigError, warn
 from fdplug.pipeline import Propagation
 from fdplug.predict.data.seeds import generators
 from fdplug.predict.generation.conditioning import as_tensor, conditioning
@@ -156,7 +155,7 @@ def to_uint8(images: Tensor) -> tuple[Tensor, Tensor]:
     bad = int((~whole).sum())
     if bad:
         message = f"{bad} of {len(images)} images hold not-a-number; try dtype float32."
-        warnings.warn(message, FdplugWarning, stacklevel=2)
+        warn(message)
     return (images.nan_to_num(0.0, 1.0, 0.0).clamp(0, 1) * 255).round().to(torch.uint8), whole
 
 

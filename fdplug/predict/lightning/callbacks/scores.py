@@ -7,14 +7,13 @@ number of processes.
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from fdplug.errors import ConfigError, DataError, FdplugWarning
+from fdplug.errors import ConfigError, DataError, warn
 from fdplug.metrics.clip import CLIP_MODEL, load_clip
 from fdplug.metrics.extractor import INCEPTION, SHAPES
 from fdplug.metrics.extractors import load_extractor
@@ -272,7 +271,7 @@ class LogFtc(LogNumbers):
         missing = [key for key in self.NEEDED if key not in found]
         if missing or found["clip_score"] <= 0:
             lack = ", ".join(missing) or "a positive clip_score"
-            warnings.warn(f"no FTC without {lack}; add LogFid and LogClipScore.", FdplugWarning, stacklevel=2)
+            warn(f"no FTC without {lack}; add LogFid and LogClipScore.")
             return
         self.values = {"ftc": ftc(found["fid"], found["seconds_per_image"], found["clip_score"])}
         self.publish(trainer)

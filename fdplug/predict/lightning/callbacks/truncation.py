@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 import logging
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fdplug.errors import FdplugWarning
+from fdplug.errors import warn
 from fdplug.metrics.loading import quiet_loading
 from fdplug.predict.lightning.callbacks.base import LogNumbers
 
@@ -82,7 +81,7 @@ class ReportTruncation(LogNumbers):
         captions = trainer.datamodule.captions if trainer.datamodule else []
         self.found = truncated(pl_module.pipe, captions) if trainer.is_global_zero else []
         for one in self.found:
-            warnings.warn(str(one), FdplugWarning, stacklevel=2)
+            warn(str(one))
 
     def on_predict_end(self, trainer: Any, pl_module: Any) -> None:
         """Let diffusers speak again."""
