@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fdplug.config import PropagationConfig
     from fdplug.errors import FdplugError, FdplugWarning
     from fdplug.hooks import hookimpl
     from fdplug.pipeline import Propagation, propagate
@@ -21,13 +22,23 @@ if TYPE_CHECKING:
     from fdplug.propagation.split import split_decode
 
 __version__ = "0.1.0"
-__all__ = ["FdplugError", "FdplugWarning", "Ledger", "Propagation", "hookimpl", "propagate", "split_decode"]
+__all__ = [
+    "FdplugError",
+    "FdplugWarning",
+    "Ledger",
+    "Propagation",
+    "PropagationConfig",
+    "hookimpl",
+    "propagate",
+    "split_decode",
+]
 
 _HOMES = {
     "FdplugError": "errors",
     "FdplugWarning": "errors",
     "Ledger": "profiling.ledger",
     "Propagation": "pipeline",
+    "PropagationConfig": "config",
     "hookimpl": "hooks",
     "propagate": "pipeline",
     "split_decode": "propagation.split",

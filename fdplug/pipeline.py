@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 from weakref import WeakValueDictionary
 
-from fdplug import registry
-from fdplug.checks import choice, span_limit
+from fdplug.config import PropagationConfig
 from fdplug.denoisers import DenoiserFamily, Part
 from fdplug.errors import ConfigError, PipelineError, warn
 from fdplug.lookup import find_family, find_part
@@ -21,25 +21,13 @@ from fdplug.propagation.decoding import AT_ONCE, Decoding
 from fdplug.propagation.method import Method
 from fdplug.propagation.propagator import Propagator
 from fdplug.propagation.span_budget import SpanBudget
-from fdplug.registry import Spec
 from fdplug.stacking import Layer, check_stack
 from fdplug.transforms import Transform
 
-DECODINGS = ("auto", "parallel", "serial")
 _active: WeakValueDictionary[int, Propagation] = WeakValueDictionary()
 
 
-def propagate(
-    pipe: Any,
-    *,
-    policy: Spec = "paper",
-    cache: Spec = "reuse",
-    injector: Spec = "prior",
-    part: str | Mapping[str, Any] | PartRule = "encoder",
-    decoding: str | Decoding = "auto",
-    max_span_batch: int | str | None = None,
-    transforms: Sequence[Spec] = (),
-) -> Propagation:
+def propagate(pipe: Any, config: PropagationConfig | None = None, **changes: Any) -> Propagation:
     """Switch encoder propagation on for a stock diffusers pipeline; the defaults are the paper's settings.
 
     ```python
@@ -51,16 +39,10 @@ def propagate(
 
     Args:
         pipe: any diffusers pipeline whose denoiser belongs to a registered family.
-        policy: which steps are key steps.
-        cache: what is handed out at the other steps.
-        injector: noise injected before each scheduler step.
-        part: what is computed at key steps only: a name of the denoiser's family or of a plugin, `{name: options}`.
-        decoding: `parallel` answers a whole span of steps in one batch, `serial` one step at a time; `auto` is parallel
-            where the part and the policy allow it; images are the same up to rounding. `fdplug.split_decode()` uses
-            several GPUs.
-        max_span_batch: most rows (steps x batch, guidance included) in one parallel call, None for the whole span,
-            `auto` for as many as take at most a quarter more memory than the pipeline as it is.
-        transforms: further changes of the pipeline, applied first and undone last.
+        config: every setting at once; the defaults if left out.
+        changes: settings by name, on top of `config`: `policy="paper"`, `part={"deepcache": {"branch": 1}}`,
+            `decoding="serial"` and so on; `PropagationConfig` lists them. With `decoding=fdplug.split_decode()` several
+            GPUs share a span.
 
     Raises:
         UnsupportedDenoiserError: no family knows the pipeline's denoiser.
@@ -68,50 +50,60 @@ def propagate(
         StackError: the plugins say that they cannot be combined.
         PropagationError: the part holds no module, or the run cannot be accelerated.
     """
+    settings = _settings(config, changes)
     family, network = find_family(pipe)
-    chosen, rule = find_part(part, family, network)
-    method = _method(family, chosen, policy, cache, injector, decoding, _limit(max_span_batch, pipe))
-    built = [registry.build("transform", spec) for spec in transforms]
-    _check_stack(method, rule, built)
+    part, rule = find_part(settings.part, family, network)
+    built = settings.built()
+    method = _method(family, part, built, _limit(built, pipe))
+    _check_stack(method, rule, built.transforms)
     method.policy.prepare(network)
     _make_room(pipe, network)
-    handle = Propagation(pipe, network, method, built)
+    handle = Propagation(pipe, network, method, built.transforms)
     handle.apply()
     _active[id(network)] = handle
     return handle
 
 
-def _method(
-    family: DenoiserFamily,
-    part: Part,
-    policy: Spec,
-    cache: Spec,
-    injector: Spec,
-    decoding: str | Decoding,
-    max_span_batch: int | SpanBudget | None,
-) -> Method:
-    rule = registry.build("policy", policy)
-    how = "parallel" if isinstance(decoding, Decoding) else choice("decoding", decoding, DECODINGS)
-    if isinstance(decoding, Decoding) and isinstance(max_span_batch, SpanBudget):
+def _signature() -> inspect.Signature:
+    """Return the signature of `propagate` with every setting in it, for `help` and completion."""
+    pipe, config, _ = inspect.signature(propagate).parameters.values()
+    return inspect.Signature([pipe, config, *inspect.signature(PropagationConfig).parameters.values()])
+
+
+propagate.__signature__ = _signature()  # type: ignore[attr-defined]
+
+
+def _settings(config: PropagationConfig | None, changes: Mapping[str, Any]) -> PropagationConfig:
+    if config is not None and not isinstance(config, PropagationConfig):
+        raise ConfigError(f"config must be a PropagationConfig, got {config!r:.60}; give settings by name: policy=...")
+    return (config or PropagationConfig()).changed(**changes)
+
+
+def _method(family: DenoiserFamily, part: Part, built: Any, max_span_batch: int | SpanBudget | None) -> Method:
+    """Return the method of settings whose plugins are built."""
+    decoding = built.decoding if isinstance(built.decoding, Decoding) else None
+    if decoding and isinstance(max_span_batch, SpanBudget):
         raise ConfigError(
             "max_span_batch='auto' depends on measured memory, so that processes could take different spans; "
             "give a number of rows per process"
         )
+    how = "parallel" if decoding else built.decoding
     return Method(
+        settings=built,
         family=family,
         part=part,
-        policy=rule,
-        cache=registry.build("cache", cache),
-        injector=registry.build("injector", injector),
-        parallel=_is_parallel(how, part, rule),
+        policy=built.policy,
+        cache=built.cache,
+        injector=built.injector,
+        parallel=_is_parallel(how, part, built.policy),
         max_span_batch=max_span_batch,
-        decoding=decoding if isinstance(decoding, Decoding) else AT_ONCE,
+        decoding=decoding or AT_ONCE,
         insists=how == "parallel",
     )
 
 
-def _limit(given: int | str | None, pipe: Any) -> int | SpanBudget | None:
-    limit = span_limit(given)
+def _limit(config: PropagationConfig, pipe: Any) -> int | SpanBudget | None:
+    limit: Any = config.max_span_batch
     return SpanBudget(pipe) if limit == "auto" else limit
 
 

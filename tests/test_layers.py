@@ -19,13 +19,13 @@ ROOT = Path(__file__).parents[1]
 # "predict" are the two faces: the `__init__.py` alone.
 LAYERS = (
     ("errors", "hooks", "repeated", "schedule", "shapes"),
-    ("checks", "patching", "predict.storage", "samplers", "stacking", "trees"),
+    ("checks", "patching", "predict.storage", "samplers", "settings", "stacking", "trees"),
     ("caches", "denoisers", "injectors", "policies", "profiling"),
     ("metrics", "parts", "propagation", "transforms"),
     ("hookspecs", "predict.data"),
     ("plugins",),
     ("registry",),
-    ("lookup", "suites"),
+    ("config", "lookup", "suites"),
     ("builtin", "complexity", "pipeline"),
     ("fdplug", "testing"),
     ("cli", "predict.generation"),

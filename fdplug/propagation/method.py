@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fdplug.propagation.decoding import AT_ONCE, Decoding
+from fdplug.stacking import Stackable
 
 if TYPE_CHECKING:
     from fdplug.caches import FeatureCache
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
     from fdplug.injectors import NoiseInjector
     from fdplug.policies import KeyStepPolicy
     from fdplug.propagation.span_budget import SpanBudget
+    from fdplug.settings import Settings
 
 
 @dataclass(frozen=True)
 class Method:
-    """The plain objects that the loop works with."""
+    """The plain objects that the loop works with, and the settings that they were built from."""
 
+    settings: Settings
     family: DenoiserFamily
     part: Part
     policy: KeyStepPolicy
@@ -31,9 +34,20 @@ class Method:
     insists: bool = False  # on parallel decoding, which otherwise is given up where rows see each other
 
     def described(self) -> str:
-        """Write down what must be alike in every process that shares a run: the plugins with their options."""
-        plugins = [_options(one) for one in (self.policy, self.cache, self.injector)]
-        return repr((plugins, self.part.name, self.part.modules, self.max_span_batch))
+        """Write down what must be alike in every process that shares a run: every setting, plugins with their options.
+
+        The decoding is what the processes share, and the part is written down as what it holds.
+        """
+        names = [name for name in self.settings.fields() if name not in ("decoding", "part")]
+        return repr(
+            ([(name, _stamp(getattr(self.settings, name))) for name in names], self.part.name, self.part.modules)
+        )
+
+
+def _stamp(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_stamp(one) for one in value]
+    return _options(value) if isinstance(value, Stackable) else value
 
 
 def _options(plugin: Any) -> tuple[str, list[tuple[str, Any]]]:

@@ -1,0 +1,110 @@
+"""The settings of `propagate`, each with its name, type, default, help and check: the only list of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from fdplug import registry
+from fdplug.checks import choice, span_limit
+from fdplug.errors import ConfigError
+from fdplug.parts import PartRule
+from fdplug.propagation.decoding import Decoding
+from fdplug.registry import Spec
+from fdplug.settings import Settings, setting
+
+DECODINGS = ("auto", "parallel", "serial")
+
+
+def plugin(kind: str, default: Spec, help: str) -> Any:
+    """Return the field of a setting that names a plugin of this kind: its name and options are looked up."""
+
+    def check(name: str, value: Any) -> Any:
+        registry.check(kind, value)
+        return value
+
+    return setting(default, help, check, kind=kind)
+
+
+def _part(name: str, value: Any) -> Any:
+    """Look up a plugin's part; whether a denoiser's family has a part of that name is known with the model."""
+    if not isinstance(value, PartRule) and registry.parse("part", value)[0] in registry.entries("part"):
+        registry.check("part", value)
+    return value
+
+
+def _decoding(name: str, value: Any) -> Any:
+    if not isinstance(value, Decoding):
+        choice(name, value, DECODINGS)
+    return value
+
+
+def _transforms(name: str, value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"{name} is a list of transforms, got {value!r:.60}")
+    for one in value:
+        registry.check("transform", one)
+    return tuple(value)
+
+
+def _rows(text: str) -> int | str:
+    """Read a number of rows, or `auto`."""
+    return text if text == "auto" else int(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PropagationConfig(Settings):
+    """How features are propagated; the defaults are the paper's settings.
+
+    A plugin is a name, `{name: {option: value}}`, or a ready object.
+    """
+
+    what: ClassVar[str] = "propagation setting"
+
+    policy: Spec = plugin("policy", "paper", "which steps are key steps, such as paper or {uniform: {interval: 4}}")
+    cache: Spec = plugin("cache", "reuse", "how features of key steps become those of the others")
+    injector: Spec = plugin("injector", "prior", "noise that is put back late in the run")
+    part: Spec = setting(
+        "encoder", "what is computed at key steps only, such as encoder or {deepcache: {branch: 1}}", _part
+    )
+    decoding: str | Decoding = setting(
+        "auto",
+        "parallel (a whole span of steps in one batch), serial (one step at a time), or auto: parallel where the part "
+        "and the policy allow it; images are the same up to rounding",
+        _decoding,
+        choices=DECODINGS,
+    )
+    max_span_batch: int | str | None = setting(
+        None,
+        "most rows (steps x batch, guidance included) decoded in one batch, the whole span if left out; auto: as many "
+        "as take at most a quarter more memory than the pipeline as it is",
+        lambda name, value: span_limit(value),
+        reads=_rows,
+    )
+    transforms: tuple[Spec, ...] = setting(
+        (), "further changes of the pipeline, applied first, undone last", _transforms, kind="transform"
+    )
+
+    def built(self) -> PropagationConfig:
+        """Return the same settings with a ready object for every plugin; the part is found with the denoiser."""
+        return self.changed(**{name: _build(kind, getattr(self, name)) for name, kind in self.kinds().items()})
+
+    @classmethod
+    def kinds(cls) -> dict[str, str]:
+        """Return the kinds of plugins by the names of the settings that name them."""
+        return {name: field.metadata["kind"] for name, field in cls.fields().items() if field.metadata["kind"]}
+
+    @classmethod
+    def unaccelerated(cls) -> PropagationConfig:
+        """Return the settings that change nothing, bit for bit, but let the ledger count."""
+        return cls(policy="all", injector="none")
+
+
+def _build(kind: str, value: Any) -> Any:
+    return [registry.build(kind, one) for one in value] if isinstance(value, tuple) else registry.build(kind, value)
+
+
+def name_of(kind: str, spec: Spec) -> str:
+    """Return the registered name in a spec of a plugin, or that of a ready object."""
+    ready = getattr(spec, "name", None)
+    return ready if isinstance(ready, str) else registry.parse(kind, spec)[0]

@@ -1,0 +1,61 @@
+"""What decides the images besides captions and propagation: the only list of these settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from fdplug import registry
+from fdplug.checks import number, whole
+from fdplug.config import plugin
+from fdplug.registry import Spec
+from fdplug.settings import Settings, setting
+
+SIZE_LEAST = 8
+
+
+def _given_whole(least: int) -> Any:
+    """Return the check of a whole number that may be left out."""
+    return lambda name, value: None if value is None else whole(name, value, least)
+
+
+def _guidance(name: str, value: Any) -> float | None:
+    return None if value is None else number(name, value, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationConfig(Settings):
+    """What decides the images besides captions and propagation.
+
+    Each image's own seed is made from `seed` and its image id, so it does not depend on the batch it falls into.
+    """
+
+    what: ClassVar[str] = "generation setting"
+
+    sampler: Spec = plugin("sampler", "ddim", "a sampler by name, such as ddim or dpm-solver++")
+    steps: int | None = setting(
+        None, "denoising steps; the sampler's own default if left out", _given_whole(1), reads=int
+    )
+    guidance: float | None = setting(
+        None, "guidance scale; the model's own default if left out", _guidance, reads=float
+    )
+    size: int | None = setting(
+        None, "height and width in pixels; the model's own if left out", _given_whole(SIZE_LEAST), reads=int
+    )
+    seed: int = setting(0, "seed of the run", lambda name, value: whole(name, value, 0), reads=int)
+
+    @property
+    def resolved_steps(self) -> int:
+        """The steps of the run, the sampler's own default filled in."""
+        return self.steps if self.steps is not None else registry.build("sampler", self.sampler).steps
+
+    def resolved(self, guidance: float | None) -> GenerationConfig:
+        """Return the same with steps filled in, and the model's own `guidance` where none was given."""
+        given = guidance if self.guidance is None else self.guidance
+        return self.changed(steps=self.resolved_steps, guidance=given)
+
+    def call_options(self) -> dict[str, Any]:
+        """Return the keyword arguments of the pipeline call."""
+        options = {"guidance_scale": self.guidance, "height": self.size, "width": self.size}
+        given = {key: value for key, value in options.items() if value is not None}
+        return {"num_inference_steps": self.resolved_steps, **given}
