@@ -30,7 +30,7 @@ from lightning.pytorch.callbacks import Callback
 
 from fdplug.predict import CocoCaptions, ImageWriter, LogCosts, TextToImage
 from fdplug.predict.data.seeds import generators
-from fdplug.predict.generation.generate import Look
+from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.lightning.callbacks.progress_bar import ImageBar
 from fdplug.predict.lightning.callbacks.summary import Summary
 from fdplug.profiling.provenance import provenance, summary
@@ -58,16 +58,18 @@ class Interleaved(Callback):
         """Stop it, draw the batch again, and start it."""
         start = time.perf_counter()
         self.predict.append(start - self._mark)
-        bare(pl_module.pipe, batch, pl_module.look)
+        bare(pl_module.pipe, batch, pl_module.generation)
         self._mark = time.perf_counter()
         self.bare.append(self._mark - start)
 
 
-def bare(pipe: Any, captions: list[Any], look: Look) -> list[Any]:
+def bare(pipe: Any, captions: list[Any], generation: GenerationConfig) -> list[Any]:
     """What one would write without fdplug; images as PIL, not saved."""
-    seeds = generators(look.seed, [caption.image_id for caption in captions])
+    seeds = generators(generation.seed, [caption.image_id for caption in captions])
     texts = [caption.text for caption in captions]
-    return pipe(prompt=texts, generator=seeds, num_inference_steps=look.steps, guidance_scale=look.guidance).images
+    return pipe(
+        prompt=texts, generator=seeds, num_inference_steps=generation.resolved_steps, guidance_scale=generation.guidance
+    ).images
 
 
 class Resident(Callback):
@@ -94,7 +96,7 @@ def predicted(folder: Path, data: CocoCaptions, extra: Callback, **options: Any)
 def machinery(folder: Path, captions: int, batch_size: int, steps: int) -> dict[str, Any]:
     """Images/s of both, with propagation and without; the median over batches of the ratio, without the first batch."""
     found: dict[str, Any] = {"captions": captions, "batch_size": batch_size, "steps": steps}
-    for name, options in {"plain": {"propagate": False}, "propagated": {"policy": POLICY}}.items():
+    for name, options in {"plain": {"propagation": None}, "propagated": {"policy": POLICY}}.items():
         clock = Interleaved()
         data = CocoCaptions(limit=captions, batch_size=batch_size)
         predicted(folder / name, data, clock, steps=steps, **options)
@@ -150,7 +152,7 @@ def steady_rate(folder: Path, first: int) -> float:
 def memory(folder: Path, captions: int, batch_size: int, steps: int) -> dict[str, Any]:
     """Resident memory after the 200th image, at the end, and at most in between."""
     clock = Resident()
-    predicted(folder / "memory", repeated_captions(folder, captions, batch_size), clock, steps=steps, propagate=False)
+    predicted(folder / "memory", repeated_captions(folder, captions, batch_size), clock, steps=steps, propagation=None)
     begin = next(index for index, images in enumerate(clock.images) if images >= min(200, captions // 2))
     first, last, most = clock.megabytes[begin], clock.megabytes[-1], max(clock.megabytes[begin:])
     return {

@@ -22,10 +22,12 @@ from benchmarks.genetic import search
 from benchmarks.tuning_judge import Candidate, Judge
 from benchmarks.tuning_table import markdown
 from fdplug import registry
+from fdplug.config import PropagationConfig
 from fdplug.policies import Paper, Schedule, Uniform
 from fdplug.predict.comparison.progress import bars
 from fdplug.predict.data.captions import SHAPES, Caption, read_captions
-from fdplug.predict.generation.generate import Look, run
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import run
 from fdplug.predict.generation.loading import default_guidance, load_pipeline
 from fdplug.profiling.provenance import provenance
 from fdplug.tuning.calibration import Calibration, calibrate
@@ -61,19 +63,21 @@ def parser() -> argparse.ArgumentParser:
 class Experiment:
     """Finds the candidates; counts what finding each took."""
 
-    def __init__(self, pipe: Any, captions: Sequence[Caption], look: Look, options: argparse.Namespace) -> None:
-        self.pipe, self.captions, self.look, self.options = pipe, captions, look, options
-        self.trials = Trials(pipe, self._draw, settings={"injector": "none"})
+    def __init__(
+        self, pipe: Any, captions: Sequence[Caption], generation: GenerationConfig, options: argparse.Namespace
+    ) -> None:
+        self.pipe, self.captions, self.generation, self.options = pipe, captions, generation, options
+        self.trials = Trials(pipe, self._draw, settings=PropagationConfig(injector="none"))
         self.schedule = Schedule(tuple(float(one) for one in pipe.scheduler.timesteps.tolist()))
         self.found: dict[str, Any] = {}
 
     def _draw(self) -> Any:
-        return run(self.pipe, self.captions, self.look).images
+        return run(self.pipe, self.captions, self.generation).images
 
     def candidates(self, console: Console) -> Iterator[Candidate]:
         """Yield everything to be compared, the un-accelerated pipeline first."""
         paper = tuple(sorted(Paper().key_steps(self.schedule)))
-        steps, count = self.look.steps, len(paper)
+        steps, count = self.generation.resolved_steps, len(paper)
         yield Candidate(f"all {steps} steps", None, steps)
         yield Candidate(f"the paper's {count}", paper, steps)
         yield from self._random(count)
@@ -98,9 +102,11 @@ class Experiment:
     def _random(self, count: int) -> Iterator[Candidate]:
         rng = np.random.default_rng(self.options.seed)
         for index in range(self.options.random):
-            others = rng.choice(np.arange(1, self.look.steps), count - 1, replace=False)
+            others = rng.choice(np.arange(1, self.generation.resolved_steps), count - 1, replace=False)
             keys = (0, *sorted(int(one) for one in others))
-            yield Candidate(f"random {count}, {'abcdefghijklmnopqrstuvwxyz'[index]}", keys, self.look.steps)
+            yield Candidate(
+                f"random {count}, {'abcdefghijklmnopqrstuvwxyz'[index]}", keys, self.generation.resolved_steps
+            )
 
     def _calibrated(self, console: Console) -> tuple[Calibration, Calibration]:
         """Return the calibration with the denoiser's response, and the one that takes it to be 1 everywhere."""
@@ -121,15 +127,17 @@ class Experiment:
         with bars(console) as progress:
             task = progress.add_task("genetic search", total=self.options.genetic)
             self.trials.told = lambda runs: progress.advance(task)
-            front = search(self.look.steps, self._error, self.options.genetic, seed=self.options.seed)
+            front = search(self.generation.resolved_steps, self._error, self.options.genetic, seed=self.options.seed)
             self.trials.told = lambda runs: None
         keys, _ = front.at_most(count)
         self.found["genetic_front"] = {str(size): [list(best), error] for size, (best, error) in front.best.items()}
-        return Candidate(f"genetic {len(keys)}", keys, self.look.steps, runs=front.tried)
+        return Candidate(f"genetic {len(keys)}", keys, self.generation.resolved_steps, runs=front.tried)
 
     def _refined(self, cut: tuple[int, ...], uniform: tuple[int, ...], runs: int) -> Candidate:
-        best = refine([cut, uniform], self.look.steps, self._error, self.options.refine)
-        return Candidate(f"tuned {len(cut)}, refined", best.keys, self.look.steps, runs=runs + best.tried)
+        best = refine([cut, uniform], self.generation.resolved_steps, self._error, self.options.refine)
+        return Candidate(
+            f"tuned {len(cut)}, refined", best.keys, self.generation.resolved_steps, runs=runs + best.tried
+        )
 
     def _noisy(self, refined: Candidate) -> Iterator[Candidate]:
         assert refined.keys is not None
@@ -146,9 +154,9 @@ class Experiment:
         self.found["time_share"] = share
         flops = found.gflops_with(count) / found.gflops[0]
         wanted = {
-            max(2, round(self.look.steps * share)): "equal time",
-            max(2, round(self.look.steps * flops)): "equal GFLOPs",
-            self.look.steps // 2: "half",
+            max(2, round(self.generation.resolved_steps * share)): "equal time",
+            max(2, round(self.generation.resolved_steps * flops)): "equal GFLOPs",
+            self.generation.resolved_steps // 2: "half",
             count: "as many steps as key steps",
         }
         for steps in sorted(wanted, reverse=True):
@@ -156,9 +164,10 @@ class Experiment:
 
     def _time_share(self, keys: Sequence[int], rounds: int = 3) -> float:
         """Return the denoiser time of a propagated run over that of a plain one: fastest of a few, interleaved."""
-        settings = {"policy": policy_of(keys, self.look.steps), "injector": "none"}
+        policy = policy_of(keys, self.generation.resolved_steps)
+        settings = PropagationConfig(policy=policy, injector="none")
         times = [
-            [run(self.pipe, self.captions, self.look, given).denoiser_seconds for given in (None, settings)]
+            [run(self.pipe, self.captions, self.generation, given).denoiser_seconds for given in (None, settings)]
             for _ in range(rounds)
         ]
         plain, fast = (min(column) for column in zip(*times, strict=True))
@@ -173,11 +182,11 @@ def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         raise SystemExit(f"{len(captions)} captions are too few: tuning and judging would share some")
     pipe = load_pipeline(options.model)
     pipe.scheduler = registry.build("sampler", options.sampler).build(pipe.scheduler.config)
-    look = Look(steps=options.steps, guidance=default_guidance(options.model), seed=options.seed)
+    generation = GenerationConfig(steps=options.steps, guidance=default_guidance(options.model), seed=options.seed)
     pipe.scheduler.set_timesteps(options.steps)
-    experiment = Experiment(pipe, tuning, look, options)
+    experiment = Experiment(pipe, tuning, generation, options)
     candidates = list(experiment.candidates(console))
-    judge = Judge(pipe, look, options.model)
+    judge = Judge(pipe, generation, options.model)
     with bars(console) as progress:
         task = progress.add_task("judging", total=len(candidates) * len(judging))
         rows = judge.rows(candidates, judging, options.batch_size, lambda count: progress.advance(task, count))

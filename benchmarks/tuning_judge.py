@@ -12,9 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from fdplug.config import PropagationConfig
 from fdplug.metrics.psnr import decibels
 from fdplug.predict.data.captions import SHAPES, Caption
-from fdplug.predict.generation.generate import Look, run
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import run
 from fdplug.tuning.trials import policy_of
 
 Array = npt.NDArray[np.float64]
@@ -35,11 +37,11 @@ class Candidate:
     runs: int = 0
 
     @property
-    def settings(self) -> dict[str, Any] | None:
+    def settings(self) -> PropagationConfig | None:
         """Of `fdplug.propagate`."""
         if self.keys is None:
             return None
-        return {"policy": policy_of(self.keys, self.steps), "injector": self.injector}
+        return PropagationConfig(policy=policy_of(self.keys, self.steps), injector=self.injector)
 
 
 class Judge:
@@ -47,12 +49,12 @@ class Judge:
 
     Args:
         pipe: the pipeline.
-        look: guidance and seed; the steps are each candidate's own.
+        generation: guidance and seed; the steps are each candidate's own.
         model: `shapes` is also judged by its evaluators.
     """
 
-    def __init__(self, pipe: Any, look: Look, model: str) -> None:
-        self.pipe, self.look = pipe, look
+    def __init__(self, pipe: Any, generation: GenerationConfig, model: str) -> None:
+        self.pipe, self.generation = pipe, generation
         self.evaluators: Any = None
         if model == SHAPES:
             from fdplug.shapes import evaluators
@@ -84,9 +86,14 @@ class Judge:
         ]
 
     def _draw(self, candidate: Candidate, batch: Sequence[Caption], gflops: dict[str, float]) -> Tensor:
-        look = Look(steps=candidate.steps, guidance=self.look.guidance, size=self.look.size, seed=self.look.seed)
-        counted = candidate.settings or {"policy": "all", "injector": "none"}
-        done = run(self.pipe, batch, look, counted, count=candidate.name not in gflops)
+        generation = GenerationConfig(
+            steps=candidate.steps,
+            guidance=self.generation.guidance,
+            size=self.generation.size,
+            seed=self.generation.seed,
+        )
+        counted = candidate.settings or PropagationConfig.unaccelerated()
+        done = run(self.pipe, batch, generation, counted, count=candidate.name not in gflops)
         if done.counted:
             gflops[candidate.name] = done.counted["full"]
         return done.images

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -108,3 +109,23 @@ def name_of(kind: str, spec: Spec) -> str:
     """Return the registered name in a spec of a plugin, or that of a ready object."""
     ready = getattr(spec, "name", None)
     return ready if isinstance(ready, str) else registry.parse(kind, spec)[0]
+
+
+def refuse_flat(given: Iterable[str]) -> None:
+    """Refuse settings of propagation beside those of the model, where they stood once.
+
+    Raises:
+        ConfigError: shows the form of today.
+    """
+    flat = [name for name in given if name in PropagationConfig.fields()]
+    if flat:
+        nested = ", ".join(f"{name}: ..." for name in flat)
+        raise ConfigError(
+            f"{' and '.join(flat)} {'are settings' if flat[1:] else 'is a setting'} of propagation, write "
+            f"model: {{propagation: {{{nested}}}}}, on the command line --model.propagation.{flat[0]}"
+        )
+    if "propagate" in given:
+        raise ConfigError(
+            "model.propagate has become model.propagation: write model: {propagation: null} to run the pipeline as it "
+            "is, model: {propagation: {policy: paper}} to accelerate it"
+        )

@@ -50,10 +50,10 @@ def propagate(pipe: Any, config: PropagationConfig | None = None, **changes: Any
         StackError: the plugins say that they cannot be combined.
         PropagationError: the part holds no module, or the run cannot be accelerated.
     """
-    settings = _settings(config, changes)
+    settings: Any = _settings(config, changes)
     family, network = find_family(pipe)
     part, rule = find_part(settings.part, family, network)
-    built = settings.built()
+    built: Any = settings.built()
     method = _method(family, part, built, _limit(built, pipe))
     _check_stack(method, rule, built.transforms)
     method.policy.prepare(network)
@@ -87,7 +87,7 @@ def _method(family: DenoiserFamily, part: Part, built: Any, max_span_batch: int 
             "max_span_batch='auto' depends on measured memory, so that processes could take different spans; "
             "give a number of rows per process"
         )
-    how = "parallel" if decoding else built.decoding
+    how: Any = "parallel" if decoding else built.decoding
     return Method(
         settings=built,
         family=family,

@@ -36,8 +36,9 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Base of a frozen keyword-only dataclass whose fields are made by `setting`.
+    """Base of a frozen keyword-only dataclass whose fields are made by `setting`; jsonargparse wants one as well.
 
     Attributes:
         what: what one of its settings is called in messages.
@@ -67,7 +68,7 @@ class Settings:
     @classmethod
     def fields(cls) -> dict[str, dataclasses.Field[Any]]:
         """Return the settings by name, in order."""
-        return {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        return {field.name: field for field in dataclasses.fields(cls)}
 
     @classmethod
     def check_names(cls, given: Mapping[str, Any]) -> None:
@@ -104,7 +105,7 @@ class Settings:
             ConfigError: a name is unknown, or a value is impossible.
         """
         self.check_names(changes)
-        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+        return dataclasses.replace(self, **changes)
 
     def described(self) -> dict[str, Any]:
         """Return every setting as json can hold it."""

@@ -11,7 +11,7 @@ import torch
 from fdplug.predict.data.captions import Caption, read_captions
 from fdplug.predict.data.seeds import generators
 from fdplug.predict.generation.conditioning import conditioning
-from fdplug.predict.generation.generate import Look
+from fdplug.predict.generation.config import GenerationConfig
 
 STRIDE = 387  # without a common divisor with ImageNet's 1,000 classes: neighbours in number are far apart, and all come
 
@@ -33,12 +33,12 @@ def subjects(pipe: Any, annotations: str, count: int) -> list[Caption]:
     return [Caption(index, "") for index in range(count)]
 
 
-def draw(pipe: Any, batch: Sequence[Caption], look: Look) -> None:
+def draw(pipe: Any, batch: Sequence[Caption], generation: GenerationConfig) -> None:
     """Call the pipeline on a batch; nothing is decoded where it can be helped."""
     what = kind(pipe)
     given = {"batch_size": len(batch)} if what == "batch_size" else conditioning(pipe, batch)
     accepted = inspect.signature(pipe.__call__).parameters
-    options = {name: value for name, value in look.call_options().items() if name in accepted}
+    options = {name: value for name, value in generation.call_options().items() if name in accepted}
     options["output_type"] = "latent" if what == "prompt" else "np"
     with torch.no_grad():
-        pipe(generator=generators(look.seed, [one.image_id for one in batch]), **given, **options)
+        pipe(generator=generators(generation.seed, [one.image_id for one in batch]), **given, **options)

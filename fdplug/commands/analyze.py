@@ -15,10 +15,10 @@ from fdplug.analysis.pictures import Principal
 from fdplug.analysis.reading import as_dict, paragraph
 from fdplug.checks import whole
 from fdplug.commands import options as shared
+from fdplug.config import name_of
 from fdplug.predict.comparison.progress import bars
-from fdplug.predict.comparison.variant import Variant
 from fdplug.predict.data.captions import SHAPES
-from fdplug.predict.generation.generate import Look
+from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.progress import watched
 from fdplug.predict.storage.atomic import writable_folder
 from fdplug.profiling.provenance import provenance
@@ -51,30 +51,30 @@ def parser() -> argparse.ArgumentParser:
 
 def analyze(options: argparse.Namespace, console: Console) -> Features:
     """Check, run, write, and print the reading."""
-    variant = _checked(options)
+    given = _checked(options)
     folder = writable_folder(Path(options.out))
-    pipe, look = shared.opened(options, variant, needs_prompt=False)
-    features = _measure(pipe, options, look, console)
-    _write(features, folder, {**_settings(options, variant, look), **provenance(pipe.device)})
+    pipe, generation = shared.opened(options, given, needs_prompt=False)
+    features = _measure(pipe, options, generation, console)
+    _write(features, folder, {**_settings(options, generation), **provenance(pipe.device)})
     text = paragraph(features)
     console.print(text, highlight=False)
     console.print(f"Written to {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}", highlight=False)
     return features
 
 
-def _checked(options: argparse.Namespace) -> Variant:
+def _checked(options: argparse.Namespace) -> GenerationConfig:
     """Refuse every option that cannot be right, before any model is loaded."""
     figures.check_installed()
-    shared.check_model_options(options)
+    generation = shared.check_model_options(options)
     whole("captions", options.captions, 1)
     whole("batch-size", options.batch_size, 1)
-    if options.steps is not None:
-        whole("steps", options.steps, 3)
-    return Variant(name="analyze", sampler=shared.inline(options.sampler), steps=options.steps)
+    if generation.steps is not None:
+        whole("steps", generation.steps, 3)
+    return generation
 
 
-def _measure(pipe: Any, options: argparse.Namespace, look: Look, console: Console) -> Features:
-    shown = {round(index * (look.steps - 1) / (PICTURED - 1)) for index in range(PICTURED)}
+def _measure(pipe: Any, options: argparse.Namespace, generation: GenerationConfig, console: Console) -> Features:
+    shown = {round(index * (generation.resolved_steps - 1) / (PICTURED - 1)) for index in range(PICTURED)}
     features = Features(Principal(shown, conditional_first=inputs.kind(pipe) == "class_labels"))
     subjects = inputs.subjects(pipe, options.annotations, options.captions)
     batches = [subjects[start : start + options.batch_size] for start in range(0, len(subjects), options.batch_size)]
@@ -83,7 +83,7 @@ def _measure(pipe: Any, options: argparse.Namespace, look: Look, console: Consol
         steps = progress.add_task("denoising", total=None)
         for batch in batches:
             with features.watch(pipe, len(batch)), watched(pipe, lambda done, all: _show(progress, steps, done, all)):
-                inputs.draw(pipe, batch, look)
+                inputs.draw(pipe, batch, generation)
             progress.advance(task, len(batch))
     return features
 
@@ -92,14 +92,14 @@ def _show(progress: Any, task: Any, done: int, total: int) -> None:
     progress.update(task, completed=done, total=total)
 
 
-def _settings(options: argparse.Namespace, variant: Variant, look: Look) -> dict[str, Any]:
+def _settings(options: argparse.Namespace, generation: GenerationConfig) -> dict[str, Any]:
     return {
         "model": options.model,
-        "sampler": variant.sampler_name,
-        "steps": look.steps,
-        "guidance": look.guidance,
+        "sampler": name_of("sampler", generation.sampler),
+        "steps": generation.resolved_steps,
+        "guidance": generation.guidance,
         "captions": options.captions,
-        "seed": options.seed,
+        "seed": generation.seed,
     }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
@@ -27,17 +28,18 @@ from fdplug.predict.comparison.variant import DEFAULT_NAMES, Variant, read_varia
 from fdplug.predict.data.captions import SHAPES, Caption, annotation_path, read_captions
 from fdplug.predict.data.references import has_references
 from fdplug.predict.data.subset import selection_hash
-from fdplug.predict.generation import validation as rules
 from fdplug.predict.generation.conditioning import drawn_size
-from fdplug.predict.generation.generate import Look, check_size
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import check_size
 from fdplug.predict.generation.loading import default_guidance, load_pipeline
 from fdplug.profiling.peak_memory import PeakMemory
 from fdplug.profiling.provenance import hashes, networks, provenance
 from fdplug.report.write import write as write_report
+from fdplug.settings import plain
 from fdplug.suites import published, suite
 
-EPILOG = f"""A variant is a name such as ddim-25, ddim-50+paper or ddim-50+uniform6 (sampler-steps+policy), a mapping
-such as '{{name: x, sampler: ddim, steps: 50, propagate: {{policy: {{uniform: {{interval: 4}}}}}}}}', or a YAML or JSON
+EPILOG = f"""A variant is a name such as ddim-25, ddim-50+paper or ddim-50+uniform6 (sampler-steps+policy), a
+mapping such as '{{name: x, sampler: ddim, propagation: {{policy: {{uniform: {{interval: 4}}}}}}}}', or a YAML or JSON
 file with a list of these. The default ones are {", ".join(DEFAULT_NAMES)}."""
 
 
@@ -54,7 +56,9 @@ def parser() -> argparse.ArgumentParser:
         prog="fdplug compare", description="Compare variants over the same captions and seeds.", epilog=EPILOG
     )
     parser.add_argument("--variants", nargs="+", help="what to compare, see below")
-    suite.add_suite_option(parser)
+    subjects = "; ".join(suite.load(name).title for name in suite.NAMES)
+    published_tables = f"a published ablation: {', '.join(suite.NAMES)} ({subjects})"
+    parser.add_argument("--suite", metavar="NAME", help=published_tables)
     parser.add_argument("--annotations", default=SHAPES, help="json in the form of captions_val2017.json, or 'shapes'")
     parser.add_argument("--images", help="folder of the real images, for FID")
     parser.add_argument("--captions", type=int, default=64, help="how many captions, one image each (default 64)")
@@ -68,67 +72,67 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be compared, every option checked.
+
+    Attributes:
+        variants: the rows.
+        captions: what every one of them generates.
+        scoring: the scores.
+        generation: guidance, size and seed; sampler and steps are each variant's own.
+        given: the options that decide images and figures, by name.
+    """
+
+    variants: list[Variant]
+    captions: list[Caption]
+    scoring: Scoring
+    generation: GenerationConfig
+    given: Mapping[str, Any]
+
+    def described(self) -> dict[str, Any]:
+        """Everything that decides images and figures, as json holds it."""
+        variants = {variant.name: vars(variant) for variant in self.variants}
+        return plain({**self.given, "variants": variants, "selection": selection_hash(self.captions)})
+
+
 def compare(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Check everything, draw everything, write and print everything; returns what `results.json` holds."""
-    variants, captions, scoring = _checked(options)
+    """Check everything, generate everything, write and print everything; returns what `results.json` holds."""
+    request = _checked(options)
     folder = ResultFolder(options.out, options.overwrite)
-    settings = _settings(options, variants, captions)
+    settings = request.described()
     folder.check(settings)
     pipe = load_pipeline(options.model, **shared.loading(options))
     check_size(pipe, options.size)
     rounds = folder.begin(settings, networks(pipe))
     try:
-        results = _drawn(options, console, pipe, (variants, captions, scoring), rounds)
-        _write(folder, results, variants, captions, options)
+        results = _results(request, pipe, *_measured(request, console, pipe, rounds))
+        _write(folder, results, request)
     finally:
         folder.end()
-    _print(console, results, folder, options)
+    _print(console, results, folder)
     return results
 
 
-def _drawn(
-    options: argparse.Namespace,
-    console: Console,
-    pipe: Any,
-    asked: tuple[list[Variant], list[Caption], Scoring],
-    rounds: Rounds,
-) -> dict[str, Any]:
-    """Draw what is missing, score everything, and return what `results.json` holds."""
-    variants, captions, scoring = asked
-    with warnings.catch_warnings(record=True) as caught, bars(console) as progress:
-        warnings.simplefilter("always", FdplugWarning)
-        task = progress.add_task("real images", total=scoring.num_references, visible=scoring.num_references > 0)
-        size = None if scoring.references is None else drawn_size(pipe, options.size)
-        scores = scoring.load(pipe.device, lambda count: progress.advance(task, count), size)
-        comparison = Comparison(pipe, variants, _look(options), scores)
-        number = len(plan(captions, options.batch_size))
-        watcher = LiveWatcher(console, progress, number * len(variants), len(variants))
-        rows = [trial.row() for trial in comparison.run(captions, options.batch_size, watcher, rounds)]
-        plain = feature_changes.longest_plain(comparison.trials)
-        changes = feature_changes.measure(pipe, captions[: options.drift], plain) if plain and options.drift else None
-    rounds.close()
-    return {**_results(options, rows, pipe, captions, _texts(caught)), "drift": changes}
-
-
-def _settings(options: argparse.Namespace, variants: list[Variant], captions: list[Caption]) -> dict[str, Any]:
-    """Everything that decides images and figures, as json holds it."""
-    given = {key: value for key, value in vars(options).items() if key not in ("variants", "overwrite", "out")}
-    drawn = {variant.name: vars(variant) for variant in variants}
-    return rules.plain({**given, "variants": drawn, "selection": selection_hash(captions)})
-
-
-def _checked(options: argparse.Namespace) -> tuple[list[Variant], list[Caption], Scoring]:
+def _checked(options: argparse.Namespace) -> Request:
     """Refuse every option that cannot be right, before any model is loaded."""
     checks.whole("captions", options.captions, 1)
     checks.whole("batch-size", options.batch_size, 1)
     checks.whole("drift", options.drift, 0)
-    shared.check_model_options(options)
+    generation = shared.check_model_options(options)
     variants = read_variants(list(_asked(options)))
     names = chosen(options.scores, options.model, options.images, options.clip_model)
-    captions = read_captions(options.annotations, options.captions)
+    annotated = read_captions(options.annotations)
+    captions = annotated[: options.captions]
     if len(captions) < options.captions and options.annotations == SHAPES:
         raise ConfigError(f"captions is {options.captions}, but there are only {len(captions)} of them.")
-    return variants, captions, Scoring(names, options.annotations, options.images, captions, options.clip_model)
+    return Request(
+        variants=variants,
+        captions=captions,
+        scoring=Scoring(names, annotated, options.images, captions, options.clip_model),
+        generation=generation.resolved(default_guidance(options.model)),
+        given={name: value for name, value in vars(options).items() if name not in ("variants", "overwrite", "out")},
+    )
 
 
 def _asked(options: argparse.Namespace) -> Iterable[Any]:
@@ -139,36 +143,53 @@ def _asked(options: argparse.Namespace) -> Iterable[Any]:
     return suite.load(options.suite).variants
 
 
-def _look(options: argparse.Namespace) -> Look:
-    guidance = default_guidance(options.model) if options.guidance is None else options.guidance
-    return Look(steps=1, guidance=guidance, size=options.size, seed=options.seed)
+def _measured(
+    request: Request, console: Console, pipe: Any, rounds: Rounds
+) -> tuple[list[dict[str, Any]], dict[str, Any] | None, list[str]]:
+    """Generate what is missing and score everything; returns the rows, feature changes, and warnings."""
+    scoring, captions, batch_size = request.scoring, request.captions, request.given["batch_size"]
+    with warnings.catch_warnings(record=True) as caught, bars(console) as progress:
+        warnings.simplefilter("always", FdplugWarning)
+        task = progress.add_task("real images", total=scoring.num_references, visible=scoring.num_references > 0)
+        size = None if scoring.references is None else drawn_size(pipe, request.generation.size)
+        scores = scoring.load(pipe.device, lambda count: progress.advance(task, count), size)
+        comparison = Comparison(pipe, request.variants, request.generation, scores)
+        number, count = len(plan(captions, batch_size)), len(request.variants)
+        watcher = LiveWatcher(console, progress, number * count, count)
+        rows = [trial.row() for trial in comparison.run(captions, batch_size, watcher, rounds)]
+        longest, some = feature_changes.longest_plain(comparison.trials), captions[: request.given["drift"]]
+        changes = feature_changes.measure(pipe, some, longest) if longest and some else None
+    rounds.close()
+    return rows, changes, _texts(caught)
 
 
 def _results(
-    options: argparse.Namespace, rows: list[dict[str, Any]], pipe: Any, captions: list[Caption], caught: list[str]
+    request: Request, pipe: Any, rows: list[dict[str, Any]], changes: dict[str, Any] | None, caught: list[str]
 ) -> dict[str, Any]:
+    given, captions = request.given, request.captions
     settings = {
-        **{key: value for key, value in vars(options).items() if key not in ("variants", "overwrite", "out")},
-        "scores": chosen(options.scores, options.model, options.images, options.clip_model),
-        "guidance": _look(options).guidance,
+        **given,
+        "scores": request.scoring.names,
+        "guidance": request.generation.guidance,
         "pipeline": type(pipe).__name__,
         "images_per_variant": len(captions),
         "timed_rounds": len(rows[0]["rounds"]),
-        "timed_batch": min(options.batch_size, len(captions)),
+        "timed_batch": min(given["batch_size"], len(captions)),
         "memory_kind": PeakMemory(pipe.device).kind,
         "image_seeds": "the first 63 bits of SHA-256 over 'seed:image_id', one CPU generator per image",
         "image_ids": [caption.image_id for caption in captions],
     }
     return {
         **provenance(pipe.device),
-        "hashes": hashes(pipe, annotation_path(options.annotations)),
+        "hashes": hashes(pipe, annotation_path(given["annotations"])),
         "settings": settings,
         "captions": [caption.text for caption in captions],
         "variants": rows,
-        "published": published.published(options.suite, rows, options.model),
+        "published": published.published(given["suite"], rows, given["model"]),
         "equal_time": equal_time_sentences(rows),
         "notes": explanations(rows, settings),
         "warnings": caught,
+        "drift": changes,
     }
 
 
@@ -183,25 +204,19 @@ def _texts(caught: list[warnings.WarningMessage]) -> list[str]:
     return list(texts)
 
 
-def _write(
-    folder: ResultFolder,
-    results: dict[str, Any],
-    variants: list[Variant],
-    captions: list[Caption],
-    options: argparse.Namespace,
-) -> None:
-    shown = captions[:SHOWN]
-    if has_references(shown, options.images):
+def _write(folder: ResultFolder, results: dict[str, Any], request: Request) -> None:
+    shown, images = request.captions[:SHOWN], request.given["images"]
+    if has_references(shown, images):
         from fdplug.predict.data.references import ReferenceImages
 
-        references = ReferenceImages(shown, options.images)
+        references = ReferenceImages(shown, images)
         folder.real = [Image.fromarray(references.read(index)) for index in range(len(shown))]
-    folder.write_sheet(variants, shown)
+    folder.write_sheet(request.variants, shown)
     folder.write_results(results, _title(results))
     write_report(folder.folder)
 
 
-def _print(console: Console, results: dict[str, Any], folder: ResultFolder, options: argparse.Namespace) -> None:
+def _print(console: Console, results: dict[str, Any], folder: ResultFolder) -> None:
     print_table(results["variants"], _title(results), console)
     if results["published"]:
         print_texts(results["published"], console)

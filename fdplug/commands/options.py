@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import yaml
 
 from fdplug import registry
 from fdplug.errors import ConfigError
-from fdplug.predict.comparison.variant import Variant
 from fdplug.predict.data.captions import SHAPES
-from fdplug.predict.generation.generate import Look, check_size
-from fdplug.predict.generation.loading import check_model, default_guidance, load_pipeline
-from fdplug.predict.generation.validation import DTYPES, check_run
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import check_size
+from fdplug.predict.generation.loading import DTYPES, check_model, default_guidance, load_pipeline
+from fdplug.settings import Settings
+
+S = TypeVar("S", bound=Settings)
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,9 +31,7 @@ class Parser(argparse.ArgumentParser):
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add what says which pipeline runs, and how."""
     parser.add_argument("--model", default=SHAPES, help="'shapes' (embedded), a hub id, or a pipeline's folder")
-    parser.add_argument("--guidance", type=float, help="guidance scale; the model's own if left out")
-    parser.add_argument("--size", type=int, help="height and width in pixels; the model's own if left out")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the run (default 0)")
+    add_settings(parser, GenerationConfig, ("guidance", "size", "seed"))
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="default float32; auto is float16 on a GPU")
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps, ...; auto takes a CUDA GPU if there is one")
     parser.add_argument("--allow-pickle", action="store_true", help="also load .bin weights, which can run code")
@@ -40,14 +40,40 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def add_sampler_options(parser: argparse.ArgumentParser) -> None:
     """Add what says how a run of one sampler goes."""
-    parser.add_argument("--sampler", default="ddim", help="a sampler by name (default ddim)")
-    parser.add_argument("--steps", type=int, help="denoising steps; the sampler's own default if left out")
+    add_settings(parser, GenerationConfig, ("sampler", "steps"))
 
 
-def check_model_options(options: argparse.Namespace) -> None:
-    """Check what `add_model_options` added, without loading anything."""
-    check_run(guidance=options.guidance, size=options.size, seed=options.seed)
+def add_settings(parser: argparse.ArgumentParser, cls: type[Settings], names: Sequence[str] | None = None) -> None:
+    """Add an option for every setting of a class, or for some."""
+    for name, field in cls.fields().items():
+        if names is not None and name not in names:
+            continue
+        facts, default = field.metadata, field.default
+        shown = "" if default is None or default == () else f" (default {default})"
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=facts["reads"],
+            choices=facts["choices"],
+            default=default,
+            help=f"{facts['help']}{shown}".replace("%", "%%"),
+        )
+
+
+def read_settings(options: argparse.Namespace, cls: type[S]) -> S:
+    """Return the settings of a class that the command line names; the others have their defaults.
+
+    Raises:
+        ConfigError: a value is impossible.
+    """
+    given = {name: inline(getattr(options, name)) for name in cls.fields() if hasattr(options, name)}
+    return cls(**given)
+
+
+def check_model_options(options: argparse.Namespace) -> GenerationConfig:
+    """Check what `add_model_options` added, without loading anything; returns what decides the images."""
+    generation = read_settings(options, GenerationConfig)
     check_model(options.model)
+    return generation
 
 
 def loading(options: argparse.Namespace) -> dict[str, Any]:
@@ -60,13 +86,14 @@ def loading(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def opened(options: argparse.Namespace, variant: Variant, needs_prompt: bool = True) -> tuple[Any, Look]:
-    """Load the pipeline with the variant's sampler; return it and what decides its images."""
+def opened(
+    options: argparse.Namespace, generation: GenerationConfig, needs_prompt: bool = True
+) -> tuple[Any, GenerationConfig]:
+    """Load the pipeline with its sampler; return it and what decides its images, defaults filled in."""
     pipe = load_pipeline(options.model, needs_prompt=needs_prompt, **loading(options))
-    check_size(pipe, options.size)
-    pipe.scheduler = registry.build("sampler", variant.sampler).build(pipe.scheduler.config)
-    guidance = default_guidance(options.model) if options.guidance is None else options.guidance
-    return pipe, Look(steps=variant.resolved_steps, guidance=guidance, size=options.size, seed=options.seed)
+    check_size(pipe, generation.size)
+    pipe.scheduler = registry.build("sampler", generation.sampler).build(pipe.scheduler.config)
+    return pipe, generation.resolved(default_guidance(options.model))
 
 
 def device(name: str) -> Any:

@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from fdplug import registry
 from fdplug.commands import ready_configs
+from fdplug.config import PropagationConfig, refuse_flat
 from fdplug.errors import ConfigError, FdplugError
 from fdplug.predict.data.datamodules import Captions, ClassLabels, CocoCaptions, PartiPrompts, PromptFile
 from fdplug.predict.lightning.callbacks import scores  # noqa: F401  jsonargparse knows by name what is imported
@@ -65,8 +66,16 @@ class PredictCLI(LightningCLI):
         try:
             self.config = parser.parse_args(ready_configs.resolve(arguments))
         except argparse.ArgumentError as error:
-            known = [*(action.dest for action in self._subcommand_parsers["predict"]._actions), *_data_options()]
+            refuse_flat(_refused(str(error)))
+            known = [
+                *(action.dest for action in self._subcommand_parsers["predict"]._actions),
+                *_model_options(),
+                *_data_options(),
+            ]
             raise ConfigError(_one_line(str(error), known)) from error
+        given = self.config["predict"]["model"]["propagation"]
+        if given is not None:
+            PropagationConfig.of(dict(given))  # says what is wrong in the words of the setting
         self.overwrite = bool(self.config["predict"].pop("overwrite"))  # it is no setting to be kept with the images
         if self.config["predict"]["writer"]["overwrite"]:
             raise ConfigError("writer.overwrite would be kept in config.yaml; give --overwrite on the command line.")
@@ -131,6 +140,8 @@ def _one_line(message: str, known: list[str]) -> str:
     text = " ".join(message.split())
     text = re.sub(r"Parser key \"(\S+)\":", r"\1:", text)
     text = re.sub(r"Not of type \w+Spec: ", "", text)
+    if inner := re.match(r"model\.propagation: .*?PropagationConfig': (.*?)( - Expected a <class 'NoneType'>|$)", text):
+        text = f"model.propagation: {inner[1]}"
     if text.startswith("data:"):
         text = _of_data(text)
     text = re.sub(r"Does not validate against any of the Union subtypes Subtypes: \[.*?\] Errors:", "", text)
@@ -149,6 +160,15 @@ def _of_data(text: str) -> str:
     names = ", ".join(one.__name__ for one in DATA)
     given = re.findall(r"Given value: (.*)", text)
     return f"data: no data module '{given[-1] if given else ''}'; there are {names}."
+
+
+def _refused(message: str) -> list[str]:
+    """The names under `model` that jsonargparse does not know."""
+    return re.findall(r"(?:'|--)(?:predict\.)?model\.(\w+)\b(?!\.)", message)
+
+
+def _model_options() -> set[str]:
+    return {f"model.propagation.{name}" for name in PropagationConfig.fields()} | set(PropagationConfig.fields())
 
 
 def _data_options() -> set[str]:

@@ -12,16 +12,17 @@ from rich.table import Table
 from fdplug.builtin.tuned import Noise, TunedSchedule
 from fdplug.checks import check_choice, number, whole
 from fdplug.commands import options as shared
+from fdplug.config import name_of
 from fdplug.errors import ConfigError
 from fdplug.pipeline import find_family
 from fdplug.predict.comparison.progress import bars
-from fdplug.predict.comparison.variant import Variant
 from fdplug.predict.data.captions import SHAPES, Caption, read_captions
-from fdplug.predict.generation.generate import Look, run
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import run
 from fdplug.predict.storage.atomic import writable_folder
 from fdplug.profiling.fingerprint import fingerprint
 from fdplug.tuning.calibration import RESPONSES, Calibration, calibrate
-from fdplug.tuning.tuner import Tuner
+from fdplug.tuning.tuner import Goal, Tuner
 
 DESCRIPTION = """Find the best key steps: measure on a few captions what every possible span costs, then cut the run
 into spans by dynamic programming. Takes as many pipeline calls as there are steps, and a dozen more; --refine, --psnr
@@ -65,11 +66,10 @@ def parser() -> argparse.ArgumentParser:
 
 def tune(options: argparse.Namespace, console: Console) -> TunedSchedule:
     """Check, measure, cut, choose, refine, write, and say what was found."""
-    variant, captions = _checked(options)
-    pipe, look = shared.opened(options, variant)
-    part = shared.inline(options.part)
-    found = _measure(pipe, captions, look, part, options.responses, console)
-    tuner = Tuner(pipe, captions, look, part, options, found, console)
+    given, goal, captions = _checked(options)
+    pipe, generation = shared.opened(options, given)
+    found = _measure(pipe, captions, generation, goal.part, options.responses, console)
+    tuner = Tuner(pipe, captions, generation, goal, found, console)
     chosen = tuner.choose()
     tuned = TunedSchedule(
         model=options.model,
@@ -79,11 +79,11 @@ def tune(options: argparse.Namespace, console: Console) -> TunedSchedule:
         curve=tuple(tuner.curve),
         noise=tuner.noise(chosen),
         calibration={
-            "sampler": variant.sampler_name,
-            "steps": variant.resolved_steps,
-            "guidance": look.guidance,
-            "seed": options.seed,
-            "injector": options.injector,
+            "sampler": name_of("sampler", generation.sampler),
+            "steps": generation.resolved_steps,
+            "guidance": generation.guidance,
+            "seed": generation.seed,
+            "injector": goal.injector,
             "images": [caption.image_id for caption in captions],
             "runs": tuner.runs,
             "sensitivity": [round(value, 6) for value in found.sensitivity],
@@ -95,15 +95,16 @@ def tune(options: argparse.Namespace, console: Console) -> TunedSchedule:
     return tuned
 
 
-def _checked(options: argparse.Namespace) -> tuple[Variant, list[Caption]]:
+def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Goal, list[Caption]]:
     """Refuse every option that cannot be right, before any model is loaded."""
-    shared.check_model_options(options)
+    generation = shared.check_model_options(options)
     given = [name for name in BUDGETS if getattr(options, name) is not None]
     if len(given) > 1:
         raise ConfigError(f"give one of --keys, --gflops and --psnr, not {' and '.join('--' + one for one in given)}.")
-    variant = Variant(name="tune", sampler=shared.inline(options.sampler), steps=options.steps)
-    if options.keys is not None and not 1 <= options.keys <= variant.resolved_steps:
-        raise ConfigError(f"--keys is {options.keys}, a number from 1 to the {variant.resolved_steps} steps is needed.")
+    if options.keys is not None and not 1 <= options.keys <= generation.resolved_steps:
+        raise ConfigError(
+            f"--keys is {options.keys}, a number from 1 to the {generation.resolved_steps} steps is needed."
+        )
     if options.psnr is not None:
         number("--psnr", options.psnr, 0)
     check_choice("injector for tuning", options.injector, INJECTORS)
@@ -114,17 +115,25 @@ def _checked(options: argparse.Namespace) -> tuple[Variant, list[Caption]]:
     if Path(options.out).suffix != ".json":
         raise ConfigError(f"--out is '{options.out}', the name of a .json file is needed.")
     writable_folder(Path(options.out).parent)
-    return variant, read_captions(options.annotations)[-options.captions :]
+    goal = Goal(
+        keys=options.keys,
+        gflops=options.gflops,
+        psnr=options.psnr,
+        refine=options.refine,
+        injector=options.injector,
+        part=shared.inline(options.part),
+    )
+    return generation, goal, read_captions(options.annotations)[-options.captions :]
 
 
 def _measure(
-    pipe: Any, captions: list[Caption], look: Look, part: Any, responses: int, console: Console
+    pipe: Any, captions: list[Caption], generation: GenerationConfig, part: Any, responses: int, console: Console
 ) -> Calibration:
     with bars(console) as progress:
-        task = progress.add_task("calibrating", total=look.steps)
+        task = progress.add_task("calibrating", total=generation.resolved_steps)
         return calibrate(
             pipe,
-            lambda: run(pipe, captions, look),
+            lambda: run(pipe, captions, generation),
             part=part,
             responses=responses,
             progress=lambda done, total: progress.update(task, completed=done, total=total),

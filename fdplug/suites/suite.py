@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -91,9 +90,3 @@ def load(name: str) -> Suite:
     found = yaml.safe_load((files("fdplug.suites") / "data" / f"{name}.yaml").read_text(encoding="utf-8"))
     rows = tuple(Line(**row) for row in found.pop("rows"))
     return Suite(name=name, rows=rows, models=tuple(found.pop("models")), notes=tuple(found.pop("notes", ())), **found)
-
-
-def add_suite_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--suite`, which takes the place of `--variants`."""
-    subjects = "; ".join(load(name).title for name in NAMES)
-    parser.add_argument("--suite", metavar="NAME", help=f"a published ablation: {', '.join(NAMES)} ({subjects})")

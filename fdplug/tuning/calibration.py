@@ -22,6 +22,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError
 from fdplug.lookup import find_family, find_part
 from fdplug.patching import Patch
@@ -132,7 +133,7 @@ def calibrate(
     chosen, _ = find_part(part, *find_family(pipe))
     if not chosen.sample_free:
         raise ConfigError(f"with part '{chosen.name}' every prediction depends on the sample: it cannot be calibrated")
-    plain, most = _record(pipe, run, {"policy": "all"})
+    plain, most = _record(pipe, run, PropagationConfig.unaccelerated())
     steps = len(plain.outputs)
     sensitivity = _sensitivity(pipe.scheduler, plain)
     probes = _probes(steps, responses)
@@ -140,7 +141,8 @@ def calibrate(
     progress(done, total)
     products, measured = [], {}
     for step in range(steps - 1):
-        spans, gflops = _record(pipe, run, {"policy": {"explicit": {"steps": range(step + 1)}}, "part": part})
+        policy = {"explicit": {"steps": range(step + 1)}}
+        spans, gflops = _record(pipe, run, PropagationConfig(policy=policy, part=part, injector="none"))
         _check_same(plain, spans, step)
         errors = _errors(plain, spans, step)
         products.append(_products(errors))
@@ -155,8 +157,8 @@ def calibrate(
     return Calibration(costs, tuple(sensitivity), tuple(response), timesteps, (most, least), total, tuple(products))
 
 
-def _record(pipe: Any, run: Callable[[], Any], settings: dict[str, Any]) -> tuple[Recorder, float]:
-    with propagate(pipe, injector="none", **settings) as on, Recorder(pipe.scheduler) as recorder:
+def _record(pipe: Any, run: Callable[[], Any], settings: PropagationConfig) -> tuple[Recorder, float]:
+    with propagate(pipe, settings) as on, Recorder(pipe.scheduler) as recorder:
         run()
         gflops = on.ledger.gflops()
     return recorder, gflops

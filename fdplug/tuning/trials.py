@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
+from fdplug.config import PropagationConfig
 from fdplug.metrics.psnr import decibels
 from fdplug.pipeline import propagate
 from fdplug.tuning.calibration import Recorder
@@ -40,7 +41,7 @@ class Trials:
         pipe: Any,
         run: Callable[[], Tensor],
         *,
-        settings: Mapping[str, Any] | None = None,
+        settings: PropagationConfig | None = None,
         told: Callable[[int], None] = lambda runs: None,
     ) -> None:
         """Run the pipeline as it is.
@@ -48,26 +49,26 @@ class Trials:
         Args:
             pipe: the pipeline.
             run: calls it on the calibration captions, always the same way; returns images (N, 3, H, W) uint8.
-            settings: of `fdplug.propagate`, but for the policy: part, injector and so on.
+            settings: of `fdplug.propagate`; the policy is that of each candidate.
             told: see above.
         """
         self._pipe, self._run, self.told = pipe, run, told
-        self._settings = dict(settings or {})
+        self._settings = settings or PropagationConfig()
         self._known: dict[Any, Measured] = {}
         self.runs = 0
-        self.plain, self._images = self._record(None)
+        self.plain, self._images = self._record(PropagationConfig.unaccelerated())
 
     def of(self, keys: Iterable[int]) -> Measured:
         """Return what these key steps do."""
         key = tuple(sorted(set(keys)))
         if key not in self._known:
-            recorder, images = self._record({**self._settings, "policy": self._policy(key)})
+            recorder, images = self._record(self._settings.changed(policy=self._policy(key)))
             self._known[key] = Measured(recorder.distance(self.plain), psnr(images, self._images))
         return self._known[key]
 
     def final(self, keys: Iterable[int], injector: Any) -> Tensor:
         """Return how far key steps with another injector move the final sample, (N, ...)."""
-        recorder, _ = self._record({**self._settings, "policy": self._policy(keys), "injector": injector})
+        recorder, _ = self._record(self._settings.changed(policy=self._policy(keys), injector=injector))
         assert recorder.end is not None
         assert self.plain.end is not None
         return recorder.end.float() - self.plain.end.float()
@@ -75,9 +76,8 @@ class Trials:
     def _policy(self, keys: Iterable[int]) -> Any:
         return policy_of(keys, len(self.plain.outputs))
 
-    def _record(self, settings: Mapping[str, Any] | None) -> tuple[Recorder, Tensor]:
-        given = {"policy": "all", "injector": "none"} if settings is None else dict(settings)
-        with propagate(self._pipe, **given), Recorder(self._pipe.scheduler) as recorder:
+    def _record(self, settings: PropagationConfig) -> tuple[Recorder, Tensor]:
+        with propagate(self._pipe, settings), Recorder(self._pipe.scheduler) as recorder:
             images = self._run()
         self.runs += 1
         self.told(self.runs)

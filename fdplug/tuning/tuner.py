@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
 
 from fdplug.builtin.tuned import Choice, Noise
+from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError
 from fdplug.policies import Paper, Schedule, Uniform
 from fdplug.predict.comparison.progress import bars
 from fdplug.predict.data.captions import Caption
-from fdplug.predict.generation.generate import Look, run
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import run
+from fdplug.registry import Spec
 from fdplug.tuning.bisection import fewest
 from fdplug.tuning.calibration import Calibration
 from fdplug.tuning.local_search import refine
 from fdplug.tuning.noise import TAUS, tune_injector
 from fdplug.tuning.optimal_spans import price, segment
 from fdplug.tuning.trials import Trials
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """What is asked of a choice of key steps: at most one of `keys`, `gflops` and `psnr`.
+
+    Attributes:
+        keys: how many key steps.
+        gflops: at most so many GFLOPs per image.
+        psnr: as few key steps as keep this, in dB, to the un-accelerated images.
+        refine: runs to spend on moving key steps one by one.
+        injector: what candidates are run with, `prior` or `none`; `tune` finds its settings.
+        part: what is computed at key steps only.
+    """
+
+    keys: int | None = None
+    gflops: float | None = None
+    psnr: float | None = None
+    refine: int = 0
+    injector: str = "prior"
+    part: Spec = "encoder"
+
+    @property
+    def propagation(self) -> PropagationConfig:
+        """The settings that candidates are run with, but for their key steps."""
+        return PropagationConfig(part=self.part, injector="prior" if self.injector == "prior" else "none")
 
 
 class Tuner:
@@ -35,14 +63,13 @@ class Tuner:
         self,
         pipe: Any,
         captions: Sequence[Caption],
-        look: Look,
-        part: Any,
-        options: argparse.Namespace,
+        generation: GenerationConfig,
+        goal: Goal,
         found: Calibration,
         console: Console,
     ) -> None:
-        self._pipe, self._captions, self._look, self._part = pipe, captions, look, part
-        self._options, self._found, self._console = options, found, console
+        self._pipe, self._captions, self._generation = pipe, captions, generation
+        self._goal, self._found, self._console = goal, found, console
         self._trials: Trials | None = None
         self._told: Callable[[int], None] = lambda runs: None
         self.curve = [self._choice(cut.keys) for cut in segment(found.costs)]
@@ -60,42 +87,41 @@ class Tuner:
     def trials(self) -> Trials:
         """What runs candidates; made when it is first needed, because it takes a run."""
         if self._trials is None:
-            injector = "prior" if self._options.injector == "prior" else "none"
             self._trials = Trials(
                 self._pipe,
-                lambda: run(self._pipe, self._captions, self._look).images,
-                settings={"part": self._part, "injector": injector},
+                lambda: run(self._pipe, self._captions, self._generation).images,
+                settings=self._goal.propagation,
                 told=lambda runs: self._told(runs),
             )
         return self._trials
 
     def choose(self) -> int:
         """Return the number of key steps that the budget allows; the curve holds the best ones found for it."""
-        options = self._options
-        if options.psnr is None:
+        goal = self._goal
+        if goal.psnr is None:
             count = self._affordable()
-            if options.refine:
+            if goal.refine:
                 self._refine(count)
             return count
         with self._watched("measuring"):
-            count = fewest(len(self.curve), self._quality, options.psnr)
-        while options.refine and count > 1:
+            count = fewest(len(self.curve), self._quality, goal.psnr)
+        while goal.refine and count > 1:
             self._refine(count - 1)
-            if self._quality(count - 1) < options.psnr:
+            if self._quality(count - 1) < goal.psnr:
                 break
             count -= 1
         return count
 
     def _affordable(self) -> int:
-        options = self._options
-        if options.keys is not None:
-            return options.keys
-        if options.gflops is None:
+        goal = self._goal
+        if goal.keys is not None:
+            return goal.keys
+        if goal.gflops is None:
             return len(Paper().key_steps(Schedule(self._found.timesteps)))
-        affordable = [len(choice.keys) for choice in self.curve if choice.gflops <= options.gflops]
+        affordable = [len(choice.keys) for choice in self.curve if choice.gflops <= goal.gflops]
         if not affordable:
             least = self.curve[0].gflops
-            raise ConfigError(f"--gflops is {options.gflops:g}, but one key step takes {least:.4g} per image.")
+            raise ConfigError(f"--gflops is {goal.gflops:g}, but one key step takes {least:.4g} per image.")
         return max(affordable)
 
     def _quality(self, count: int) -> float:
@@ -110,14 +136,14 @@ class Tuner:
         """Improve the choice of `count` key steps by running candidates, beginning with the cut and uniform ones."""
         uniform = Uniform(count=count).key_steps(Schedule(self._found.timesteps))
         starts = [self.curve[count - 1].keys, uniform]
-        with self._watched(f"refining {count} key steps", self._options.refine):
-            best = refine(starts, len(self.curve), lambda keys: self.trials.of(keys).error, self._options.refine)
+        with self._watched(f"refining {count} key steps", self._goal.refine):
+            best = refine(starts, len(self.curve), lambda keys: self.trials.of(keys).error, self._goal.refine)
         self.curve[count - 1] = self._choice(best.keys)
         self._quality(count)
 
     def noise(self, chosen: int) -> Noise | None:
         """Return the best prior noise for the choice, if that was asked for."""
-        if self._options.injector != "tune":
+        if self._goal.injector != "tune":
             return None
         with self._watched("tuning the noise", len(TAUS) + 2):
             best = tune_injector(self.trials, self.curve[chosen - 1].keys)

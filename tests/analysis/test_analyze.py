@@ -22,7 +22,7 @@ from fdplug.commands import analyze as command
 from fdplug.denoisers.blocks import Block, find_blocks
 from fdplug.errors import ConfigError, PropagationError
 from fdplug.lookup import encoder_part
-from fdplug.predict.generation.generate import Look
+from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.loading import quiet_loading
 from fdplug.testing import latents, tiny_pipeline
 from fdplug.testing.systems import SYSTEMS
@@ -322,7 +322,7 @@ def test_unconditional_pipelines_are_drawn_too():
     pipe = SYSTEMS["ddpm"].make()
     features = Features()
     with features.watch(pipe, 2):
-        inputs.draw(pipe, inputs.subjects(pipe, "shapes", 2), Look(steps=3))
+        inputs.draw(pipe, inputs.subjects(pipe, "shapes", 2), GenerationConfig(steps=3))
     assert features.measured[features.blocks[0].name, 2, "mse"].count == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -43,7 +44,8 @@ def unloaded(monkeypatch):
 def test_a_configuration_file_draws_five_captions(arguments, tmp_path, capsys):
     config = tmp_path / "run.yaml"
     config.write_text(
-        "model: {sampler: dpm-solver++, policy: {uniform: {interval: 2}}, seed: 3}\ndata: {batch_size: 2}\n"
+        "model: {sampler: dpm-solver++, propagation: {policy: {uniform: {interval: 2}}}, seed: 3}\n"
+        "data: {batch_size: 2}\n"
     )
     assert main(["--config", str(config), *arguments]) == 0
     out = tmp_path / "out"
@@ -53,7 +55,7 @@ def test_a_configuration_file_draws_five_captions(arguments, tmp_path, capsys):
     values = json.loads((out / "metrics.json").read_text())
     assert values["key_steps"] == 2
     saved = yaml.safe_load((out / "config.yaml").read_text())
-    assert saved["model"]["policy"] == {"uniform": {"interval": 2}}
+    assert saved["model"]["propagation"]["policy"] == {"uniform": {"interval": 2}}
     assert saved["model"]["sampler"] == "dpm-solver++"
     assert saved["return_predictions"] is False
     printed = capsys.readouterr().out
@@ -70,7 +72,7 @@ def test_a_configuration_file_draws_five_captions(arguments, tmp_path, capsys):
 
 
 def test_a_saved_configuration_repeats_the_run(arguments, tmp_path):
-    assert main([*arguments, "--model.policy={uniform: {interval: 3}}"]) == 0
+    assert main([*arguments, "--model.propagation.policy={uniform: {interval: 3}}"]) == 0
     first = (tmp_path / "out" / "000000000003.png").read_bytes()
     again = tmp_path / "again"
     assert main(["--config", str(tmp_path / "out" / "config.yaml"), f"--writer.folder={again}"]) == 0
@@ -99,10 +101,10 @@ def test_a_ready_configuration_is_found_by_its_bare_name(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (["--model.policy=unifrom"], "model.policy: no policy 'unifrom', did you mean 'uniform'"),
-        (["--model.policy={uniform: {intreval: 4}}"], "no option 'intreval', did you mean 'interval'"),
-        (["--model.policy={uniform: {interval: 0}}"], "interval must be a whole number of at least 1"),
-        (["--model.injector={prior: {alpha: -1}}"], "alpha"),
+        (["--model.propagation.policy=unifrom"], "no policy 'unifrom', did you mean 'uniform'"),
+        (["--model.propagation.policy={uniform: {intreval: 4}}"], "no option 'intreval', did you mean 'interval'"),
+        (["--model.propagation.policy={uniform: {interval: 0}}"], "interval must be a whole number of at least 1"),
+        (["--model.propagation.injector={prior: {alpha: -1}}"], "alpha"),
         (["--model.stepz=3"], "--model.stepz=3, did you mean 'model.steps'"),
         (["--model.steps=three"], "model.steps: .*Expected a <class 'int'>.*three"),
         (["--model.steps=0"], "steps must be a whole number of at least 1, got 0"),
@@ -131,9 +133,30 @@ def test_a_hostile_annotation_file_stops_the_run(arguments, unloaded, tmp_path):
 
 def test_a_typo_in_a_file_is_found_as_well(arguments, unloaded, tmp_path):
     config = tmp_path / "typo.yaml"
-    config.write_text("model: {polcy: paper}\n")
-    with pytest.raises(ConfigError, match=r"'model.polcy', did you mean 'model.policy'"):
+    config.write_text("model: {propagation: {polcy: paper}}\n")
+    with pytest.raises(ConfigError, match=r"^model.propagation: Option 'polcy' .*, did you mean 'policy'"):
         main(["--config", str(config), *arguments])
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("model: {policy: paper}", "write model: {propagation: {policy: ...}}, on the command line"),
+        ("model: {injector: none, policy: all}", "propagation: {"),
+        ("model: {propagate: false}", "write model: {propagation: null}"),
+    ],
+)
+def test_a_configuration_of_the_flat_form_is_refused_with_the_new_one(arguments, unloaded, tmp_path, text, form):
+    config = tmp_path / "flat.yaml"
+    config.write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(form)) as caught:
+        main(["--config", str(config), *arguments])
+    assert "\n" not in str(caught.value)
+
+
+def test_so_is_an_option_of_the_flat_form(arguments, unloaded):
+    with pytest.raises(ConfigError, match=r"--model\.propagation\.policy"):
+        main([*arguments, "--model.policy=paper"])
 
 
 def test_processes_that_know_nothing_of_each_other_are_refused(arguments, unloaded, monkeypatch):
@@ -144,9 +167,9 @@ def test_processes_that_know_nothing_of_each_other_are_refused(arguments, unload
 
 
 def test_a_changed_setting_is_refused_and_overwrite_begins_anew(arguments, tmp_path):
-    assert main([*arguments, "--model.propagate=false"]) == 0
+    assert main([*arguments, "--model.propagation=null"]) == 0
     first = (tmp_path / "out" / "000000000003.png").read_bytes()
-    changed = [*arguments, "--model.propagate=false", "--model.seed=1"]
+    changed = [*arguments, "--model.propagation=null", "--model.seed=1"]
     with pytest.raises(ConfigError, match="begun with other settings: seed 0 -> 1"):
         main(changed)
     assert yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())["model"]["seed"] == 0
@@ -163,7 +186,7 @@ def test_nothing_is_written_elsewhere(arguments, tmp_path, monkeypatch):
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.chdir(home)
-    assert main([*arguments, "--model.propagate=false", "--trainer.logger=false"]) == 0
+    assert main([*arguments, "--model.propagation=null", "--trainer.logger=false"]) == 0
     assert not list(home.iterdir())
     assert (tmp_path / "out" / "config.yaml").is_file()
 
@@ -176,7 +199,7 @@ def _command(*arguments):
 
 
 def test_the_command_exits_with_2_and_no_traceback(arguments):
-    done = _command("predict", *arguments, "--model.policy=unifrom")
+    done = _command("predict", *arguments, "--model.propagation.policy=unifrom")
     assert done.returncode == 2
     assert "did you mean 'uniform'" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout

@@ -12,9 +12,11 @@ from fdplug import registry
 from fdplug.builtin.tuned import TunedNoise
 from fdplug.commands import compare as compare_command
 from fdplug.commands import tune as tune_command
+from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError, DataError
 from fdplug.predict.data.captions import read_captions
-from fdplug.predict.generation.generate import Look, run
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import run
 from fdplug.predict.generation.loading import load_pipeline
 
 
@@ -30,7 +32,7 @@ def test_what_is_tuned_can_be_compared_at_once(model, annotations, tmp_path, cap
     errors = [one["error"] for one in held["curve"]]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] == 0
-    variant = f"{{name: tuned, steps: 5, propagate: {{policy: {{tuned: {{file: '{file}'}}}}}}}}"
+    variant = f"{{name: tuned, steps: 5, propagation: {{policy: {{tuned: {{file: '{file}'}}}}}}}}"
     out = tmp_path / "compared"
     common = [
         "--model",
@@ -68,14 +70,14 @@ def test_a_floor_takes_the_fewest_keys_that_hold_it_and_says_what_was_measured(m
     assert tune_command.main([*common, "--keys", "1", "--injector", "none"]) == 0
     curve = json.loads(file.read_text())["curve"]
     pipe, captions = load_pipeline(model), read_captions(annotations)[-2:]
-    look = Look(steps=5)
+    generation = GenerationConfig(steps=5)
     pipe.scheduler = registry.build("sampler", "ddim").build(pipe.scheduler.config)
-    plain = run(pipe, captions, look).images
+    plain = run(pipe, captions, generation).images
     quality = []
     for one in curve:
         policy = "all" if len(one["keys"]) == 5 else {"explicit": {"steps": one["keys"]}}
-        settings = {"policy": policy, "injector": "none"}
-        error = np.square(run(pipe, captions, look, settings).images.numpy().astype(float) - plain.numpy()).mean()
+        settings = PropagationConfig(policy=policy, injector="none")
+        error = np.square(run(pipe, captions, generation, settings).images.numpy().astype(float) - plain.numpy()).mean()
         quality.append(10 * math.log10(255**2 / error) if error else math.inf)
     floor = (min(quality) + max(one for one in quality if one < float("inf"))) / 2
     assert tune_command.main([*common, "--psnr", str(floor), "--injector", "none"]) == 0

@@ -9,15 +9,22 @@ import warnings
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 
+from fdplug.config import PropagationConfig
 from fdplug.predict import CocoCaptions, ImageWriter, LogCosts, TextToImage
 from fdplug.predict.lightning.callbacks.summary import Summary
 
 UNIFORM = {"uniform": {"interval": 2}}
 
 
+def text_to_image(model, **options):
+    """The module; settings of propagation may stand beside the others, and `propagation=None` switches it off."""
+    given = {name: options.pop(name) for name in PropagationConfig.fields() if name in options}
+    return TextToImage(model, **{"propagation": PropagationConfig(**given), **options})
+
+
 def predict(model, annotations, folder, callbacks=(), *, data=None, overwrite=False, trainer=None, **options):
     """Draw captions in batches of two; returns the module, the writer and the predictions."""
-    module = TextToImage(model, **{"steps": 4, "policy": UNIFORM, **options})
+    module = text_to_image(model, **{"steps": 4, "policy": UNIFORM, **options})
     writer = ImageWriter(str(folder), overwrite)
     engine = Trainer(
         callbacks=[writer, *callbacks, LogCosts(), Summary()],

@@ -10,9 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import fdplug
 from fdplug import trees
+from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError, PropagationError
 from fdplug.predict.data.captions import Caption
-from fdplug.predict.generation.generate import Look, run
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import run
 from fdplug.profiling.flops import module_flops
 from fdplug.testing import latents, tiny_pipeline
 from fdplug.transforms import Transform
@@ -202,10 +204,10 @@ def test_what_a_transform_saves_is_counted_while_it_is_in_place(pipe):
 
 
 def test_a_run_counts_what_its_transforms_save(pipe):
-    look, captions = Look(steps=2, guidance=2.0), [Caption(1, "a red circle")]
-    settings = {"policy": "all", "injector": "none"}
-    plain = run(pipe, captions, look, settings, count=True)
-    assert plain.gflops() == run(pipe, captions, look, settings).gflops()
-    less = run(pipe, captions, look, {**settings, "transforms": [WithoutMiddleAttention()]}, count=True)
+    generation, captions = GenerationConfig(steps=2, guidance=2.0), [Caption(1, "a red circle")]
+    settings = PropagationConfig.unaccelerated()
+    plain = run(pipe, captions, generation, settings, count=True)
+    assert plain.gflops() == run(pipe, captions, generation, settings).gflops()
+    less = run(pipe, captions, generation, settings.changed(transforms=[WithoutMiddleAttention()]), count=True)
     assert less.gflops() < plain.gflops()
     assert less.gflops("paper") < plain.gflops("paper")

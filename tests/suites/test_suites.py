@@ -46,7 +46,7 @@ def test_every_variant_is_one_that_compare_runs(name):
     suite = load(name)
     variants = read_variants(suite.variants)
     assert [variant.name for variant in variants] == [line.label for line in suite.rows if not line.obstacle]
-    assert variants[0].propagate is None, "the first row is the baseline"
+    assert variants[0].propagation is None, "the first row is the baseline"
     assert all(variant.steps is not None for variant in variants)
     labels = [line.label for line in suite.rows]
     assert len(set(labels)) == len(labels)
@@ -64,7 +64,7 @@ def test_the_published_ftc_follows_from_the_other_columns():
 def test_published_gflops_follow_from_the_number_of_key_steps():
     """741 GFLOPs a step, 236.6 less at a step that is no key step: within 0.5 % of every row of Table 5."""
     for line in load("table5").rows:
-        policy = (line.variant.get("propagate") or {"policy": "all"})["policy"]
+        policy = (line.variant.get("propagation") or {"policy": "all"})["policy"]
         keys = len(build("policy", policy).key_steps(Schedule(tuple(range(50)))))
         assert line.published["gflops"] == pytest.approx(741 * 50 - 236.6 * (50 - keys), rel=0.005), line.label
 
@@ -141,7 +141,7 @@ def test_a_suite_runs_end_to_end(name, model, tmp_path, capsys):  # noqa: F811
     assert [row["name"] for row in results["variants"]] == [line.label for line in ran]
     assert [cells[0] for cells in results["published"]["body"]] == [line.label for line in suite.rows]
     for line, row in zip(ran, results["variants"], strict=True):
-        assert (row["propagate"] is None) == ("propagate" not in line.variant)
+        assert (row["propagate"] is None) == ("propagation" not in line.variant)
     for text in (capsys.readouterr().out, (out / "results.md").read_text(), (out / "report.html").read_text()):
         assert suite.title in text
         assert all(line.label in text for line in suite.rows)

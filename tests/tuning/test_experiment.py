@@ -14,7 +14,8 @@ from benchmarks.tuning_judge import Candidate, Judge
 from benchmarks.tuning_table import markdown, sentences
 from fdplug import registry
 from fdplug.predict.data.captions import read_captions
-from fdplug.predict.generation.generate import Look, run
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import run
 from fdplug.predict.generation.loading import load_pipeline
 
 
@@ -48,11 +49,11 @@ def test_the_whole_experiment_on_a_tiny_model(model, annotations, capsys):
 def test_the_judge_compares_image_by_image(model, annotations):
     pipe, captions = load_pipeline(model), read_captions(annotations)[:3]
     pipe.scheduler = registry.build("sampler", "ddim").build(pipe.scheduler.config)
-    look = Look(steps=5)
+    generation = GenerationConfig(steps=5)
     plain, fast = Candidate("plain", None, 5), Candidate("fast", (0, 3), 5)
-    rows = Judge(pipe, look, model).rows([plain, fast], captions, 2, lambda count: None)
-    truth = run(pipe, captions, look).images.double()
-    moved = run(pipe, captions, look, fast.settings).images.double()
+    rows = Judge(pipe, generation, model).rows([plain, fast], captions, 2, lambda count: None)
+    truth = run(pipe, captions, generation).images.double()
+    moved = run(pipe, captions, generation, fast.settings).images.double()
     errors = (moved - truth).square().flatten(1).mean(1).tolist()
     assert rows[1]["psnr"] == pytest.approx(10 * math.log10(255**2 / statistics.fmean(errors)), abs=1e-3)
     assert rows[1]["per_image"]["psnr"] == pytest.approx([10 * math.log10(255**2 / one) for one in errors], abs=2e-3)

@@ -11,6 +11,7 @@ import torch
 
 import fdplug
 from benchmarks.genetic import search
+from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError
 from fdplug.testing import latents, tiny_pipeline
 from fdplug.tuning.bisection import fewest
@@ -107,7 +108,7 @@ def trials():
         found = latents(pipe, num_inference_steps=STEPS)
         return (found[:, :3].clamp(-1, 1) * 127 + 128).to(torch.uint8)
 
-    return pipe, Trials(pipe, images, settings={"injector": "none"})
+    return pipe, Trials(pipe, images, settings=PropagationConfig(injector="none"))
 
 
 def test_trials_are_run_once_and_measure_the_final_sample(trials):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fdplug.predict.data.seeds import seed_of
-from fdplug.predict.generation.generate import Run
+from fdplug.predict.generation.generate import GenerationOutput
 from fdplug.predict.storage.atomic import encode_png, write_bytes
 from fdplug.predict.storage.json_lines import JsonLines, read_json_lines
 from fdplug.predict.storage.manifest import (
@@ -56,14 +56,14 @@ class Rounds:
         self._entries = read_manifest(folder)
         self._part = ManifestPart(folder)
 
-    def read(self, trial: Trial, number: int, one: Round) -> Run | None:
+    def read(self, trial: Trial, number: int, one: Round) -> GenerationOutput | None:
         """What an earlier run drew; None if that is still to be done. Its measurements go to the trial."""
         facts = self._facts.get((trial.variant.name, number))
         if facts is None:
             return None
         if not one.keep:
             trial.restore(facts)
-            return Run(
+            return GenerationOutput(
                 images=_blank(one), whole=torch.ones(len(one.captions), dtype=torch.bool), seconds=0, denoiser_seconds=0
             )
         done = self._images(trial.variant, one)
@@ -71,7 +71,7 @@ class Rounds:
             trial.restore(facts)
         return done
 
-    def write(self, trial: Trial, number: int, one: Round, done: Run) -> None:
+    def write(self, trial: Trial, number: int, one: Round, done: GenerationOutput) -> None:
         """Keep what a variant has just drawn.
 
         Raises:
@@ -89,7 +89,7 @@ class Rounds:
         self._part.close()
         merge_manifest(self.folder)
 
-    def _written(self, trial: Trial, caption: Caption, image: Tensor | None, done: Run) -> Entry:
+    def _written(self, trial: Trial, caption: Caption, image: Tensor | None, done: GenerationOutput) -> Entry:
         name, digest = None, None
         if image is not None:
             data = encode_png(image)
@@ -100,7 +100,7 @@ class Rounds:
         return Entry(
             id=caption.image_id,
             caption=caption.text,
-            seed=seed_of(trial.look.seed, caption.image_id),
+            seed=seed_of(trial.generation.seed, caption.image_id),
             variant=trial.variant.name,
             status=NOT_A_NUMBER if image is None else OK,
             file=name,
@@ -111,7 +111,7 @@ class Rounds:
             key_steps=len(trial.key_steps),
         )
 
-    def _images(self, variant: Variant, one: Round) -> Run | None:
+    def _images(self, variant: Variant, one: Round) -> GenerationOutput | None:
         """The images of a round, black where they hold not-a-number; None if one is missing."""
         entries = [self._entries.get((variant.name, caption.image_id)) for caption in one.captions]
         images = [None if entry is None else read_image(self.folder, entry) for entry in entries]
@@ -120,7 +120,7 @@ class Rounds:
         for entry, image in zip(entries, images, strict=True):
             if entry is None or (image is None and entry.status == OK):
                 return None
-        return Run(
+        return GenerationOutput(
             images=torch.stack([black if image is None else image for image in images]),
             whole=torch.tensor([image is not None for image in images]),
             seconds=sum(entry.seconds for entry in entries if entry is not None),

@@ -46,14 +46,14 @@ def measure(pipe: Any, captions: Sequence[Caption], trial: Trial) -> dict[str, A
     Args:
         pipe: the pipeline; its scheduler is put back.
         captions: drawn in one batch.
-        trial: whose scheduler and look are taken.
+        trial: whose scheduler and generation are taken.
     """
     (family, network), scheduler, changes = find_family(pipe), pipe.scheduler, Changes()
     blocks = find_blocks(network, family.part(network, "encoder"))
     pipe.scheduler = trial.scheduler
     try:
         with listening(network, [block.name for block in blocks], changes.hear):
-            run(pipe, captions, trial.look)
+            run(pipe, captions, trial.generation)
     finally:
         pipe.scheduler = scheduler
     steps = len(trial.scheduler.timesteps)
@@ -75,5 +75,5 @@ def measure(pipe: Any, captions: Sequence[Caption], trial: Trial) -> dict[str, A
 
 def longest_plain(trials: Sequence[Trial]) -> Trial | None:
     """The un-accelerated trial of the most steps; None if every one is propagated."""
-    plain = [trial for trial in trials if trial.variant.propagate is None]
-    return max(plain, key=lambda trial: trial.look.steps, default=None)
+    plain = [trial for trial in trials if trial.variant.propagation is None]
+    return max(plain, key=lambda trial: trial.generation.resolved_steps, default=None)

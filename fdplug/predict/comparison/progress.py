@@ -39,7 +39,7 @@ class LiveWatcher:
     def begin(self, trial: Trial, number: int) -> None:
         """A variant starts a round."""
         title = f"round {number + 1}, {trial.variant.name}"
-        self.progress.reset(self._steps, total=trial.look.steps, description=title)
+        self.progress.reset(self._steps, total=trial.generation.resolved_steps, description=title)
 
     def step(self, done: int, total: int) -> None:
         """A denoising step is done."""

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from fdplug.predict.comparison.checkpoint import Rounds
     from fdplug.predict.comparison.variant import Variant
     from fdplug.predict.data.captions import Caption
-    from fdplug.predict.generation.generate import Look, Run
+    from fdplug.predict.generation.config import GenerationConfig
+    from fdplug.predict.generation.generate import GenerationOutput
 
 
 class Watcher(Protocol):
@@ -36,15 +37,19 @@ class Comparison:
     Args:
         pipe: The pipeline; its scheduler is exchanged for each variant and put back at the end.
         variants: What to compare.
-        look: Guidance, size and seed of the run; `steps` is each variant's own.
+        generation: Guidance, size and seed of the run; `steps` is each variant's own.
         scores: Called once per variant for its scores.
     """
 
     def __init__(
-        self, pipe: Any, variants: Sequence[Variant], look: Look, scores: Callable[[], list[Score]] = list
+        self,
+        pipe: Any,
+        variants: Sequence[Variant],
+        generation: GenerationConfig,
+        scores: Callable[[], list[Score]] = list,
     ) -> None:
         self.pipe = pipe
-        self.trials = [Trial.of(variant, pipe, look, scores()) for variant in variants]
+        self.trials = [Trial.of(variant, pipe, generation, scores()) for variant in variants]
         by_name = {trial.variant.name: trial for trial in self.trials}
         for trial in self.trials:
             baseline = baseline_of(trial.variant, list(variants))
@@ -61,7 +66,7 @@ class Comparison:
         return self.trials
 
     def _round(self, one: Round, number: int, watcher: Watcher, rounds: Rounds) -> None:
-        batches: dict[str, Run] = {}
+        batches: dict[str, GenerationOutput] = {}
         for trial in self._rotated(number):
             watcher.begin(trial, number)
             earlier = rounds.read(trial, number, one)
@@ -76,7 +81,7 @@ class Comparison:
             if trial.baseline is not None:
                 trial.compare(batches[trial.variant.name], batches[trial.baseline.variant.name])
 
-    def _draw(self, trial: Trial, one: Round, watcher: Watcher) -> Run:
+    def _draw(self, trial: Trial, one: Round, watcher: Watcher) -> GenerationOutput:
         draw = trial.warm_up if one.warm_up else trial.timed if one.timed else trial.untimed
         return draw(self.pipe, one.captions, watcher.step)
 

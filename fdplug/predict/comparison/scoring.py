@@ -10,7 +10,7 @@ from fdplug.checks import check_choice
 from fdplug.errors import ConfigError
 from fdplug.metrics.factory import COMPARING, Models, score_maker
 from fdplug.metrics.reference import Reference
-from fdplug.predict.data.captions import SHAPES, Caption, read_captions
+from fdplug.predict.data.captions import SHAPES, Caption
 from fdplug.predict.data.references import ReferenceImages
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Scoring:
 
     Args:
         names: What `chosen` returns.
-        annotations: The annotation file; its real images are the reference of FID and shapes-FD.
+        annotated: All captions of the annotation file; its real images are the reference of FID and shapes-FD.
         images: Folder of the real images, if they are files.
         captions: The captions that will be drawn.
         clip_model: Hub id or folder of the CLIP model.
@@ -51,7 +51,7 @@ class Scoring:
     def __init__(
         self,
         names: Sequence[str],
-        annotations: str | Path,
+        annotated: Sequence[Caption],
         images: str | Path | None,
         captions: Sequence[Caption],
         clip_model: str,
@@ -65,7 +65,7 @@ class Scoring:
 
             check_captions(captions)
         if self._comparing:
-            self.references = ReferenceImages(read_captions(annotations), images)
+            self.references = ReferenceImages(annotated, images)
         self.models.check(self.names)
 
     @property

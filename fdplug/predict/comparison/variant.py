@@ -9,8 +9,9 @@ from typing import Any
 
 from fdplug import registry
 from fdplug.checks import check_choice
+from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError
-from fdplug.predict.generation.validation import check_propagation, check_run
+from fdplug.predict.generation.config import GenerationConfig
 
 _NAME = re.compile(r"(?P<sampler>.+?)-(?P<steps>\d+)(?:\+(?P<policy>.+?))?")
 _UNIFORM = re.compile(r"uniform(\d+)")
@@ -25,7 +26,7 @@ class Variant:
         sampler: A registered sampler: a name, `{name: {option: value}}`, or a ready `Sampler`.
         steps: Steps of the run; None takes the sampler's own default.
         guidance: Guidance scale; None takes that of the whole run.
-        propagate: Settings of `fdplug.propagate`; None runs the pipeline as it is.
+        propagation: Settings of `fdplug.propagate`, or a mapping of some; None runs the pipeline as it is.
 
     Raises:
         ConfigError: A setting is impossible.
@@ -36,15 +37,14 @@ class Variant:
     sampler: Any = "ddim"
     steps: int | None = None
     guidance: float | None = None
-    propagate: Mapping[str, Any] | None = None
+    propagation: PropagationConfig | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.slug:
             raise ConfigError(f"a variant's name is {self.name!r:.60}, a text with a letter or digit is needed.")
-        registry.check("sampler", self.sampler)
-        check_run(steps=self.steps, guidance=self.guidance)
-        if self.propagate is not None:
-            object.__setattr__(self, "propagate", check_propagation(self.propagate))
+        self.generation(GenerationConfig())
+        if self.propagation is not None:
+            object.__setattr__(self, "propagation", PropagationConfig.of(self.propagation))
 
     @classmethod
     def from_name(cls, name: str) -> Variant:
@@ -53,15 +53,17 @@ class Variant:
         if match is None:
             raise ConfigError(
                 f"no variant '{name}'; write sampler-steps or sampler-steps+policy, such as 'ddim-25' or"
-                " 'ddim-50+paper', or a mapping {name: ..., sampler: ..., steps: ..., propagate: {...}}."
+                " 'ddim-50+paper', or a mapping {name: ..., sampler: ..., steps: ..., propagation: {...}}."
             )
         policy = match["policy"]
-        propagate = None if policy is None else {"policy": _policy(policy)}
-        return cls(name=name, sampler=match["sampler"], steps=int(match["steps"]), propagate=propagate)
+        propagation = None if policy is None else PropagationConfig(policy=_policy(policy))
+        return cls(name=name, sampler=match["sampler"], steps=int(match["steps"]), propagation=propagation)
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Variant:
         """The variant of a YAML or JSON mapping."""
+        if "propagate" in mapping:
+            raise ConfigError(f"a variant's 'propagate' is called 'propagation' now: {_new_form(mapping)}")
         for key in mapping:
             check_choice("variant setting", key, list(cls.__dataclass_fields__))
         if "name" not in mapping:
@@ -91,12 +93,24 @@ class Variant:
     @property
     def resolved_steps(self) -> int:
         """The steps of the run, the sampler's own default filled in."""
-        return self.steps if self.steps is not None else registry.build("sampler", self.sampler).steps
+        return self.generation(GenerationConfig()).resolved_steps
+
+    def generation(self, base: GenerationConfig) -> GenerationConfig:
+        """What decides the images of this variant: its own settings, and the rest from those of the whole run."""
+        own = {name: getattr(self, name) for name in GenerationConfig.fields() if hasattr(self, name)}
+        given = base.changed(**{"steps": None} | {name: value for name, value in own.items() if value is not None})
+        return given.changed(steps=given.resolved_steps)
 
 
 def folder_name(name: object) -> str:
     """A variant's name as that of its folder: letters, digits and `+._-`, none of them leading out of it."""
     return re.sub(r"[^a-zA-Z0-9+._-]+", "-", str(name)).strip("-.")
+
+
+def _new_form(mapping: Mapping[str, Any]) -> str:
+    settings = mapping["propagate"]
+    text = ", ".join(f"{key}: ..." for key in settings) if isinstance(settings, Mapping) else "..."
+    return f"{{name: {mapping.get('name', '...')}, propagation: {{{text}}}}}"
 
 
 def _policy(text: str) -> str | dict[str, Any]:
@@ -151,8 +165,8 @@ def baseline_of(variant: Variant, variants: list[Variant]) -> Variant | None:
     For a propagated one: the same sampler (and guidance) with the same steps. For one with fewer steps: that with the
     most steps. None if there is no such variant, and for the one with the most steps itself.
     """
-    plain = [other for other in variants if other.propagate is None and other.like(variant)]
-    if variant.propagate is not None:
+    plain = [other for other in variants if other.propagation is None and other.like(variant)]
+    if variant.propagation is not None:
         plain = [other for other in plain if other.resolved_steps == variant.resolved_steps]
     longest = max(plain, key=lambda other: other.resolved_steps, default=None)
     return None if longest is variant else longest

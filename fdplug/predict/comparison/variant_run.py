@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fdplug import registry
+from fdplug.config import PropagationConfig
 from fdplug.metrics.fidelity import Fidelity
 from fdplug.pipeline import find_family
 from fdplug.predict.generation.batch_size import Room
-from fdplug.predict.generation.generate import Look, Run, run
-from fdplug.predict.generation.validation import UNACCELERATED, plain
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import GenerationOutput, run
 from fdplug.profiling.ledger import WHOLE
 from fdplug.profiling.peak_memory import PeakMemory
 
@@ -36,7 +37,7 @@ class Trial:
     """A variant with its scheduler, its scores and its measurements so far."""
 
     variant: Variant
-    look: Look
+    generation: GenerationConfig
     scheduler: Any
     scores: list[Score]
     baseline: Trial | None = None
@@ -53,37 +54,35 @@ class Trial:
     room: Room = field(default_factory=Room)
 
     @classmethod
-    def of(cls, variant: Variant, pipe: Any, look: Look, scores: list[Score]) -> Trial:
+    def of(cls, variant: Variant, pipe: Any, generation: GenerationConfig, scores: list[Score]) -> Trial:
         """A trial on `pipe`, with a scheduler of its own."""
         scheduler = registry.build("sampler", variant.sampler).build(pipe.scheduler.config)
-        guidance = look.guidance if variant.guidance is None else variant.guidance
-        own = Look(steps=variant.resolved_steps, guidance=guidance, size=look.size, seed=look.seed)
-        return cls(variant, own, scheduler, scores)
+        return cls(variant, variant.generation(generation), scheduler, scores)
 
-    def warm_up(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> Run:
+    def warm_up(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> GenerationOutput:
         """Draw a batch that is not timed, and count what ran."""
-        counted = UNACCELERATED if self.variant.propagate is None else self.variant.propagate
+        counted = self.variant.propagation or PropagationConfig.unaccelerated()
         done = self._run(pipe, captions, counted, on_step, count=True)
         self.key_steps = tuple(done.ledger.key_steps)
         self.passes = _passes(done.ledger, find_family(pipe)[0].component)
         self.gflops = dict(done.counted)
         return done
 
-    def timed(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> Run:
+    def timed(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> GenerationOutput:
         """Draw a batch and note its costs per image; if nothing was drawn before in this process, warm up first."""
         if not self.warm:
             self.untimed(pipe, captions, on_step)
         with PeakMemory(pipe.device) as memory:
-            done = self._run(pipe, captions, self.variant.propagate, on_step)
+            done = self._run(pipe, captions, self.variant.propagation, on_step)
         count = len(captions)
         self.timings.append(Timing(done.seconds / count, done.denoiser_seconds / count, memory.megabytes))
         return done
 
-    def untimed(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> Run:
+    def untimed(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> GenerationOutput:
         """Draw a batch and nothing else."""
-        return self._run(pipe, captions, self.variant.propagate, on_step)
+        return self._run(pipe, captions, self.variant.propagation, on_step)
 
-    def keep(self, done: Run, captions: Sequence[Caption]) -> None:
+    def keep(self, done: GenerationOutput, captions: Sequence[Caption]) -> None:
         """Take images into the scores; those without numbers are counted only."""
         whole = [caption for caption, good in zip(captions, done.whole, strict=True) if good]
         self.num_images += len(whole)
@@ -108,9 +107,11 @@ class Trial:
         if facts["timing"] is not None:
             self.timings.append(Timing(**facts["timing"]))
 
-    def _run(self, pipe: Any, captions: Sequence[Caption], propagate: Any, on_step: Any, count: bool = False) -> Run:
+    def _run(
+        self, pipe: Any, captions: Sequence[Caption], propagation: Any, on_step: Any, count: bool = False
+    ) -> GenerationOutput:
         pipe.scheduler = self.scheduler
-        done = self.room.draw(captions, lambda some: run(pipe, some, self.look, propagate, on_step, count))
+        done = self.room.draw(captions, lambda some: run(pipe, some, self.generation, propagation, on_step, count))
         self.denoiser_calls = len(self.scheduler.timesteps)
         self.warm = True
         return done
@@ -141,13 +142,13 @@ class Trial:
         }
 
     def _what(self) -> dict[str, Any]:
-        propagate = self.variant.propagate
+        propagation = self.variant.propagation
         return {
             "name": self.variant.name,
             "sampler": self.variant.sampler_name,
-            "steps": self.look.steps,
-            "guidance": self.look.guidance,
-            "propagate": plain(propagate),
+            "steps": self.generation.resolved_steps,
+            "guidance": self.generation.guidance,
+            "propagate": None if propagation is None else propagation.described(),
             "num_key_steps": len(self.key_steps),
             "key_steps": list(self.key_steps),
             "passes": self.passes,
@@ -160,7 +161,7 @@ class Trial:
     def _score(self, score: Score) -> dict[str, float | None]:
         return dict(score.compute()) if self.num_images else dict.fromkeys(score.labels)
 
-    def compare(self, done: Run, baseline: Run) -> None:
+    def compare(self, done: GenerationOutput, baseline: GenerationOutput) -> None:
         """Take pairs of images, this variant's and its baseline's; both must hold numbers."""
         both = done.whole & baseline.whole
         if both.any():

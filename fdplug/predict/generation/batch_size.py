@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fdplug.errors import PipelineError, warn
-from fdplug.predict.generation.generate import Run, joined
+from fdplug.predict.generation.generate import GenerationOutput, joined
 
 if TYPE_CHECKING:
     from fdplug.predict.data.captions import Caption
@@ -26,7 +26,9 @@ class Room:
     def __init__(self) -> None:
         self.most: int | None = None
 
-    def draw(self, captions: Sequence[Caption], call: Callable[[Sequence[Caption]], Run]) -> Run:
+    def draw(
+        self, captions: Sequence[Caption], call: Callable[[Sequence[Caption]], GenerationOutput]
+    ) -> GenerationOutput:
         """Draw captions by as many calls as it takes.
 
         Args:
@@ -36,7 +38,7 @@ class Room:
         Raises:
             PipelineError: There is no room for a single image.
         """
-        runs: list[Run] = []
+        runs: list[GenerationOutput] = []
         rest = captions
         while rest:
             count = min(self.most or len(rest), len(rest))
@@ -46,7 +48,9 @@ class Room:
                 rest = rest[count:]
         return joined(runs)
 
-    def _tried(self, captions: Sequence[Caption], call: Callable[[Sequence[Caption]], Run]) -> Run | None:
+    def _tried(
+        self, captions: Sequence[Caption], call: Callable[[Sequence[Caption]], GenerationOutput]
+    ) -> GenerationOutput | None:
         """What `call` returns, or None if memory ran out and fewer are to be tried."""
         try:
             return call(captions)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 import fdplug
+from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError, warn
 from fdplug.pipeline import Propagation
 from fdplug.predict.data.seeds import generators
 from fdplug.predict.generation.conditioning import as_tensor, conditioning
+from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.progress import watched
 from fdplug.profiling.flops import CONVENTIONS
 from fdplug.profiling.timing import DenoiserTimer, denoiser_of
@@ -26,36 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """What decides the images besides captions and propagation.
-
-    Args:
-        steps: Denoising steps.
-        guidance: Guidance scale; None is the pipeline's own.
-        size: Height and width in pixels; None is the pipeline's own.
-        seed: Seed of the run; each image's own seed is made from it and the image id.
-    """
-
-    steps: int
-    guidance: float | None = None
-    size: int | None = None
-    seed: int = 0
-
-    def with_guidance(self, guidance: float | None) -> Look:
-        """The same look with another guidance scale."""
-        return replace(self, guidance=guidance)
-
-    def call_options(self) -> dict[str, Any]:
-        """The keyword arguments of the pipeline call."""
-        options = {"guidance_scale": self.guidance, "height": self.size, "width": self.size}
-        return {
-            "num_inference_steps": self.steps,
-            **{key: value for key, value in options.items() if value is not None},
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
+class GenerationOutput:
     """What was drawn, and what it cost.
 
     Attributes:
@@ -83,9 +56,9 @@ class Run:
         return self.counted[convention] if self.counted else self.ledger.gflops(convention) / self.in_ledger
 
 
-def joined(runs: Sequence[Run]) -> Run:
+def joined(runs: Sequence[GenerationOutput]) -> GenerationOutput:
     """Several runs as one, in order."""
-    return Run(
+    return GenerationOutput(
         images=torch.cat([run.images for run in runs]),
         whole=torch.cat([run.whole for run in runs]),
         seconds=sum(run.seconds for run in runs),
@@ -99,32 +72,32 @@ def joined(runs: Sequence[Run]) -> Run:
 def run(
     pipe: Any,
     captions: Sequence[Caption],
-    look: Look,
-    propagate: Mapping[str, Any] | Propagation | None = None,
+    generation: GenerationConfig,
+    propagation: PropagationConfig | Propagation | None = None,
     on_step: Callable[[int, int], None] | None = None,
     count: bool = False,
-) -> Run:
+) -> GenerationOutput:
     """Draw captions in one pipeline call.
 
     Args:
         pipe: A diffusers text-to-image pipeline.
         captions: One image each.
-        look: Steps, guidance, size, seed.
-        propagate: Settings of `fdplug.propagate`, or what it returned; None leaves the pipeline as it is.
+        generation: Steps, guidance, size, seed.
+        propagation: Settings of `fdplug.propagate`, or what it returned; None leaves the pipeline as it is.
         on_step: Called with (steps done, steps in all) as the denoising goes on.
         count: Count GFLOPs before propagation is switched off: what transforms change cannot be counted later.
     """
-    with propagated(pipe, propagate) as propagation:
+    with propagated(pipe, propagation) as on:
         with DenoiserTimer(pipe) as timer, watched(pipe, on_step):
             start = _now(pipe)
-            images = call_pipeline(pipe, captions, look)
+            images = call_pipeline(pipe, captions, generation)
             seconds = _now(pipe) - start
-        ledger = None if propagation is None else propagation.ledger
+        ledger = None if on is None else on.ledger
         counted: dict[str, float] = {}
         if count and ledger is not None:
             counted = {name: ledger.gflops(name) / len(captions) for name in CONVENTIONS}
     pixels, whole = to_uint8(images)
-    return Run(
+    return GenerationOutput(
         images=pixels,
         whole=whole,
         seconds=seconds,
@@ -136,13 +109,13 @@ def run(
 
 
 @contextmanager
-def propagated(pipe: Any, settings: Mapping[str, Any] | Propagation | None) -> Iterator[Propagation | None]:
+def propagated(pipe: Any, settings: PropagationConfig | Propagation | None) -> Iterator[Propagation | None]:
     """`fdplug.propagate` with these settings; what is switched on already stays so, and None is nothing at all."""
     if settings is None or isinstance(settings, Propagation):
         yield settings
         return
-    with fdplug.propagate(pipe, **settings) as propagation:
-        yield propagation
+    with fdplug.propagate(pipe, settings) as on:
+        yield on
 
 
 def to_uint8(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,12 +132,12 @@ def to_uint8(images: Tensor) -> tuple[Tensor, Tensor]:
     return (images.nan_to_num(0.0, 1.0, 0.0).clamp(0, 1) * 255).round().to(torch.uint8), whole
 
 
-def call_pipeline(pipe: Any, captions: Sequence[Caption], look: Look) -> Tensor:
+def call_pipeline(pipe: Any, captions: Sequence[Caption], generation: GenerationConfig) -> Tensor:
     """Return the images (N, 3, H, W) of one call of the pipeline; tests put another in its place."""
-    seeds = generators(look.seed, [caption.image_id for caption in captions])
+    seeds = generators(generation.seed, [caption.image_id for caption in captions])
     given = conditioning(pipe, captions)
     with torch.no_grad():
-        return as_tensor(pipe(**given, generator=seeds, output_type="pt", **look.call_options()).images)
+        return as_tensor(pipe(**given, generator=seeds, output_type="pt", **generation.call_options()).images)
 
 
 def check_size(pipe: Any, size: int | None) -> None:

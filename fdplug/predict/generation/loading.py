@@ -14,6 +14,7 @@ from fdplug.predict.data.captions import SHAPES
 if TYPE_CHECKING:
     import torch
 
+DTYPES = ("auto", "float32", "float16", "bfloat16")
 LIBRARIES = ("diffusers", "transformers", None)
 
 

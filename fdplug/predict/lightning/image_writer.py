@@ -131,7 +131,7 @@ class ImageWriter(BasePredictionWriter):
         return Entry(
             id=one.caption.image_id,
             caption=one.caption.text,
-            seed=seed_of(pl_module.look.seed, one.caption.image_id),
+            seed=seed_of(pl_module.generation.seed, one.caption.image_id),
             variant=pl_module.variant,
             status=NOT_A_NUMBER if one.image is None else OK,
             file=name,

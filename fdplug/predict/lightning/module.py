@@ -12,15 +12,16 @@ from lightning.pytorch import Callback, LightningModule
 import fdplug
 from fdplug import registry
 from fdplug.checks import check_choice
+from fdplug.config import PropagationConfig, name_of, refuse_flat
 from fdplug.predict.data.captions import SHAPES, Caption
 from fdplug.predict.generation.batch_size import Room
 from fdplug.predict.generation.conditioning import check_conditioning
-from fdplug.predict.generation.generate import Look, check_size, run
-from fdplug.predict.generation.loading import check_model, default_guidance, load_pipeline, resolve_dtype
-from fdplug.predict.generation.validation import DTYPES, check_propagation, check_run, name_of, plain
-from fdplug.predict.lightning.plugin_types import CacheSpec, InjectorSpec, PolicySpec, SamplerSpec, TransformSpec
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import check_size, run
+from fdplug.predict.generation.loading import DTYPES, check_model, default_guidance, load_pipeline, resolve_dtype
 from fdplug.predict.lightning.prediction import Drawn, Earlier, Prediction, gathered
 from fdplug.profiling.provenance import networks
+from fdplug.settings import plain
 
 
 class TextToImage(LightningModule):
@@ -31,63 +32,31 @@ class TextToImage(LightningModule):
 
     Args:
         model: `shapes` (the embedded model), a hub id, or the folder of a diffusers pipeline.
-        sampler: A sampler by name, such as `ddim` or `dpm-solver++`.
-        steps: Denoising steps; the sampler's own default if left out.
-        guidance: Guidance scale; the model's own default if left out.
-        propagate: Whether to replay features at all; without it the pipeline runs as it is.
-        policy: Which steps are key steps: `paper`, `{uniform: {interval: 4}}`, ...
-        cache: How features of key steps become those of the others.
-        injector: Noise that is put back late in the run.
-        part: What is computed at key steps only: `encoder`, `{deepcache: {branch: 1}}`, ...
-        decoding: `parallel` (a whole span in one batch), `serial`, or `auto`.
-        max_span_batch: Most rows decoded in one batch; `auto`: as many as a quarter more memory allows.
-        transforms: Further changes of the pipeline.
-        seed: Seed of the run.
+        propagation: How features are propagated; None runs the pipeline as it is.
         dtype: `auto` (float16 on a GPU), `float32`, `float16` or `bfloat16`.
-        size: Height and width in pixels; the model's own if left out.
         allow_pickle: Also load `.bin` weights, which can run code when loaded.
         safety_checker: Keep the model's safety checker, if it has one; it blackens images and so changes scores.
+        generation: The settings of `GenerationConfig`.
     """
 
     def __init__(
         self,
         model: str = SHAPES,
-        sampler: SamplerSpec = SamplerSpec("ddim"),  # noqa: B008
-        steps: int | None = None,
-        guidance: float | None = None,
-        propagate: bool = True,
-        policy: PolicySpec = PolicySpec("paper"),  # noqa: B008
-        cache: CacheSpec = CacheSpec("reuse"),  # noqa: B008
-        injector: InjectorSpec = InjectorSpec("prior"),  # noqa: B008
-        part: str | dict[str, Any] = "encoder",
-        decoding: str = "auto",
-        max_span_batch: int | str | None = None,
-        transforms: list[TransformSpec] = [],  # noqa: B006
-        seed: int = 0,
+        propagation: PropagationConfig | None = PropagationConfig(),  # noqa: B008
         dtype: str = "float32",
-        size: int | None = None,
         allow_pickle: bool = False,
         safety_checker: bool = True,
+        **generation: Any,
     ) -> None:
         super().__init__()
+        refuse_flat(generation)
+        GenerationConfig.check_names(generation)
         check_choice("dtype", dtype, DTYPES)
-        check_run(steps=steps, guidance=guidance, seed=seed, size=size)
+        self.propagation = None if propagation is None else PropagationConfig.of(propagation)
+        self.generation = GenerationConfig(**generation)
         check_model(model)
-        settings = {
-            "policy": PolicySpec(policy).value,
-            "cache": CacheSpec(cache).value,
-            "injector": InjectorSpec(injector).value,
-            "part": part,
-            "decoding": decoding,
-            "max_span_batch": max_span_batch,
-            "transforms": [TransformSpec(transform).value for transform in transforms],
-        }
-        self.propagation = check_propagation(settings) if propagate else None
+        self.generation = self.generation.resolved(default_guidance(model))
         self.model = model
-        self.sampler = registry.build("sampler", SamplerSpec(sampler).value)
-        self.sampler_spec = SamplerSpec(sampler).value
-        guidance = default_guidance(model) if guidance is None else guidance
-        self.look = Look(steps=steps or self.sampler.steps, guidance=guidance, size=size, seed=seed)
         self.loading = {"dtype": dtype, "allow_pickle": allow_pickle, "safety_checker": safety_checker}
         self.on_step: Callable[[int, int], None] | None = None
         self.earlier = Earlier(Path(), {})
@@ -100,12 +69,8 @@ class TextToImage(LightningModule):
         """Everything that decides what the images look like, as json holds it."""
         return {
             "model": self.model,
-            "sampler": plain(self.sampler_spec),
-            "steps": self.look.steps,
-            "guidance": self.look.guidance,
-            "size": self.look.size,
-            "seed": self.look.seed,
-            "propagate": plain(self.propagation),
+            **self.generation.described(),
+            "propagation": plain(self.propagation),
             "dtype": str(resolve_dtype(self.loading["dtype"], device)).removeprefix("torch."),
             "safety_checker": self.loading["safety_checker"],
         }
@@ -113,8 +78,8 @@ class TextToImage(LightningModule):
     @property
     def variant(self) -> str:
         """The settings in short: sampler, steps, and the policy if features are propagated."""
-        name = f"{name_of('sampler', self.sampler_spec)}-{self.look.steps}"
-        return name if self.propagation is None else f"{name}+{name_of('policy', self.propagation['policy'])}"
+        name = f"{name_of('sampler', self.generation.sampler)}-{self.generation.resolved_steps}"
+        return name if self.propagation is None else f"{name}+{name_of('policy', self.propagation.policy)}"
 
     def weights(self) -> dict[str, str]:
         """A short hash of each network of the pipeline, once it is loaded."""
@@ -129,11 +94,11 @@ class TextToImage(LightningModule):
         device = self.trainer.strategy.root_device
         self.pipe = load_pipeline(self.model, device=device, needs_prompt=False, **self.loading)
         given: Any = getattr(self.trainer, "datamodule", None)
-        check_conditioning(self.pipe, given.captions if given else [], self.look.size)
-        check_size(self.pipe, self.look.size)
-        self.pipe.scheduler = self.sampler.build(self.pipe.scheduler.config)
+        check_conditioning(self.pipe, given.captions if given else [], self.generation.size)
+        check_size(self.pipe, self.generation.size)
+        self.pipe.scheduler = registry.build("sampler", self.generation.sampler).build(self.pipe.scheduler.config)
         if self.propagation is not None:
-            self._propagation = fdplug.propagate(self.pipe, **self.propagation)
+            self._propagation = fdplug.propagate(self.pipe, self.propagation)
 
     def predict_step(self, batch: list[Caption], batch_idx: int = 0, dataloader_idx: int = 0) -> Prediction:
         """Draw one batch, but for the images that an interrupted run has left."""
@@ -144,7 +109,9 @@ class TextToImage(LightningModule):
         return gathered([both[caption.image_id] for caption in batch], drawn)
 
     def _draw(self, captions: list[Caption]) -> list[Drawn]:
-        done = self._room.draw(captions, lambda some: run(self.pipe, some, self.look, self._propagation, self.on_step))
+        done = self._room.draw(
+            captions, lambda some: run(self.pipe, some, self.generation, self._propagation, self.on_step)
+        )
         self.ledger = done.ledger
         count, key_steps = len(captions), None if done.ledger is None else len(done.ledger.key_steps)
         costs = (done.seconds / count, done.denoiser_seconds / count, done.gflops(), key_steps)

@@ -18,6 +18,8 @@ from fdplug.predict.storage.atomic import remove_parts, writable_folder, write_t
 
 SETTINGS = "run.json"
 LOCK = ".lock"
+OLD = "propagate"
+"""The key of the settings of propagation before they had a form of their own."""
 ORPHANS_LIVE = 5.0
 """Seconds to wait for the last processes of a killed run, which end when they miss their launcher."""
 
@@ -80,6 +82,11 @@ class RunFolder:
         before = self._read().get(what)
         if before is None:
             return
+        if _holds(before, OLD):
+            raise ConfigError(
+                f"the folder {self.path} was begun with settings of an earlier form: {OLD}, where now stands "
+                f"propagation: {{policy: ..., cache: ...}}; to begin anew, add --overwrite, or {self.advice}"
+            )
         found = list(differences(before, json.loads(json.dumps(settings))))
         if found:
             raise ConfigError(
@@ -109,6 +116,11 @@ class RunFolder:
         if not isinstance(content, dict):
             raise ConfigError(f"{path} holds no settings; add --overwrite, or {self.advice}.")
         return content
+
+
+def _holds(value: Any, key: str) -> bool:
+    """Whether a json value has this key anywhere."""
+    return isinstance(value, dict) and (key in value or any(_holds(one, key) for one in value.values()))
 
 
 def differences(before: Any, after: Any, place: str = "") -> Iterator[str]:

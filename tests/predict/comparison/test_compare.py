@@ -17,8 +17,8 @@ from fdplug.predict.comparison.results import FILES
 from fdplug.predict.comparison.runner import plan
 from tests.predict.conftest import document, opened, written
 
-ALL = "{name: same, sampler: ddim, steps: 6, propagate: {policy: all, injector: none}}"
-FAST = "{name: fast, sampler: ddim, steps: 6, propagate: {policy: {uniform: {interval: 2}}}}"
+ALL = "{name: same, sampler: ddim, steps: 6, propagation: {policy: all, injector: none}}"
+FAST = "{name: fast, sampler: ddim, steps: 6, propagation: {policy: {uniform: {interval: 2}}}}"
 
 
 def _arguments(model, annotations, out, *variants):
@@ -71,7 +71,7 @@ def test_rows_say_what_ran(results):
     assert list(rows) == ["ddim-6", "fast", "same", "ddim-3", "euler-5"]
     assert [row["num_key_steps"] for row in rows.values()] == [6, 3, 6, 3, 5]
     assert rows["fast"]["key_steps"] == [0, 2, 4]
-    assert rows["fast"]["propagate"] == {"policy": {"uniform": {"interval": 2}}}
+    assert {"policy": rows["fast"]["propagate"]["policy"]} == {"policy": {"uniform": {"interval": 2}}}
     assert [row["compared_with"] for row in rows.values()] == [None, "ddim-6", "ddim-6", "ddim-6", None]
     assert all(row["images"] == 4 for row in rows.values())
 

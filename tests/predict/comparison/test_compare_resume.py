@@ -11,7 +11,7 @@ from fdplug.predict.generation import generate
 from tests.predict.conftest import document, written
 from tests.predict.killing import run_until
 
-FAST = "{name: fast, sampler: ddim, steps: 4, propagate: {policy: {uniform: {interval: 2}}}}"
+FAST = "{name: fast, sampler: ddim, steps: 4, propagation: {policy: {uniform: {interval: 2}}}}"
 
 
 def _arguments(model, annotations, out, fast=FAST):
@@ -89,10 +89,10 @@ def test_every_image_is_in_the_manifest(whole):
 def test_images_without_numbers_are_left_out_of_scores_and_pictures(model, whole, tmp_path, monkeypatch):
     original = generate.call_pipeline
 
-    def call(pipe, captions, look):
-        images = original(pipe, captions, look)
+    def call(pipe, captions, generation):
+        images = original(pipe, captions, generation)
         for image, caption in zip(images, captions, strict=True):
-            if caption.image_id == 10 and look.steps == 2:
+            if caption.image_id == 10 and generation.steps == 2:
                 image[:] = float("nan")
         return images
 

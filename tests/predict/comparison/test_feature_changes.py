@@ -11,7 +11,8 @@ from fdplug import registry
 from fdplug.predict.comparison.feature_changes import longest_plain, measure
 from fdplug.predict.comparison.variant import Variant
 from fdplug.predict.data.captions import Caption
-from fdplug.predict.generation.generate import Look, run
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import run
 
 CAPTIONS = [Caption(1, "a red circle"), Caption(2, "a green square")]
 
@@ -19,7 +20,9 @@ CAPTIONS = [Caption(1, "a red circle"), Caption(2, "a green square")]
 def _trial(pipe, name):
     variant = Variant.from_name(name)
     scheduler = registry.build("sampler", variant.sampler).build(pipe.scheduler.config)
-    return SimpleNamespace(variant=variant, scheduler=scheduler, look=Look(steps=variant.resolved_steps, size=16))
+    return SimpleNamespace(
+        variant=variant, scheduler=scheduler, generation=GenerationConfig(steps=variant.resolved_steps, size=16)
+    )
 
 
 def _reference_features(pipe, trial):
@@ -32,7 +35,7 @@ def _reference_features(pipe, trial):
         for name in kept
     ]
     before, pipe.scheduler = pipe.scheduler, trial.scheduler
-    run(pipe, CAPTIONS, trial.look)
+    run(pipe, CAPTIONS, trial.generation)
     pipe.scheduler = before
     for hook in hooks:
         hook.remove()

@@ -7,6 +7,7 @@ from PIL import Image
 
 from fdplug.errors import ConfigError
 from fdplug.predict.comparison.scoring import Scoring, chosen
+from fdplug.predict.data.captions import read_captions
 from tests.metrics.conftest import vit_folder  # noqa: F401  a fixture
 
 
@@ -25,7 +26,7 @@ def test_which_scores_are_chosen():
 def test_variants_share_models_and_have_scores_of_their_own(annotations, tmp_path, vit_folder):  # noqa: F811
     for index in range(5):
         Image.new("RGB", (20, 24), (40 * index, 9, 9)).save(tmp_path / f"{index}.png")
-    scoring = Scoring(["fid", "is"], annotations, tmp_path, [], "none", extractor=vit_folder)
+    scoring = Scoring(["fid", "is"], read_captions(annotations), tmp_path, [], "none", extractor=vit_folder)
     read = []
     make = scoring.load("cpu", read.append, (16, 16))
     (first, classes), (second, _) = make(), make()

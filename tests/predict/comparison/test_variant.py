@@ -18,9 +18,9 @@ def test_names_say_sampler_steps_and_policy():
         name="dpm-solver++-20+uniform3",
         sampler="dpm-solver++",
         steps=20,
-        propagate={"policy": {"uniform": {"interval": 3}}},
+        propagation={"policy": {"uniform": {"interval": 3}}},
     )
-    assert Variant.from_name("ddim-9").propagate is None
+    assert Variant.from_name("ddim-9").propagation is None
 
 
 def test_the_default_uniform_variants_have_as_many_key_steps_as_the_paper_s():
@@ -30,7 +30,7 @@ def test_the_default_uniform_variants_have_as_many_key_steps_as_the_paper_s():
         counts = []
         for variant in (variants[name], variants[uniform]):
             schedule = Schedule(timesteps=tuple(float(step) for step in range(variant.steps, 0, -1)))
-            counts.append(len(registry.build("policy", variant.propagate["policy"]).key_steps(schedule)))
+            counts.append(len(registry.build("policy", variant.propagation.policy).key_steps(schedule)))
         assert counts[0] == counts[1]
 
 
@@ -52,12 +52,20 @@ def test_a_variant_is_frozen():
         ("ddim-0", ConfigError, "steps must be a whole number of at least 1, got 0"),
         ({"sampler": "ddim"}, ConfigError, "a variant needs a name"),
         ({"name": "x", "step": 3}, ConfigError, "no variant setting 'step', did you mean 'steps'"),
-        ({"name": "x", "propagate": {"polcy": "all"}}, ConfigError, "'polcy', did you mean 'policy'"),
-        ({"name": "x", "propagate": {"injector": {"prior": {"alpha": -1}}}}, ConfigError, "alpha"),
-        ({"name": "x", "propagate": {"decoding": "paralel"}}, ConfigError, "no decoding 'paralel', did you mean"),
-        ({"name": "x", "propagate": {"max_span_batch": 0}}, ConfigError, "max_span_batch must be a whole number"),
-        ({"name": "x", "propagate": {"transforms": "none"}}, ConfigError, "a list of transforms is needed"),
-        ({"name": "x", "propagate": "paper"}, ConfigError, "propagate is 'paper', a mapping"),
+        ({"name": "x", "propagation": {"polcy": "all"}}, ConfigError, "'polcy', did you mean 'policy'"),
+        ({"name": "x", "propagation": {"injector": {"prior": {"alpha": -1}}}}, ConfigError, "alpha"),
+        (
+            {"name": "x", "propagation": {"decoding": "paralel"}},
+            ConfigError,
+            "decoding must be one of auto",
+        ),
+        ({"name": "x", "propagation": {"max_span_batch": 0}}, ConfigError, "max_span_batch must be a whole number"),
+        (
+            {"name": "x", "propagation": {"transforms": "none"}},
+            ConfigError,
+            "transforms is a list",
+        ),
+        ({"name": "x", "propagation": "paper"}, ConfigError, "are a mapping of policy, .*; got 'paper'"),
         ({"name": "x", "guidance": -1}, ConfigError, "guidance must be a number of at least 0"),
         ({"name": "../.."}, ConfigError, "a text with a letter or digit is needed"),
         (3, ConfigError, "a variant is a name or a mapping, got 3"),
@@ -82,7 +90,7 @@ def test_a_name_never_leaves_the_folder(name):
 
 
 def test_the_baseline_is_the_same_sampler_unaccelerated():
-    other = {"name": "other", "sampler": "ddim", "steps": 50, "guidance": 1.0, "propagate": {}}
+    other = {"name": "other", "sampler": "ddim", "steps": 50, "guidance": 1.0, "propagation": {}}
     names = ["ddim-50", "ddim-50+paper", "ddim-25", "euler-30", "heun-25+paper", "ddim-25+paper"]
     variants = read_variants([*names, other])
     baselines = [getattr(baseline_of(variant, variants), "name", None) for variant in variants]
@@ -90,11 +98,16 @@ def test_the_baseline_is_the_same_sampler_unaccelerated():
 
 
 def test_a_part_may_have_options():
-    variant = Variant(name="x", propagate={"part": {"encoder": {"blocks": 2}}})
-    assert variant.propagate == {"part": {"encoder": {"blocks": 2}}}
+    variant = Variant(name="x", propagation={"part": {"encoder": {"blocks": 2}}})
+    assert variant.propagation.part == {"encoder": {"blocks": 2}}
 
 
 @pytest.mark.parametrize("part", [3, {"a": {}, "b": {}}, {"encoder": 2}])
 def test_what_is_no_part_is_refused(part):
     with pytest.raises(ConfigError, match="part"):
-        Variant(name="x", propagate={"part": part})
+        Variant(name="x", propagation={"part": part})
+
+
+def test_a_mapping_of_the_earlier_form_is_refused_with_the_new_one():
+    with pytest.raises(ConfigError, match=r"called 'propagation' now: {name: x, propagation: {policy: ...}}"):
+        read_variants([{"name": "x", "propagate": {"policy": "paper"}}])

@@ -5,15 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fdplug.config import PropagationConfig
 from fdplug.errors import FdplugWarning, PipelineError
 from fdplug.predict.generation import generate
 from fdplug.predict.generation.batch_size import Room
-from fdplug.predict.generation.generate import Look, run
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import run
 from tests.predict.conftest import document, opened, written
 from tests.predict.generation.test_generate import CAPTIONS
 from tests.predict.predicting import predict, records
 
-LOOK = Look(steps=4, guidance=4.0, seed=5)
+LOOK = GenerationConfig(steps=4, guidance=4.0, seed=5)
+UNIFORM = PropagationConfig(policy={"uniform": {"interval": 2}})
 OUT = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore lines.")
 
 
@@ -22,17 +25,19 @@ def small(monkeypatch):
     """A machine with room for three images; returns how many each call was asked for."""
     asked, original = [], generate.call_pipeline
 
-    def call(pipe, captions, look):
+    def call(pipe, captions, generation):
         asked.append(len(captions))
         if len(captions) > 3:
             raise OUT
-        return original(pipe, captions, look)
+        return original(pipe, captions, generation)
 
     monkeypatch.setattr(generate, "call_pipeline", call)
     return asked
 
 
-@pytest.mark.parametrize("propagate", [None, {"policy": {"uniform": {"interval": 2}}}], ids=["plain", "propagated"])
+@pytest.mark.parametrize(
+    "propagate", [None, PropagationConfig(policy={"uniform": {"interval": 2}})], ids=["plain", "propagated"]
+)
 def test_images_are_the_same_in_halves(loaded, small, propagate):
     room = Room()
     with pytest.warns(FdplugWarning, match="out of memory with 7 images at once, going on with 3 .CUDA out of memory"):
@@ -48,7 +53,7 @@ def test_images_are_the_same_in_halves(loaded, small, propagate):
 
 
 def test_costs_add_up(loaded, small):
-    settings = {"policy": {"uniform": {"interval": 2}}}
+    settings = UNIFORM
     with pytest.warns(FdplugWarning):
         done = Room().draw(CAPTIONS[:4], lambda some: run(loaded, some, LOOK, settings))
     assert small == [4, 2, 2]
@@ -103,8 +108,8 @@ def _spoiled(ids):
     """Pipeline calls whose images of these ids hold a number that is none."""
     original = generate.call_pipeline
 
-    def call(pipe, captions, look):
-        images = original(pipe, captions, look)
+    def call(pipe, captions, generation):
+        images = original(pipe, captions, generation)
         for image, caption in zip(images, captions, strict=True):
             if caption.image_id in ids:
                 image[0, 0, 0] = float("nan")

@@ -9,26 +9,28 @@ import numpy as np
 import pytest
 import torch
 
+from fdplug.config import PropagationConfig
 from fdplug.errors import FdplugWarning
 from fdplug.predict import Caption
 from fdplug.predict.data.seeds import generators, seed_of
-from fdplug.predict.generation.generate import Look, run, to_uint8
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import run, to_uint8
 from fdplug.predict.generation.progress import StepBar
-from fdplug.predict.generation.validation import UNACCELERATED
 from fdplug.profiling.timing import DenoiserTimer
 from tests.predict.conftest import WORDS
 
 CAPTIONS = [
     Caption(7 * index + 3, text) for index, text in enumerate((*WORDS, "a", "a small square", "a green circle"))
 ]
-LOOK = Look(steps=6, guidance=4.0, seed=5)
+LOOK = GenerationConfig(steps=6, guidance=4.0, seed=5)
+UNIFORM = PropagationConfig(policy={"uniform": {"interval": 2}})
 
 
-def _floats(pipe, captions, look=LOOK):
-    seeds = generators(look.seed, [caption.image_id for caption in captions])
+def _floats(pipe, captions, generation=LOOK):
+    seeds = generators(generation.seed, [caption.image_id for caption in captions])
     texts = [caption.text for caption in captions]
     with torch.no_grad():
-        return pipe(prompt=texts, generator=seeds, output_type="pt", **look.call_options()).images
+        return pipe(prompt=texts, generator=seeds, output_type="pt", **generation.call_options()).images
 
 
 def test_an_image_s_seed_is_a_hash_of_run_seed_and_id():
@@ -37,7 +39,9 @@ def test_an_image_s_seed_is_a_hash_of_run_seed_and_id():
     assert len({seed_of(seed, image) for seed in range(20) for image in range(50)}) == 1000
 
 
-@pytest.mark.parametrize("propagate", [None, {"policy": {"uniform": {"interval": 2}}}], ids=["plain", "propagated"])
+@pytest.mark.parametrize(
+    "propagate", [None, PropagationConfig(policy={"uniform": {"interval": 2}})], ids=["plain", "propagated"]
+)
 def test_an_image_does_not_depend_on_its_batch(loaded, propagate):
     whole = run(loaded, CAPTIONS, LOOK, propagate).images
     for size in (1, 3):
@@ -55,12 +59,14 @@ def test_images_are_the_pipeline_s_own(loaded):
 def test_another_seed_or_id_is_another_image(loaded):
     first, second = run(loaded, [Caption(1, "a circle"), Caption(2, "a circle")], LOOK).images
     assert (first != second).any()
-    assert (run(loaded, [Caption(1, "a circle")], Look(steps=6, guidance=4.0, seed=6)).images[0] != first).any()
+    assert (
+        run(loaded, [Caption(1, "a circle")], GenerationConfig(steps=6, guidance=4.0, seed=6)).images[0] != first
+    ).any()
 
 
 def test_all_key_steps_are_the_baseline_bit_for_bit(loaded):
     plain = run(loaded, CAPTIONS[:3], LOOK)
-    same = run(loaded, CAPTIONS[:3], LOOK, UNACCELERATED)
+    same = run(loaded, CAPTIONS[:3], LOOK, PropagationConfig.unaccelerated())
     assert torch.equal(plain.images, same.images)
     assert plain.ledger is None
     assert same.ledger.key_steps == tuple(range(6))
@@ -69,7 +75,7 @@ def test_all_key_steps_are_the_baseline_bit_for_bit(loaded):
 def test_the_pipeline_is_left_as_it_was(loaded):
     before = {name: dict(vars(getattr(loaded, name))) for name in ("unet", "scheduler")}
     keys = set(vars(loaded))
-    run(loaded, CAPTIONS[:1], LOOK, {"policy": {"uniform": {"interval": 2}}}, lambda done, total: None)
+    run(loaded, CAPTIONS[:1], LOOK, UNIFORM, lambda done, total: None)
     assert set(vars(loaded)) == keys
     assert "forward" not in vars(loaded.unet)
     assert "step" not in vars(loaded.scheduler)

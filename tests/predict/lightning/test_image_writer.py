@@ -48,7 +48,7 @@ def test_the_settings_that_decide_the_images_are_kept(finished):
     kept = json.loads((finished / "run.json").read_text())
     settings = kept["settings"]
     assert (settings["steps"], settings["seed"], settings["sampler"], settings["dtype"]) == (4, 3, "ddim", "float32")
-    assert settings["propagate"]["policy"] == UNIFORM
+    assert settings["propagation"]["policy"] == UNIFORM
     assert set(kept["weights"]) == {"unet", "vae", "text_encoder"}
     assert kept["begun"]["versions"]["torch"]
 
@@ -58,8 +58,8 @@ def test_the_settings_that_decide_the_images_are_kept(finished):
     [
         ({"seed": 4}, r"seed 3 -> 4"),
         ({"steps": 6, "seed": 3, "guidance": 2.0}, r"steps 4 -> 6; guidance none -> 2.0"),
-        ({"seed": 3, "policy": {"uniform": {"interval": 3}}}, r"propagate.policy.uniform.interval 2 -> 3"),
-        ({"seed": 3, "propagate": False}, r"propagate .*policy.* -> none"),
+        ({"seed": 3, "policy": {"uniform": {"interval": 3}}}, r"propagation.policy.uniform.interval 2 -> 3"),
+        ({"seed": 3, "propagation": None}, r"propagation .*policy.* -> none"),
     ],
 )
 def test_other_settings_are_refused_with_the_difference(model, finished, monkeypatch, options, difference):
@@ -70,6 +70,17 @@ def test_other_settings_are_refused_with_the_difference(model, finished, monkeyp
     with pytest.raises(ConfigError, match=f"was begun with other settings: {difference}.*add --overwrite"):
         predict(model, str(finished.parent / "captions.json"), finished, **options)
     assert content(finished) == before
+
+
+def test_a_folder_of_the_flat_form_is_refused_with_the_new_one(model, finished):
+    path = finished / "run.json"
+    kept = path.read_text()
+    content_of = json.loads(kept)
+    content_of["settings"]["propagate"] = content_of["settings"].pop("propagation")
+    path.write_text(json.dumps(content_of))
+    with pytest.raises(ConfigError, match=r"earlier form: propagate, .* propagation: {policy: ..., cache"):
+        predict(model, str(finished.parent / "captions.json"), finished, seed=3)
+    path.write_text(kept)
 
 
 def test_other_captions_are_refused(model, finished, tmp_path):

@@ -19,7 +19,7 @@ def _run(model, annotations, folder, loggers):
     config = folder / "run.yaml"
     trainer = {"accelerator": "cpu", "devices": 1, "enable_progress_bar": False, "logger": loggers}
     content = {
-        "model": {"model": model, "steps": 2, "propagate": False},
+        "model": {"model": model, "steps": 2, "propagation": None},
         "data": {"annotations": annotations, "limit": 2, "batch_size": 2},
         "writer": {"folder": str(folder / "out")},
         "trainer": {key: value for key, value in trainer.items() if value is not None},

@@ -12,7 +12,7 @@ from fdplug.errors import ConfigError, DataError, PipelineError, UnknownPluginEr
 from fdplug.predict import LogFidelity, TextToImage
 from fdplug.predict.lightning.callbacks.scores import LogShapesScores
 from tests.predict.conftest import opened
-from tests.predict.predicting import UNIFORM, content, predict
+from tests.predict.predicting import UNIFORM, content, predict, text_to_image
 
 
 def _pixels(folder):
@@ -35,7 +35,7 @@ def test_predict_writes_every_image_and_returns_it(model, annotations, tmp_path)
 
 def test_costs_and_fidelity_are_logged(model, annotations, tmp_path):
     plain, fast = tmp_path / "plain", tmp_path / "fast"
-    predict(model, annotations, plain, propagate=False)
+    predict(model, annotations, plain, propagation=None)
     module, _, _ = predict(model, annotations, fast, [LogFidelity(str(plain))])
     values = _metrics(fast)
     error = np.square(_pixels(plain) - _pixels(fast)).mean()
@@ -48,7 +48,7 @@ def test_costs_and_fidelity_are_logged(model, annotations, tmp_path):
 
 
 def test_un_accelerated_runs_have_costs_too(model, annotations, tmp_path):
-    module, _, _ = predict(model, annotations, tmp_path, propagate=False)
+    module, _, _ = predict(model, annotations, tmp_path, propagation=None)
     assert module.ledger is None
     assert set(_metrics(tmp_path)) == {
         "seconds_per_image",
@@ -108,7 +108,7 @@ def test_nothing_stays_on_the_pipeline_after_an_error(model, annotations, tmp_pa
 )
 def test_impossible_settings_are_refused_at_once(model, options, error, message):
     with pytest.raises(error, match=message):
-        TextToImage(**{"model": model, **options})
+        text_to_image(**{"model": model, **options})
 
 
 def test_an_unknown_part_is_refused(model, annotations, tmp_path):
@@ -117,9 +117,9 @@ def test_an_unknown_part_is_refused(model, annotations, tmp_path):
 
 
 def test_settings_reach_propagation(model):
-    module = TextToImage(model, policy=UNIFORM, injector={"prior": {"alpha": 0.01}}, max_span_batch=3)
-    assert module.propagation["policy"] == UNIFORM
-    assert module.propagation["injector"] == {"prior": {"alpha": 0.01}}
-    assert module.propagation["max_span_batch"] == 3
-    assert TextToImage(model, propagate=False).propagation is None
-    json.dumps(module.propagation)
+    module = text_to_image(model, policy=UNIFORM, injector={"prior": {"alpha": 0.01}}, max_span_batch=3)
+    assert module.propagation.policy == UNIFORM
+    assert module.propagation.injector == {"prior": {"alpha": 0.01}}
+    assert module.propagation.max_span_batch == 3
+    assert TextToImage(model, propagation=None).propagation is None
+    json.dumps(module.propagation.described())

@@ -24,7 +24,7 @@ def one(model, tmp_path_factory):
     """A run of one process, its baseline, and the annotation file."""
     folder = tmp_path_factory.mktemp("one")
     annotations = written(folder, document())
-    predict(model, annotations, folder / "plain", steps=2, propagate=False)
+    predict(model, annotations, folder / "plain", steps=2, propagation=None)
     _draw(model, folder, folder / "out")
     return folder
 
@@ -80,10 +80,10 @@ def test_one_process_of_two_is_killed(model, one, tmp_path, monkeypatch):
 
     original = generate.call_pipeline
 
-    def call(pipe, captions, look):
+    def call(pipe, captions, generation):
         if captions[0].image_id == 17:  # the second process's batch
             os.kill(os.getpid(), signal.SIGKILL)
-        return original(pipe, captions, look)
+        return original(pipe, captions, generation)
 
     with monkeypatch.context() as patched:
         patched.setattr(generate, "call_pipeline", call)

@@ -22,7 +22,7 @@ def whole(model, tmp_path_factory):
     """Folders of an uninterrupted run and of its baseline, and the annotation file."""
     folder = tmp_path_factory.mktemp("whole")
     annotations = written(folder, document(WORDS))
-    predict(model, annotations, folder / "plain", steps=2, propagate=False)
+    predict(model, annotations, folder / "plain", steps=2, propagation=None)
     _again(model, folder / "out", annotations, folder / "plain")
     return folder
 
@@ -43,10 +43,10 @@ def _noting(monkeypatch, folder):
 
     original = generate.call_pipeline
 
-    def call(pipe, captions, look):
+    def call(pipe, captions, generation):
         with (folder / "drawn.txt").open("a") as file:
             file.write("".join(f"{caption.image_id}\n" for caption in captions))
-        return original(pipe, captions, look)
+        return original(pipe, captions, generation)
 
     monkeypatch.setattr(generate, "call_pipeline", call)
 

@@ -167,7 +167,7 @@ class LogCompared(LogFeatures):
 
     def reference(self, trainer: Any, pl_module: Any) -> Reference:
         """The real images, a share of them on each rank."""
-        size = drawn_size(pl_module.pipe, self.size or pl_module.look.size)
+        size = drawn_size(pl_module.pipe, self.size or pl_module.generation.size)
         return Reference(self.given or trainer.datamodule.references(), size, share=_share(trainer))
 
 
