@@ -102,7 +102,7 @@ def test_nothing_stays_on_the_pipeline_after_an_error(model, annotations, tmp_pa
         ({"sampler": "dimm"}, UnknownPluginError, "no sampler 'dimm', did you mean 'ddim'"),
         ({"cache": "re-use"}, UnknownPluginError, "no cache 're-use', did you mean 'reuse'"),
         ({"transforms": ["nothing"]}, UnknownPluginError, "no transform 'nothing'"),
-        ({"decoding": "both"}, ConfigError, "no decoding 'both'"),
+        ({"decoding": "both"}, ConfigError, "decoding must be one of auto, parallel, serial"),
         ({"model": "./none"}, PipelineError, "the model folder none does not exist"),
     ],
 )
