@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,23 @@ def find_family(pipe: Any) -> tuple[DenoiserFamily, Any]:
     Raises:
         UnsupportedDenoiserError: none does; the message names the classes that are supported.
     """
-    for entry in registry.entries("family").values():
-        family = entry.cls()
+    for family in _families():
         network = getattr(pipe, family.component, None)
         if network is not None and family.matches(network):
             return family, network
     raise UnsupportedDenoiserError(_unsupported(pipe))
+
+
+def _families() -> Iterator[DenoiserFamily]:
+    return (entry.cls() for entry in registry.entries("family").values())
+
+
+def find_denoiser(pipe: Any) -> nn.Module | None:
+    """Return the pipeline's denoiser, or None if no family knows it."""
+    try:
+        return find_family(pipe)[1]
+    except UnsupportedDenoiserError:
+        return None
 
 
 def _unsupported(pipe: Any) -> str:
@@ -88,5 +99,7 @@ def encoder_part(network: nn.Module) -> Part:
     Raises:
         UnsupportedDenoiserError: no family knows it.
     """
-    family, _ = find_family(SimpleNamespace(unet=network, transformer=network))
-    return family.part(network, "encoder")
+    for family in _families():
+        if family.matches(network):
+            return family.part(network, "encoder")
+    raise UnsupportedDenoiserError(_unsupported(SimpleNamespace(unet=network)))

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from fdplug.lookup import find_family
 from fdplug.predict.data.captions import Caption, read_captions
 from fdplug.predict.data.seeds import generators
 from fdplug.predict.generation.conditioning import conditioning
@@ -28,7 +29,7 @@ def subjects(pipe: Any, annotations: str, count: int) -> list[Caption]:
         case "prompt":
             return read_captions(annotations, count)
         case "class_labels":
-            classes = pipe.transformer.config.num_embeds_ada_norm
+            classes = find_family(pipe)[1].config.num_embeds_ada_norm
             return [Caption(index, "", label=index * STRIDE % classes) for index in range(count)]
     return [Caption(index, "") for index in range(count)]
 

@@ -81,7 +81,9 @@ def _drawn(
 
 
 def _sentence(done: GenerationOutput, generation: GenerationConfig) -> str:
-    cost = f"{done.seconds:.3g} s, {done.denoiser_seconds:.3g} s of it in the denoiser"
+    cost = f"{done.seconds:.3g} s"
+    if done.denoiser_seconds is not None:
+        cost += f", {done.denoiser_seconds:.3g} s of it in the denoiser"
     if done.ledger is None:
         return f"{generation.resolved_steps} steps: {cost}."
     steps = f"{generation.resolved_steps} steps, {len(done.ledger.key_steps)} of them key steps"

@@ -4,35 +4,44 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fdplug.patching import PatchStack, call_patches
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class DenoiserTimer:
     """Seconds spent in calls of the denoiser while the `with` block runs, whatever is patched on it before included.
 
     On a GPU a pair of CUDA events brackets each call and is read once, at the end; elsewhere a wall clock does.
+
+    Args:
+        denoiser: the network, as `fdplug.lookup.find_denoiser` finds it; None measures nothing.
     """
 
-    def __init__(self, pipe: Any) -> None:
-        self.denoiser = denoiser_of(pipe)
-        self.on_gpu = next(self.denoiser.parameters()).device.type == "cuda"
+    def __init__(self, denoiser: nn.Module | None) -> None:
+        self.denoiser = denoiser
+        self.on_gpu = denoiser is not None and next(denoiser.parameters()).device.type == "cuda"
         self.calls = 0
         self._seconds = 0.0
         self._events: list[tuple[Any, Any]] = []
         self._patches = PatchStack()
 
     def __enter__(self) -> DenoiserTimer:
-        self._patches.apply(call_patches(self.denoiser, self._timed))
+        if self.denoiser is not None:
+            self._patches.apply(call_patches(self.denoiser, self._timed))
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._patches.remove()
 
     @property
-    def seconds(self) -> float:
-        """Seconds in the denoiser so far."""
+    def seconds(self) -> float | None:
+        """Seconds in the denoiser so far; None without one."""
+        if self.denoiser is None:
+            return None
         if self._events:
             import torch
 
@@ -59,8 +68,3 @@ class DenoiserTimer:
         end.record()
         self._events.append((start, end))
         return output
-
-
-def denoiser_of(pipe: Any) -> Any:
-    """The noise-predicting network of a pipeline."""
-    return pipe.unet if getattr(pipe, "unet", None) is not None else pipe.transformer

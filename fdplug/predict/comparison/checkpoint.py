@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fdplug.predict.data.seeds import seed_of
-from fdplug.predict.generation.generate import GenerationOutput
+from fdplug.predict.generation.generate import GenerationOutput, per_image, total
 from fdplug.predict.storage.atomic import encode_png, write_bytes
 from fdplug.predict.storage.json_lines import JsonLines, read_json_lines
 from fdplug.predict.storage.manifest import (
@@ -106,7 +106,7 @@ class Rounds:
             file=name,
             sha256=digest,
             seconds=done.seconds / count,
-            denoiser_seconds=done.denoiser_seconds / count,
+            denoiser_seconds=per_image(done.denoiser_seconds, count),
             gflops=trial.gflops.get("full"),
             key_steps=len(trial.key_steps),
         )
@@ -124,7 +124,7 @@ class Rounds:
             images=torch.stack([black if image is None else image for image in images]),
             whole=torch.tensor([image is not None for image in images]),
             seconds=sum(entry.seconds for entry in entries if entry is not None),
-            denoiser_seconds=sum(entry.denoiser_seconds for entry in entries if entry is not None),
+            denoiser_seconds=total(entry.denoiser_seconds for entry in entries if entry is not None),
         )
 
 

@@ -12,7 +12,7 @@ from fdplug.metrics.fidelity import Fidelity
 from fdplug.pipeline import find_family
 from fdplug.predict.generation.batch_size import Room
 from fdplug.predict.generation.config import GenerationConfig
-from fdplug.predict.generation.generate import GenerationOutput, run
+from fdplug.predict.generation.generate import GenerationOutput, per_image, run
 from fdplug.profiling.ledger import WHOLE
 from fdplug.profiling.peak_memory import PeakMemory
 
@@ -28,7 +28,7 @@ class Timing:
     """One timed round, per image."""
 
     seconds: float
-    denoiser_seconds: float
+    denoiser_seconds: float | None
     peak_memory_mb: float | None
 
 
@@ -75,7 +75,7 @@ class Trial:
         with PeakMemory(pipe.device) as memory:
             done = self._run(pipe, captions, self.variant.propagation, on_step)
         count = len(captions)
-        self.timings.append(Timing(done.seconds / count, done.denoiser_seconds / count, memory.megabytes))
+        self.timings.append(Timing(done.seconds / count, per_image(done.denoiser_seconds, count), memory.megabytes))
         return done
 
     def untimed(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> GenerationOutput:

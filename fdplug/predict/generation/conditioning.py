@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fdplug.errors import ConfigError, PipelineError
-from fdplug.profiling.timing import denoiser_of
+from fdplug.lookup import find_denoiser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,8 @@ def drawn_size(pipe: Any, size: int | None = None) -> tuple[int, int]:
     """
     if size is not None:
         return size, size
-    sample = getattr(pipe, "default_sample_size", None) or getattr(denoiser_of(pipe).config, "sample_size", None)
+    config = getattr(find_denoiser(pipe), "config", None)
+    sample = getattr(pipe, "default_sample_size", None) or getattr(config, "sample_size", None)
     if sample is None:
         raise ConfigError(f"{type(pipe).__name__} does not say how large it draws; give a size.")
     height, width = (sample, sample) if isinstance(sample, int) else sample

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,14 @@ import torch
 import fdplug
 from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError, warn
+from fdplug.lookup import find_denoiser
 from fdplug.pipeline import Propagation
 from fdplug.predict.data.seeds import generators
 from fdplug.predict.generation.conditioning import as_tensor, conditioning
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.progress import watched
 from fdplug.profiling.flops import CONVENTIONS
-from fdplug.profiling.timing import DenoiserTimer, denoiser_of
+from fdplug.profiling.timing import DenoiserTimer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +36,7 @@ class GenerationOutput:
         images: (N, 3, H, W) uint8 on the CPU; black where the pipeline gave not-a-number.
         whole: (N,), whether an image holds numbers only.
         seconds: In the pipeline.
-        denoiser_seconds: In the denoiser.
+        denoiser_seconds: In the denoiser; None where no family knows it.
         ledger: Of the last pipeline call, if features were propagated.
         in_ledger: Images of the last pipeline call.
         counted: GFLOPs per image of the last pipeline call by convention, where propagation was still on to count them.
@@ -44,7 +45,7 @@ class GenerationOutput:
     images: Tensor
     whole: Tensor
     seconds: float
-    denoiser_seconds: float
+    denoiser_seconds: float | None
     ledger: Any = None
     in_ledger: int = 1
     counted: Mapping[str, float] = field(default_factory=dict)
@@ -62,11 +63,22 @@ def joined(runs: Sequence[GenerationOutput]) -> GenerationOutput:
         images=torch.cat([run.images for run in runs]),
         whole=torch.cat([run.whole for run in runs]),
         seconds=sum(run.seconds for run in runs),
-        denoiser_seconds=sum(run.denoiser_seconds for run in runs),
+        denoiser_seconds=total(run.denoiser_seconds for run in runs),
         ledger=runs[-1].ledger,
         in_ledger=runs[-1].in_ledger,
         counted=runs[-1].counted,
     )
+
+
+def total(numbers: Iterable[float | None]) -> float | None:
+    """Return the sum of what was measured; None where nothing was."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known else None
+
+
+def per_image(seconds: float | None, count: int) -> float | None:
+    """Return the share of one of `count` images; None where nothing was measured."""
+    return None if seconds is None else seconds / count
 
 
 def run(
@@ -88,10 +100,10 @@ def run(
         count: Count GFLOPs before propagation is switched off: what transforms change cannot be counted later.
     """
     with propagated(pipe, propagation) as on:
-        with DenoiserTimer(pipe) as timer, watched(pipe, on_step):
-            start = _now(pipe)
+        with DenoiserTimer(find_denoiser(pipe)) as timer, watched(pipe, on_step):
+            start = _now()
             images = call_pipeline(pipe, captions, generation)
-            seconds = _now(pipe) - start
+            seconds = _now() - start
         ledger = None if on is None else on.ledger
         counted: dict[str, float] = {}
         if count and ledger is not None:
@@ -147,7 +159,8 @@ def check_size(pipe: Any, size: int | None) -> None:
         raise ConfigError(f"size must be a multiple of {factor} for {type(pipe).__name__}, got {size}.")
 
 
-def _now(pipe: Any) -> float:
-    if next(denoiser_of(pipe).parameters()).device.type == "cuda":
+def _now() -> float:
+    """Return the time at which the GPU, if one is in use, has done all it was given."""
+    if torch.cuda.is_initialized():
         torch.cuda.synchronize()
     return time.perf_counter()

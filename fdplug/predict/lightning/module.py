@@ -17,7 +17,7 @@ from fdplug.predict.data.captions import SHAPES, Caption
 from fdplug.predict.generation.batch_size import Room
 from fdplug.predict.generation.conditioning import check_conditioning
 from fdplug.predict.generation.config import GenerationConfig
-from fdplug.predict.generation.generate import check_size, run
+from fdplug.predict.generation.generate import check_size, per_image, run
 from fdplug.predict.generation.loading import DTYPES, check_model, default_guidance, load_pipeline, resolve_dtype
 from fdplug.predict.lightning.prediction import Drawn, Earlier, Prediction, gathered
 from fdplug.profiling.provenance import networks
@@ -114,7 +114,7 @@ class TextToImage(LightningModule):
         )
         self.ledger = done.ledger
         count, key_steps = len(captions), None if done.ledger is None else len(done.ledger.key_steps)
-        costs = (done.seconds / count, done.denoiser_seconds / count, done.gflops(), key_steps)
+        costs = (done.seconds / count, per_image(done.denoiser_seconds, count), done.gflops(), key_steps)
         images = [image if whole else None for image, whole in zip(done.images, done.whole, strict=True)]
         return [Drawn(caption, image, *costs) for caption, image in zip(captions, images, strict=True)]
 

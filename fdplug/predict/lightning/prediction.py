@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from fdplug.predict.generation.generate import total
 from fdplug.predict.storage.manifest import OK, Entry, read_image
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Drawn(NamedTuple):
     caption: Caption
     image: Tensor | None
     seconds: float
-    denoiser_seconds: float
+    denoiser_seconds: float | None
     gflops: float | None = None
     key_steps: int | None = None
 
@@ -33,7 +34,7 @@ class Prediction(NamedTuple):
         images: (N, 3, H, W) uint8 on the CPU; those that hold numbers only, so there may be none.
         captions: N captions.
         seconds: In the pipeline, for these images.
-        denoiser_seconds: In the denoiser, for these images.
+        denoiser_seconds: In the denoiser, for these images; None where no family knows it.
         gflops: Of the denoiser, for these images; None if nothing was propagated.
         key_steps: How many; None if nothing was propagated.
         drawn: What of it is new.
@@ -42,7 +43,7 @@ class Prediction(NamedTuple):
     images: Tensor
     captions: list[Caption]
     seconds: float
-    denoiser_seconds: float
+    denoiser_seconds: float | None
     gflops: float | None = None
     key_steps: int | None = None
     drawn: Sequence[Drawn] = ()
@@ -79,7 +80,7 @@ def gathered(images: Sequence[Drawn], drawn: Sequence[Drawn] = ()) -> Prediction
         images=stacked,
         captions=[one.caption for one in whole],
         seconds=sum(one.seconds for one in whole),
-        denoiser_seconds=sum(one.denoiser_seconds for one in whole),
+        denoiser_seconds=total(one.denoiser_seconds for one in whole),
         gflops=sum(gflops) if gflops else None,
         key_steps=key_steps[-1] if key_steps else None,
         drawn=drawn,

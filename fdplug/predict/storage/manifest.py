@@ -41,7 +41,7 @@ class Entry:
         file: Path inside the folder.
         sha256: Of the file, in hexadecimal.
         seconds: Of the pipeline call, shared among the images of the call.
-        denoiser_seconds: Of the denoiser, likewise.
+        denoiser_seconds: Of the denoiser, likewise; None where no family knows it.
         gflops: Of the denoiser, for this image; None if nothing was propagated.
         key_steps: How many; None if nothing was propagated.
     """
@@ -54,7 +54,7 @@ class Entry:
     file: str | None = None
     sha256: str | None = None
     seconds: float
-    denoiser_seconds: float
+    denoiser_seconds: float | None = None
     gflops: float | None = None
     key_steps: int | None = None
 
@@ -148,7 +148,7 @@ def _entry(record: dict[str, Any]) -> Entry | None:
         (entry.id, int),
         (entry.seed, int),
         (entry.seconds, float | int),
-        (entry.denoiser_seconds, float | int),
+        (entry.denoiser_seconds, float | int | None),
         (entry.caption, str),
         (entry.variant, str),
         (entry.file, str | None),

@@ -97,7 +97,7 @@ def test_a_step_bar_also_iterates():
 def test_the_timer_sees_the_denoiser_and_nothing_else(loaded, monkeypatch):
     original = loaded.unet.forward
     monkeypatch.setattr(loaded.unet, "forward", lambda *a, **k: (time.sleep(0.02), original(*a, **k))[1])
-    with DenoiserTimer(loaded) as timer:
+    with DenoiserTimer(loaded.unet) as timer:
         start = time.perf_counter()
         _floats(loaded, CAPTIONS[:1])
         total = time.perf_counter() - start

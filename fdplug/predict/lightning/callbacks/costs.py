@@ -22,12 +22,14 @@ class LogCosts(LogNumbers):
         """Forget an earlier run."""
         self._first = self._others = (0.0, 0.0, 0.0)  # images, their seconds, their denoiser seconds
         self._propagated = (0.0, 0.0)  # images, their GFLOPs
+        self._knows_denoiser = False
         self._key_steps = 0
 
     def update(self, prediction: Prediction) -> None:
         """Take a batch."""
         count = len(prediction.captions)
-        seconds = (count, prediction.seconds, prediction.denoiser_seconds)
+        self._knows_denoiser |= prediction.denoiser_seconds is not None
+        seconds = (count, prediction.seconds, prediction.denoiser_seconds or 0.0)
         if self._first[0]:
             self._others = _sum(self._others, seconds)
         else:
@@ -42,7 +44,9 @@ class LogCosts(LogNumbers):
         timed, seconds, denoiser_seconds = (over_ranks(trainer, number) for number in own)
         images, gflops = (over_ranks(trainer, number) for number in self._propagated)
         key_steps = over_ranks(trainer, self._key_steps, "max")
-        values = {"seconds_per_image": seconds / timed, "denoiser_seconds_per_image": denoiser_seconds / timed}
+        values = {"seconds_per_image": seconds / timed}
+        if over_ranks(trainer, self._knows_denoiser, "max"):
+            values["denoiser_seconds_per_image"] = denoiser_seconds / timed
         return values | ({"gflops_per_image": gflops / images, "key_steps": int(key_steps)} if images else {})
 
 
