@@ -17,6 +17,7 @@ from fdplug.metrics.mean import Mean
 from fdplug.metrics.score import MeanScore, Score
 from fdplug.predict.data.captions import Caption, read_captions
 from fdplug.predict.storage.manifest import MANIFEST
+from fdplug.predict.storage.run_folder import METRICS, SETTINGS
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from fdplug.metrics.factory import Make, Models
 
 PAIRS = ("fidelity", "lpips")
-SETTINGS, METRICS = "run.json", "metrics.json"
 
 
 @dataclass(frozen=True)

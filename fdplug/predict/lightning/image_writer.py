@@ -23,13 +23,11 @@ from fdplug.predict.storage.manifest import (
     read_manifest,
     sha256,
 )
-from fdplug.predict.storage.run_folder import SETTINGS, RunFolder
+from fdplug.predict.storage.run_folder import METRICS, SETTINGS, RunFolder
 from fdplug.profiling.provenance import provenance
 
 if TYPE_CHECKING:
     from fdplug.predict.data.captions import Caption
-
-METRICS = "metrics.json"
 
 
 class ImageWriter(BasePredictionWriter):

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from fdplug.errors import ConfigError
 from fdplug.predict.storage.atomic import remove_parts, writable_folder, write_text
 
-SETTINGS = "run.json"
+SETTINGS, METRICS = "run.json", "metrics.json"
 LOCK = ".lock"
 OLD = "propagate"
 """The key of the settings of propagation before they had a form of their own."""
