@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib.util import find_spec
 from typing import Any
 
-from fdplug.errors import ConfigError
+from fdplug.errors import ConfigError, missing_extra, suggestion
 
 
 def installed(what: str, extra: str, *packages: str, otherwise: str = "") -> None:
@@ -23,7 +22,7 @@ def installed(what: str, extra: str, *packages: str, otherwise: str = "") -> Non
     """
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
-        raise ConfigError(f"{what} needs {' and '.join(missing)}: pip install 'fdplug[{extra}]'{otherwise}")
+        raise missing_extra(what, missing, extra, otherwise)
 
 
 def whole(name: str, value: Any, least: int) -> int:
@@ -59,6 +58,4 @@ def check_choice(what: str, value: object, allowed: tuple[str, ...] | list[str])
     """Refuse a value that is not among the allowed ones, and suggest the nearest."""
     if value in allowed:
         return
-    close = difflib.get_close_matches(str(value), allowed, n=1)
-    hint = f", did you mean '{close[0]}'?" if close else "."
-    raise ConfigError(f"no {what} '{value}'{hint} Allowed: {', '.join(allowed)}")
+    raise ConfigError(f"no {what} '{value}'{suggestion(value, allowed, '.')} Allowed: {', '.join(allowed)}")

@@ -56,15 +56,16 @@ def main() -> int:
 
 
 def _run(name: str, argv: list[str]) -> int:
-    from fdplug.errors import FdplugError
+    from fdplug.errors import FdplugError, one_line, suggestion
 
     if name not in COMMANDS:
-        print(f"fdplug: no command '{name}'; commands are {', '.join(COMMANDS)}", file=sys.stderr)
+        hint = suggestion(name, COMMANDS, ";")
+        print(f"fdplug: no command '{one_line(name)}'{hint} commands are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     try:
         return int(importlib.import_module(COMMANDS[name].module).main(argv) or 0)
     except FdplugError as error:
-        print(f"fdplug {name}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"fdplug {name}: {one_line(error, 10_000)}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

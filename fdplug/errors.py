@@ -24,9 +24,12 @@ A message says what was given, what is allowed, and what to do.
 
 from __future__ import annotations
 
+import difflib
 import sys
 import warnings
+from collections.abc import Iterable
 
+LONGEST = 300
 # Where a warning is of no use to anybody: it is given at the line that called into these.
 _BETWEEN = {"fdplug", "diffusers", "torch", "transformers", "accelerate", "lightning", "pluggy"}
 
@@ -99,3 +102,39 @@ def warn(message: str, category: type[FdplugWarning] = FdplugWarning) -> None:
     where, module = frame.f_globals, frame.f_globals.get("__name__", "__main__")
     registry = where.setdefault("__warningregistry__", {})
     warnings.warn_explicit(message, category, frame.f_code.co_filename, frame.f_lineno, module, registry)
+
+
+def suggestion(given: object, known: Iterable[str], otherwise: str = "") -> str:
+    """Return `, did you mean 'NAME'?` with the known name nearest to the given one.
+
+    Args:
+        given: what was given and is not known.
+        known: the names there are.
+        otherwise: what is returned if none is near.
+    """
+    close = difflib.get_close_matches(str(given), list(known), n=1)
+    return f", did you mean '{close[0]}'?" if close else otherwise
+
+
+def one_line(error: object, longest: int = LONGEST) -> str:
+    """Return what an error says on one line: white space as single spaces, no control characters.
+
+    Args:
+        error: an error, or any text.
+        longest: most characters kept.
+    """
+    words = " ".join(str(error).split())
+    shown = "".join(letter if letter.isprintable() else "?" for letter in words)
+    return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
+
+
+def missing_extra(what: str, missing: Iterable[str], extra: str, otherwise: str = "") -> ConfigError:
+    """Return the error for a package that is not installed, with the line that installs it.
+
+    Args:
+        what: what needs the package.
+        missing: names of the packages.
+        extra: the extra of fdplug that brings them.
+        otherwise: what can be done without them.
+    """
+    return ConfigError(f"{what} needs {' and '.join(missing)}: pip install 'fdplug[{extra}]'{otherwise}")

@@ -12,7 +12,6 @@ that names it; it never stops the others. Environment variables:
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import importlib.metadata
@@ -23,7 +22,7 @@ from dataclasses import dataclass
 import pluggy
 
 from fdplug import hookspecs
-from fdplug.errors import PluginError, PluginWarning, warn
+from fdplug.errors import PluginError, PluginWarning, suggestion, warn
 
 BUILT_IN = (
     "fdplug.policies",
@@ -114,8 +113,7 @@ def _is_unknown(caller: pluggy.HookCaller) -> bool:
 
 def _unknown_hook(name: str) -> str:
     known = [hook for hook in dir(hookspecs) if hook.startswith("fdplug_")]
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean '{close[0]}'?" if close else f"; hooks are {', '.join(known)}"
+    hint = suggestion(name, known, f"; hooks are {', '.join(known)}")
     return f"unknown hook '{name}'{hint}"
 
 

@@ -6,14 +6,13 @@ A *spec* is how a user names a plugin: `"uniform"`, `{"uniform": {"interval": 4}
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fdplug.errors import ConfigError, PluginClashError, PluginError, UnknownPluginError
+from fdplug.errors import ConfigError, PluginClashError, PluginError, UnknownPluginError, suggestion
 from fdplug.plugins import PluginManager, get_plugin_manager
 
 Spec = str | Mapping[str, Any] | object
@@ -121,8 +120,7 @@ def find(kind: str, name: str) -> type[Any]:
     """
     known = entries(kind)
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f", did you mean '{close[0]}'?" if close else "."
+        hint = suggestion(name, known, ".")
         raise UnknownPluginError(f"no {kind} '{name}'{hint} Installed: {', '.join(sorted(known))}")
     if known[name].rivals:
         raise PluginClashError(clash(kind, known[name]))
@@ -157,8 +155,7 @@ def _check_options(kind: str, name: str, cls: type, given: Mapping[str, Any]) ->
     known = options(cls)
     for option in given:
         if option not in known:
-            close = difflib.get_close_matches(str(option), known, n=1)
-            hint = f", did you mean '{close[0]}'?" if close else ";"
+            hint = suggestion(option, known, ";")
             allowed = ", ".join(known) or "no options"
             raise ConfigError(f"{kind} '{name}' has no option '{option}'{hint} it has {allowed}")
     missing = [key for key, value in known.items() if value.default is value.empty and key not in given]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from importlib.resources import files
 from typing import Any
+
+from fdplug.commands.parser import Parser
 
 COLUMNS = ("system", "pipeline", "denoiser", "encoder", "decoding", "key steps")
 
 
 def main(argv: list[str]) -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="fdplug families", description="List the pipelines that can be accelerated.")
+    parser = Parser(prog="fdplug families", description="List the pipelines that can be accelerated.")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON instead of a table")
     form.add_argument("--markdown", action="store_true", help="print the table of the README")

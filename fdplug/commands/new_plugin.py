@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import warnings
 from importlib.resources import files
@@ -10,6 +9,7 @@ from pathlib import Path
 from string import Template
 
 from fdplug import __version__, registry
+from fdplug.commands.parser import Parser
 from fdplug.errors import ConfigError, PluginWarning
 from fdplug.hookspecs import CONTRACT
 from fdplug.registry import KINDS
@@ -29,7 +29,7 @@ USE = {
 
 def main(argv: list[str]) -> int:
     """Write the files and say what to do next."""
-    parser = argparse.ArgumentParser(prog="fdplug new-plugin", description="Write a distribution with one plugin.")
+    parser = Parser(prog="fdplug new-plugin", description="Write a distribution with one plugin.")
     parser.add_argument("name", help="what users will call the plugin, such as first-half")
     parser.add_argument("--kind", choices=sorted(KINDS), required=True, help="what the plugin is")
     parser.add_argument("--out", type=Path, default=Path(), help="where to put its folder (default: here)")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
 from fdplug import registry
-from fdplug.errors import ConfigError
+from fdplug.commands.parser import Parser as Parser
+from fdplug.errors import ConfigError, one_line
 from fdplug.predict.data.captions import SHAPES
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import check_size
@@ -18,14 +19,6 @@ from fdplug.predict.generation.loading import DTYPES, check_model, default_guida
 from fdplug.settings import Settings
 
 S = TypeVar("S", bound=Settings)
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are fdplug's: one line, no usage text."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise instead of printing."""
-        raise ConfigError(f"{self.prog}: {message}; see {self.prog} --help")
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -120,7 +113,7 @@ def inline(text: Any) -> Any:
     try:
         return yaml.safe_load(text) if isinstance(text, str) and text.lstrip().startswith(("{", "[")) else text
     except yaml.YAMLError as error:
-        raise ConfigError(f"cannot read {text!r:.80}: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"cannot read {text!r:.80}: {one_line(error)}") from error
 
 
 def variants(tokens: list[str]) -> Iterator[Any]:
@@ -141,7 +134,7 @@ def _file(path: Path) -> list[Any]:
     except OSError as error:
         raise ConfigError(f"cannot read the variants file {path}: {error.strerror or error}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is neither YAML nor JSON: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{path} is neither YAML nor JSON: {one_line(error)}") from error
     found = found.get("variants") if isinstance(found, dict) and "variants" in found else found
     if not isinstance(found, list):
         raise ConfigError(f"{path} holds a {type(found).__name__}, a list of variants is needed.")

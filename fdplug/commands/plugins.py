@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import json
 import warnings
 from typing import Any
 
+from fdplug.commands.parser import Parser
 from fdplug.errors import PluginWarning
 from fdplug.plugins import get_plugin_manager
 from fdplug.registry import KINDS, Entry, clash, entries, options
@@ -15,7 +15,7 @@ from fdplug.registry import KINDS, Entry, clash, entries, options
 
 def main(argv: list[str]) -> int:
     """Print the list; exit code 1 where a plugin was left out or names clash."""
-    parser = argparse.ArgumentParser(prog="fdplug plugins", description="List installed plugins.")
+    parser = Parser(prog="fdplug plugins", description="List installed plugins.")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--kind", choices=sorted(KINDS), help="only this kind")
     given = parser.parse_args(argv)

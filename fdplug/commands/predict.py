@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import inspect
 import logging
 import re
@@ -19,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from fdplug import registry
 from fdplug.commands import ready_configs
 from fdplug.config import PropagationConfig, refuse_flat
-from fdplug.errors import ConfigError, FdplugError
+from fdplug.errors import ConfigError, FdplugError, one_line, suggestion
 from fdplug.predict.data.datamodules import Captions, ClassLabels, CocoCaptions, PartiPrompts, PromptFile
 from fdplug.predict.lightning.callbacks import scores  # noqa: F401  jsonargparse knows by name what is imported
 from fdplug.predict.lightning.callbacks.costs import LogCosts
@@ -137,7 +136,7 @@ def _cli(arguments: list[str] | None) -> LightningCLI:
 
 def _one_line(message: str, known: list[str]) -> str:
     """What jsonargparse says, without what only its authors understand, and with a suggestion."""
-    text = " ".join(message.split())
+    text = one_line(message, 10**6)
     text = re.sub(r"Parser key \"(\S+)\":", r"\1:", text)
     text = re.sub(r"Not of type \w+Spec: ", "", text)
     if inner := re.match(r"model\.propagation: .*?PropagationConfig': (.*?)( - Expected a <class 'NoneType'>|$)", text):
@@ -146,8 +145,7 @@ def _one_line(message: str, known: list[str]) -> str:
         text = _of_data(text)
     text = re.sub(r"Does not validate against any of the Union subtypes Subtypes: \[.*?\] Errors:", "", text)
     unknown = re.search(r"(?:accept option '|unrecognized arguments: --|Option ')([\w.]+)", text)
-    close = difflib.get_close_matches(unknown[1], known, n=1) if unknown else []
-    return f"{text}, did you mean '{close[0]}'?" if close else text
+    return f"{text}{suggestion(unknown[1], known)}" if unknown else text
 
 
 def _of_data(text: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from fdplug.errors import ConfigError
+from fdplug.errors import ConfigError, suggestion
 
 FOLDER = Path(__file__).parent.parent / "configs"
 
@@ -27,8 +26,7 @@ def find(given: str) -> str:
     for name in (given, f"{given}.yaml"):
         if name in names():
             return str(FOLDER / name)
-    close = difflib.get_close_matches(given, names(), n=1)
-    hint = f", did you mean '{close[0]}'?" if close else "."
+    hint = suggestion(given, names(), ".")
     raise ConfigError(f"no configuration file '{given}'{hint} Ready ones: {', '.join(names())}")
 
 

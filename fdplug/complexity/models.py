@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from fdplug.errors import PipelineError
+from fdplug.errors import PipelineError, one_line
 
 FOLDERS = ("unet", "transformer", "prior")
 
@@ -43,7 +43,7 @@ def load_denoiser(model: str) -> Any:
         with torch.device("meta"):
             network = cls.from_config(config)
     except (TypeError, ValueError) as error:
-        raise PipelineError(f"'{model}' cannot be built: {' '.join(str(error).split())[:300]}") from error
+        raise PipelineError(f"'{model}' cannot be built: {one_line(error, 300)}") from error
     return network.to("meta").eval()  # tables made by numpy are on the CPU still
 
 
@@ -91,7 +91,7 @@ def _from_hub(model: str) -> dict[str, Any]:
         try:
             return dict(ConfigMixin.load_config(model, subfolder=folder))
         except (OSError, ValueError) as error:
-            reasons.append(" ".join(str(error).split())[:160])
+            reasons.append(one_line(error, 160))
     raise PipelineError(f"no configuration '{model}': {reasons[0]}; {_allowed()}")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 
-from fdplug.errors import PipelineError
+from fdplug.errors import PipelineError, one_line
 from fdplug.metrics.loading import quiet_loading
 from fdplug.metrics.score import Captioned, MeanScore, full_precision
 
@@ -103,6 +103,6 @@ def load_clip(name: str = CLIP_MODEL, device: torch.device | str = "cpu", allow_
             model = CLIPModel.from_pretrained(name, use_safetensors=None if allow_pickle else True)
             processor = CLIPProcessor.from_pretrained(name)
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         raise PipelineError(f"cannot load the CLIP model '{name}': {reason}; name another, or 'none'.") from error
     return Clip(model, processor).to(device)

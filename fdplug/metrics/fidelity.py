@@ -12,7 +12,7 @@ from torchmetrics import Metric
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from fdplug import checks
-from fdplug.errors import PipelineError
+from fdplug.errors import PipelineError, one_line
 from fdplug.metrics.mean import Mean
 from fdplug.metrics.psnr import PEAK, decibels
 from fdplug.metrics.score import full_precision
@@ -89,5 +89,5 @@ def load_lpips(net: Literal["alex", "vgg", "squeeze"] = "alex", device: torch.de
             net, reduction="none", normalize=True, sync_on_compute=False, compute_with_cache=False
         )
     except Exception as error:  # torchvision, torch.hub and urllib raise what they like
-        raise PipelineError(f"cannot load LPIPS ({net}): {' '.join(str(error).split())[:200]}") from error
+        raise PipelineError(f"cannot load LPIPS ({net}): {one_line(error, 200)}") from error
     return metric.to(device)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fdplug import checks
-from fdplug.errors import DataError, PipelineError
+from fdplug.errors import DataError, PipelineError, one_line
 from fdplug.metrics.extractor import INCEPTION, Extractor
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def load_inception(path: str | None = None, allow_pickle: bool = False) -> Incep
                 torch.save(weights, file)
             network = NoTrainInceptionV3("inception-v3-compat", [str(WIDTH)], file)
     except (ImportError, OSError, RuntimeError, pickle.UnpicklingError) as error:
-        raise PipelineError(f"cannot load FID's Inception-v3: {' '.join(str(error).split())[:200]}") from error
+        raise PipelineError(f"cannot load FID's Inception-v3: {one_line(error, 200)}") from error
     return Inception(network)
 
 
@@ -100,7 +100,7 @@ def read_weights(path: Path, allow_pickle: bool = False) -> dict[str, Tensor]:
     except FileNotFoundError as error:
         raise DataError(f"there are no weights {path}.") from error
     except Exception as error:  # what the two libraries raise for a broken file is not written down
-        raise DataError(f"cannot read the weights {path}: {' '.join(str(error).split())[:160]}") from error
+        raise DataError(f"cannot read the weights {path}: {one_line(error, 160)}") from error
     if not isinstance(weights, dict) or not all(isinstance(one, torch.Tensor) for one in weights.values()):
         raise DataError(f"{path} holds something else than named tensors.")
     return weights

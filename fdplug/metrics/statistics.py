@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torchmetrics import Metric
 
-from fdplug.errors import DataError
+from fdplug.errors import DataError, one_line
 from fdplug.metrics.frechet import Moments
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def load_statistics(path: str | Path, *, extractor: str | None = None, size: tup
     try:
         content = _read(path)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error, 160)
         raise DataError(
             f"cannot read the statistics {path}: {reason}; write them anew with --save-statistics."
         ) from error

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fdplug.errors import PipelineError
+from fdplug.errors import PipelineError, one_line
 from fdplug.metrics.extractor import Extractor
 from fdplug.metrics.loading import quiet_loading
 
@@ -69,7 +69,7 @@ def load_vision_model(name: str, allow_pickle: bool = False) -> VisionModel:
             processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
         return VisionModel(model, processor)
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         raise PipelineError(f"cannot load the vision model '{name}': {reason}") from error
 
 

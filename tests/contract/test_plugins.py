@@ -60,7 +60,7 @@ def test_an_installed_plugin_is_found(install):
         ("x = = 1", "SyntaxError"),
         (
             "import fdplug\n@fdplug.hookimpl\ndef fdplug_policies():\n    return []",
-            "unknown hook 'fdplug_policies'; did you mean",
+            "unknown hook 'fdplug_policies', did you mean",
         ),
     ],
     ids=["import", "raise", "syntax", "misspelt"],
@@ -155,7 +155,7 @@ def test_the_table_names_every_plugin(capsys):
         ([], 2, "usage: fdplug COMMAND"),
         (["--help"], 0, "list what is installed"),
         (["--version"], 0, "fdplug 0."),
-        (["preditc"], 2, "no command 'preditc'; commands are predict, compare"),
+        (["preditc"], 2, "no command 'preditc', did you mean 'predict'? commands are predict, compare"),
     ],
 )
 def test_the_command_line(arguments, code, text, tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fdplug import checks
-from fdplug.errors import DataError
+from fdplug.errors import DataError, one_line
 from fdplug.predict.data.caption_text import problem_of
 from fdplug.predict.data.captions import LARGEST_ID, Caption
 
@@ -153,7 +153,7 @@ def _parquet(path: Path) -> Iterator[Record]:
                     yield f"row {number}", record
                     number += 1
     except ArrowException as error:
-        raise DataError(f"{path} cannot be read as parquet: {' '.join(str(error).split())[:160]}.") from error
+        raise DataError(f"{path} cannot be read as parquet: {one_line(error, 160)}.") from error
 
 
 READERS: dict[str, Callable[[Path], Iterator[Record]]] = {
