@@ -28,7 +28,7 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_weights_configs_and_types(wheel):
     assert (wheel / "fdplug" / "py.typed").exists()
-    assert {file.name for file in (wheel / "fdplug" / "configs").glob("*.yaml")} >= {
+    assert {file.name for file in (wheel / "fdplug" / "commands" / "configs").glob("*.yaml")} >= {
         "shapes-ddim50.yaml",
         "shapes-ddim50-faster.yaml",
         "sd15-ddim50-faster.yaml",

@@ -80,7 +80,7 @@ def _imports(kind: str) -> str:
 
 def _layout(module: str, kind: str) -> dict[str, str]:
     """Return the templates by the path of the file that each becomes."""
-    templates = files("fdplug") / "templates"
+    templates = files("fdplug.commands") / "templates"
     names = {
         "pyproject.toml": "pyproject.toml.txt",
         "README.md": "README.md.txt",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fdplug.errors import ConfigError, suggestion
 
-FOLDER = Path(__file__).parent.parent / "configs"
+FOLDER = Path(__file__).parent / "configs"
 
 
 def names() -> list[str]:

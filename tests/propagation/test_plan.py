@@ -11,6 +11,7 @@ import torch
 
 import fdplug
 from fdplug.caches import Reuse
+from fdplug.config import PropagationConfig
 from fdplug.denoisers import Part
 from fdplug.errors import FdplugWarning, PropagationError, warn
 from fdplug.injectors import NoNoise
@@ -52,6 +53,7 @@ class ByModule(BlockPolicy):
 def plan(policy, limit=None, schedule=None, ranks=1):
     schedule = schedule or Schedule(tuple(map(float, range(STEPS))))
     method = Method(
+        settings=PropagationConfig(),
         family=SimpleNamespace(),
         part=PART,
         policy=policy,
