@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from fdplug.checks import choice
+from fdplug.errors import ConfigError
 from fdplug.hooks import hookimpl
 
-__all__ = ["Sampler"]
+__all__ = ["Sampler", "Spaced", "predicted"]
+
+SPACINGS = ("leading", "trailing", "linspace")
+TABLES = {"sd": "StableDiffusionTimesteps", "sdxl": "StableDiffusionXLTimesteps"}
 
 
 class Sampler:
@@ -18,12 +24,14 @@ class Sampler:
         scheduler: class name in `diffusers`.
         settings: config entries that make it what the name says; all others come from the pipeline.
         steps: default number of steps.
+        flow: whether it is for models that predict a flow (SD3, Flux), and for no others.
     """
 
     name: ClassVar[str]
     scheduler: ClassVar[str]
     settings: ClassVar[Mapping[str, Any]] = {}
     steps: ClassVar[int] = 50
+    flow: ClassVar[bool] = False
 
     def build(self, config: Mapping[str, Any]) -> Any:
         """Return a fresh scheduler for a pipeline whose own scheduler has this `config`."""
@@ -31,22 +39,93 @@ class Sampler:
 
         return getattr(diffusers, self.scheduler).from_config(config, **self.settings)
 
+    def fit(self, scheduler: Any) -> Any:
+        """Return a fresh scheduler in place of a pipeline's own one.
 
-class Ddim(Sampler):
+        Raises:
+            ConfigError: the model predicts something that this sampler does not understand.
+        """
+        self._check(predicted(scheduler))
+        return self.build(scheduler.config)
+
+    def arguments(self, steps: int) -> dict[str, Any]:
+        """Return what the pipeline is called with for so many steps: their number, or their timesteps or sigmas."""
+        return {"num_inference_steps": steps}
+
+    def _check(self, prediction: str) -> None:
+        takes_flow = self.flow or self.scheduler.startswith("FlowMatch")
+        if takes_flow != (prediction == "flow"):
+            use = "own, flow-euler, flow-dpm++ or flow-unipc" if prediction == "flow" else "own, ddim or dpm-solver++"
+            raise ConfigError(f"sampler '{self.name}' is not for a model that predicts {prediction}; take {use}")
+
+
+def predicted(scheduler: Any) -> str:
+    """Return what the model behind a scheduler predicts: `epsilon`, `v_prediction`, `sample` or `flow`."""
+    config = scheduler.config
+    kind = config.get("prediction_type", "epsilon")
+    flows = type(scheduler).__name__.startswith("FlowMatch") or config.get("use_flow_sigmas")
+    return "flow" if flows or kind == "flow_prediction" else kind
+
+
+class Spaced(Sampler):
+    """A sampler whose steps can be placed.
+
+    Args:
+        spacing: where timesteps lie: `leading`, `trailing` or `linspace`; null: as the pipeline has it.
+        karras: whether noise levels follow Karras et al. (2022), where the scheduler knows them.
+    """
+
+    def __init__(self, spacing: str | None = None, karras: bool = False) -> None:
+        self.spacing = None if spacing is None else choice("spacing", spacing, SPACINGS)
+        self.karras = karras
+
+    def build(self, config: Mapping[str, Any]) -> Any:
+        """Return the scheduler with its steps placed."""
+        import diffusers
+
+        changes = {} if self.spacing is None else {"timestep_spacing": self.spacing}
+        if self.karras:
+            taken = inspect.signature(getattr(diffusers, self.scheduler).__init__).parameters
+            if "use_karras_sigmas" not in taken:
+                raise ConfigError(f"sampler '{self.name}' takes no Karras noise levels; leave out karras")
+            changes["use_karras_sigmas"] = True
+        return super().build({**config, **changes})
+
+
+class Own(Sampler):
+    """The pipeline's own scheduler, as it is."""
+
+    name = "own"
+    scheduler = "SchedulerMixin"
+
+    def build(self, config: Mapping[str, Any]) -> Any:
+        """Return a scheduler of the class that a saved config names."""
+        import diffusers
+
+        if "_class_name" not in config:
+            raise ConfigError("this config does not name its class; call fit(pipe.scheduler) instead of build")
+        return getattr(diffusers, config["_class_name"]).from_config(config)
+
+    def fit(self, scheduler: Any) -> Any:
+        """Return another scheduler just like it."""
+        return type(scheduler).from_config(scheduler.config)
+
+
+class Ddim(Spaced):
     """DDIM (Song et al., 2020), deterministic."""
 
     name = "ddim"
     scheduler = "DDIMScheduler"
 
 
-class Ddpm(Sampler):
+class Ddpm(Spaced):
     """DDPM ancestral sampling (Ho et al., 2020), with fresh noise at every step."""
 
     name = "ddpm"
     scheduler = "DDPMScheduler"
 
 
-class DpmSolver(Sampler):
+class DpmSolver(Spaced):
     """DPM-Solver (Lu et al., 2022), second-order multistep on the noise prediction."""
 
     name = "dpm-solver"
@@ -65,7 +144,7 @@ class DpmSolver(Sampler):
             return super().build(config)
 
 
-class DpmSolverPlusPlus(Sampler):
+class DpmSolverPlusPlus(Spaced):
     """DPM-Solver++ (Lu et al., 2022), second-order multistep on the data prediction."""
 
     name = "dpm-solver++"
@@ -78,7 +157,7 @@ class DpmSolverPlusPlus(Sampler):
     steps = 20
 
 
-class UniPc(Sampler):
+class UniPc(Spaced):
     """UniPC predictor-corrector (Zhao et al., 2023)."""
 
     name = "unipc"
@@ -86,7 +165,7 @@ class UniPc(Sampler):
     steps = 20
 
 
-class Euler(Sampler):
+class Euler(Spaced):
     """Euler on sigmas (Karras et al., 2022)."""
 
     name = "euler"
@@ -94,7 +173,7 @@ class Euler(Sampler):
     steps = 30
 
 
-class Heun(Sampler):
+class Heun(Spaced):
     """Heun, second order (Karras et al., 2022): two denoiser calls per step but the last."""
 
     name = "heun"
@@ -102,7 +181,7 @@ class Heun(Sampler):
     steps = 25
 
 
-class Pndm(Sampler):
+class Pndm(Spaced):
     """Pseudo linear multistep (Liu et al., 2022); 50 steps make 51 denoiser calls."""
 
     name = "pndm"
@@ -110,7 +189,7 @@ class Pndm(Sampler):
     settings: ClassVar[Mapping[str, Any]] = {"skip_prk_steps": True}
 
 
-class Lcm(Sampler):
+class Lcm(Spaced):
     """Latent consistency sampling (Luo et al., 2023), for distilled models."""
 
     name = "lcm"
@@ -118,7 +197,96 @@ class Lcm(Sampler):
     steps = 4
 
 
+class DpmSolverPlusPlusOne(Spaced):
+    """DPM-Solver++ of first order (Lu et al., 2022): DDIM on the data prediction."""
+
+    name = "dpm-solver++1"
+    scheduler = "DPMSolverMultistepScheduler"
+    settings: ClassVar[Mapping[str, Any]] = {
+        "algorithm_type": "dpmsolver++",
+        "solver_order": 1,
+        "final_sigmas_type": "zero",
+    }
+    steps = 20
+
+
+class Deis(Spaced):
+    """DEIS (Zhang and Chen, 2022), second-order multistep."""
+
+    name = "deis"
+    scheduler = "DEISMultistepScheduler"
+    steps = 20
+
+
+class AlignYourSteps(Sampler):
+    """DPM-Solver++ with the timesteps of Align Your Steps (Sabour et al., 2024), as diffusers ships them.
+
+    Other numbers of steps than the published ten are interpolated.
+
+    Args:
+        model: `sd` or `sdxl`.
+    """
+
+    name = "ays"
+    scheduler = "DPMSolverMultistepScheduler"
+    settings = DpmSolverPlusPlus.settings
+    steps = 10
+
+    def __init__(self, model: str = "sd") -> None:
+        self.model = choice("model", model, tuple(TABLES))
+
+    def arguments(self, steps: int) -> dict[str, Any]:
+        """Return the timesteps, noisiest first."""
+        import numpy as np
+        from diffusers.schedulers import AysSchedules
+
+        table = AysSchedules[TABLES[self.model]]
+        places = np.linspace(0, len(table) - 1, steps) if steps > 1 else [0]
+        return {"timesteps": [round(float(value)) for value in np.interp(places, range(len(table)), table)]}
+
+
+class FlowEuler(Sampler):
+    """Euler on the flow, as SD3 and Flux are published."""
+
+    name = "flow-euler"
+    scheduler = "FlowMatchEulerDiscreteScheduler"
+    steps = 28
+    flow = True
+
+
+class _FlowSolver(Sampler):
+    """A multistep solver told that the model predicts a flow."""
+
+    steps = 20
+    flow = True
+    settings: ClassVar[Mapping[str, Any]] = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
+
+    def build(self, config: Mapping[str, Any]) -> Any:
+        """Return the scheduler, with the shift of the pipeline's own."""
+        import diffusers
+
+        shift = config.get("shift", config.get("flow_shift", 1.0))
+        shared = {key: config[key] for key in ("num_train_timesteps", "use_dynamic_shifting") if key in config}
+        return getattr(diffusers, self.scheduler)(**shared, flow_shift=shift, **self.settings)
+
+
+class FlowDpmSolver(_FlowSolver):
+    """DPM-Solver++ on the flow, second order."""
+
+    name = "flow-dpm++"
+    scheduler = "DPMSolverMultistepScheduler"
+
+
+class FlowUniPc(_FlowSolver):
+    """UniPC on the flow."""
+
+    name = "flow-unipc"
+    scheduler = "UniPCMultistepScheduler"
+
+
 @hookimpl
 def fdplug_samplers() -> Iterator[type[Sampler]]:
     """Yield the built-in samplers."""
+    yield Own
     yield from (Ddim, Ddpm, DpmSolver, DpmSolverPlusPlus, UniPc, Euler, Heun, Pndm, Lcm)
+    yield from (DpmSolverPlusPlusOne, Deis, AlignYourSteps, FlowEuler, FlowDpmSolver, FlowUniPc)

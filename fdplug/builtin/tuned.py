@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fdplug.caches import FeatureCache, Features, Reuse
 from fdplug.checks import whole
 from fdplug.errors import ConfigError, PropagationError
 from fdplug.hooks import hookimpl
@@ -28,6 +29,7 @@ class Choice:
         gflops: per image.
         measured: the same change as measured on the calibration captions; None if it was not.
         psnr: measured there against the un-accelerated images, in dB; None if it was not, or nothing changed.
+        shares: per key step, the share of the linear forecast in its span; None if features are to be reused.
     """
 
     keys: tuple[int, ...]
@@ -35,6 +37,7 @@ class Choice:
     gflops: float
     measured: float | None = None
     psnr: float | None = None
+    shares: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +88,17 @@ class TunedSchedule:
         try:
             if held.pop("format") != FORMAT:
                 raise ConfigError(f"{path} is of another format than {FORMAT}: tune again with this version of fdplug")
-            curve = tuple(Choice(keys=tuple(one.pop("keys")), **one) for one in held.pop("curve"))
+            curve = tuple(_choice(one) for one in held.pop("curve"))
             noise = held.pop("noise")
             held["timesteps"] = tuple(held["timesteps"])
             return cls(curve=curve, noise=None if noise is None else Noise(**noise), **held)
         except (AttributeError, KeyError, TypeError) as error:
             raise ConfigError(f"{path} is no tuned schedule ({error}); write one with `fdplug tune`") from error
+
+
+def _choice(held: dict[str, Any]) -> Choice:
+    shares = held.pop("shares", None)
+    return Choice(keys=tuple(held.pop("keys")), shares=None if shares is None else tuple(shares), **held)
 
 
 class Tuned(KeyStepPolicy):
@@ -107,9 +115,7 @@ class Tuned(KeyStepPolicy):
     def __init__(self, file: str, keys: int | None = None, check: bool = True) -> None:
         self.schedule = TunedSchedule.load(file)
         self.file, self.check = file, check
-        self.count = self.schedule.chosen if keys is None else whole("keys", keys, 1)
-        if self.count > len(self.schedule.curve):
-            raise ConfigError(f"keys is {self.count}, but {file} is for a run of {len(self.schedule.curve)} steps")
+        self.count = _count(self.schedule, file, keys)
 
     def prepare(self, denoiser: Any) -> None:
         """Refuse another denoiser."""
@@ -128,6 +134,78 @@ class Tuned(KeyStepPolicy):
                 f"{self.schedule.timesteps[0]:g}, this run has {given} from {schedule.timesteps[0]:g}; tune again"
             )
         return frozenset(self.schedule.curve[self.count - 1].keys)
+
+
+class TunedForecast(Reuse):
+    """Features forecast from the last two key steps, in every span by as much as `fdplug tune --part trunk` found best.
+
+    Between reuse (share 0) and the linear forecast in noise time (share 1); with policy `tuned` of the same file.
+
+    Args:
+        file: what `fdplug tune` wrote.
+        keys: number of key steps; the file's own choice if left out.
+    """
+
+    name = "tuned"
+
+    def __init__(self, file: str, keys: int | None = None) -> None:
+        super().__init__()
+        tuned = TunedSchedule.load(file)
+        chosen = tuned.curve[_count(tuned, file, keys) - 1]
+        if chosen.shares is None:
+            raise ConfigError(f"{file} holds no forecast; tune again with --part trunk, or take cache reuse")
+        self.shares = dict(zip(chosen.keys, chosen.shares, strict=True))
+        self._schedule: Schedule | None = None
+        self._written: dict[str, int] = {}
+        self._earlier: dict[str, tuple[int, Features]] = {}
+
+    def begin(self, schedule: Schedule) -> None:
+        """Learn the times of the steps."""
+        super().begin(schedule)
+        self._schedule = schedule
+
+    def reset(self) -> None:
+        """Forget everything."""
+        super().reset()
+        self._written, self._earlier = {}, {}
+
+    def write(self, name: str, step: int, features: Features) -> None:
+        """Keep the features of the last two key steps; those of another shape begin anew."""
+        kept = self._kept.get(name, ())
+        if self._written.get(name) != step:
+            self._earlier.pop(name, None)
+            if [one.shape for one in kept] == [one.shape for one in features]:
+                self._earlier[name] = (self._written[name], kept)
+        self._written[name] = step
+        super().write(name, step, features)
+
+    def read(self, name: str, steps: Sequence[int]) -> Features:
+        """Return the features of `steps`, time-major."""
+        from torch import cat
+
+        spans = [self._at(name, step) for step in steps]
+        return tuple(cat(parts) for parts in zip(*spans, strict=True))
+
+    def _at(self, name: str, step: int) -> Features:
+        last, features = self._written[name], self._kept[name]
+        share = self.shares.get(last, 0.0)
+        if step == last or share == 0 or name not in self._earlier:
+            return tuple(feature.clone() for feature in features)
+        assert self._schedule is not None
+        before, older = self._earlier[name]
+        here, there, then = (self._schedule.step(index).time for index in (last, before, step))
+        ahead = share * (then - here) / (here - there)
+        return tuple(
+            one + ahead * (one - other) if one.is_floating_point() else one.clone()
+            for one, other in zip(features, older, strict=True)
+        )
+
+
+def _count(tuned: TunedSchedule, file: str, keys: int | None) -> int:
+    count = tuned.chosen if keys is None else whole("keys", keys, 1)
+    if count > len(tuned.curve):
+        raise ConfigError(f"keys is {count}, but {file} is for a run of {len(tuned.curve)} steps")
+    return count
 
 
 class TunedNoise(PriorNoise):
@@ -154,6 +232,12 @@ def _close(one: Sequence[float], other: Sequence[float]) -> bool:
 def fdplug_key_step_policies() -> Iterator[type[KeyStepPolicy]]:
     """Yield the policy."""
     yield Tuned
+
+
+@hookimpl
+def fdplug_feature_caches() -> Iterator[type[FeatureCache]]:
+    """Yield the cache."""
+    yield TunedForecast
 
 
 @hookimpl

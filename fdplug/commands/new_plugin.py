@@ -23,7 +23,7 @@ USE = {
     "part": 'with fdplug.propagate(pipe, part="$name"):\n    image = pipe("a red circle").images[0]',
     "transform": 'with fdplug.propagate(pipe, transforms=["$name"]):\n    image = pipe("a red circle").images[0]',
     "family": 'with fdplug.propagate(pipe):\n    image = pipe("a red circle").images[0]',
-    "sampler": 'pipe.scheduler = registry.build("sampler", "$name").build(pipe.scheduler.config)',
+    "sampler": 'pipe.scheduler = registry.build("sampler", "$name").fit(pipe.scheduler)',
 }
 
 

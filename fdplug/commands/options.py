@@ -85,7 +85,7 @@ def opened(
     """Load the pipeline with its sampler; return it and what decides its images, defaults filled in."""
     pipe = load_pipeline(options.model, needs_prompt=needs_prompt, **loading(options))
     check_size(pipe, generation.size)
-    pipe.scheduler = registry.build("sampler", generation.sampler).build(pipe.scheduler.config)
+    pipe.scheduler = registry.build("sampler", generation.sampler).fit(pipe.scheduler)
     return pipe, generation.resolved(default_guidance(options.model))
 
 

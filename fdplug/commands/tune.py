@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fdplug.builtin.tuned import Noise, TunedSchedule
+from fdplug.builtin.tuned import Choice, Noise, TunedSchedule
 from fdplug.checks import check_choice, number, whole
 from fdplug.commands import options as shared
 from fdplug.config import name_of
@@ -22,6 +22,7 @@ from fdplug.predict.generation.generate import run
 from fdplug.predict.storage.atomic import writable_folder
 from fdplug.profiling.fingerprint import fingerprint
 from fdplug.tuning.calibration import RESPONSES, Calibration, calibrate
+from fdplug.tuning.forecast_spans import best_spans, record
 from fdplug.tuning.tuner import Goal, Tuner
 
 DESCRIPTION = """Find the best key steps: measure on a few captions what every possible span costs, then cut the run
@@ -68,6 +69,8 @@ def tune(options: argparse.Namespace, console: Console) -> TunedSchedule:
     """Check, measure, cut, choose, refine, write, and say what was found."""
     given, goal, captions = _checked(options)
     pipe, generation = shared.opened(options, given)
+    if goal.part == "trunk":
+        return _tune_trunk(options, captions, pipe, generation, console)
     found = _measure(pipe, captions, generation, goal.part, options.responses, console)
     tuner = Tuner(pipe, captions, generation, goal, found, console)
     chosen = tuner.choose()
@@ -88,6 +91,43 @@ def tune(options: argparse.Namespace, console: Console) -> TunedSchedule:
             "runs": tuner.runs,
             "sensitivity": [round(value, 6) for value in found.sensitivity],
             "response": [round(value, 6) for value in found.response],
+        },
+    )
+    tuned.save(options.out)
+    _print(tuned, options.out, console)
+    return tuned
+
+
+def _tune_trunk(
+    options: argparse.Namespace, captions: list[Caption], pipe: Any, generation: GenerationConfig, console: Console
+) -> TunedSchedule:
+    """Cut a run into spans with a damped forecast in each, from one recorded run and a few that measure responses."""
+    if options.refine or options.psnr is not None or options.injector == "tune":
+        raise ConfigError("with --part trunk there is no --refine, --psnr or --injector tune; give --keys or --gflops")
+    found = record(pipe, lambda: run(pipe, captions, generation), options.responses)
+    each = found.gflops / len(found.times) / len(captions)  # a replayed step costs next to nothing
+    curve = tuple(
+        Choice(keys=cut.keys, error=cut.error, gflops=each * len(cut.keys), shares=cut.shares)
+        for cut in best_spans(found)
+    )
+    chosen = options.keys or sum(choice.gflops <= (options.gflops or 16 * each) for choice in curve)
+    if not chosen:
+        raise ConfigError(f"--gflops is {options.gflops:g}, but one key step takes {each:.4g} per image")
+    tuned = TunedSchedule(
+        model=options.model,
+        denoiser=fingerprint(find_family(pipe)[1]),
+        timesteps=found.timesteps,
+        chosen=chosen,
+        curve=curve,
+        calibration={
+            "part": "trunk",
+            "sampler": name_of("sampler", generation.sampler),
+            "steps": generation.steps,
+            "guidance": generation.guidance,
+            "seed": options.seed,
+            "images": [caption.image_id for caption in captions],
+            "runs": found.runs,
+            "weights": [round(float(value), 6) for value in found.weights],
         },
     )
     tuned.save(options.out)

@@ -74,6 +74,20 @@ class Part:
     companions: tuple[Companion, ...] = ()
 
 
+def trunk(modules: Iterable[str], companions: tuple[Companion, ...] = ()) -> Part:
+    """Return the part of every module but the output head, of which one feature is kept: what the last one hands on.
+
+    Where the head sees neither the sample nor the time, as in U-Nets, a replayed prediction is that of the key step:
+    with the `reuse` cache, DDIM then is DDIM with just the key steps for its timesteps.
+
+    Args:
+        modules: all between the sample and the head, in the order in which they run.
+        companions: networks that are replayed along with them.
+    """
+    names = tuple(modules)
+    return Part(name="trunk", modules=names, sample_free=True, chained=frozenset(names[:-1]), companions=companions)
+
+
 class DenoiserFamily(ABC):
     """One class of denoisers.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fdplug.denoisers.base import DenoiserFamily, Part
-from fdplug.denoisers.transformer import leading_part
+from fdplug.denoisers.transformer import transformer_parts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,5 +25,5 @@ class DiTTransformer2D(DenoiserFamily):
     conditioning = ("class_labels", "cross_attention_kwargs")
 
     def parts(self, denoiser: nn.Module, blocks: int | None = None) -> Iterator[Part]:
-        """Yield the encoder of `blocks` leading blocks."""
-        yield from leading_part(denoiser, ("transformer_blocks",), blocks=blocks)
+        """Yield the encoder of `blocks` leading blocks, and the trunk."""
+        yield from transformer_parts(denoiser, ("transformer_blocks",), blocks=blocks)

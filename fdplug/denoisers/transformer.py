@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fdplug.checks import whole
-from fdplug.denoisers.base import Companion, Part
+from fdplug.denoisers.base import Companion, Part, trunk
 from fdplug.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ CONTROL = (
 )
 
 
-def leading_part(
+def transformer_parts(
     transformer: nn.Module,
     stacks: tuple[str, ...],
     *,
@@ -35,9 +35,9 @@ def leading_part(
     blocks: int | None = None,
     companions: tuple[Companion, ...] = (),
 ) -> Iterator[Part]:
-    """Yield the encoder of a transformer: the modules before the blocks, and the leading blocks.
+    """Yield the encoder of a transformer, the modules before the blocks and the leading blocks, and the trunk.
 
-    Only what the last of them hands on is kept. The modules before the blocks feed nothing else, so that the sample is
+    Of the encoder only what the last of them hands on is kept. The modules before the blocks feed nothing else, so that the sample is
     not needed at a replayed step.
 
     Args:
@@ -57,6 +57,7 @@ def leading_part(
         chained=frozenset(leading[:-1]),
         companions=companions,
     )
+    yield trunk((*stem, *names), companions)
 
 
 def _count(depth: int, blocks: int | None) -> int:

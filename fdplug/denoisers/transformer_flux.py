@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fdplug.denoisers.base import Companion, DenoiserFamily, Part, spread
-from fdplug.denoisers.transformer import CONTROL, leading_part
+from fdplug.denoisers.transformer import CONTROL, transformer_parts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,11 +27,11 @@ class FluxTransformer2D(DenoiserFamily):
     unbatched = frozenset({"image_rotary_emb"})
 
     def parts(self, denoiser: nn.Module, blocks: int | None = None) -> Iterator[Part]:
-        """Yield the encoder of `blocks` leading blocks."""
+        """Yield the encoder of `blocks` leading blocks, and the trunk."""
         stacks = ("transformer_blocks", "single_transformer_blocks")
         stem = ("x_embedder", "context_embedder")
         control = _Control(component="controlnet", sample="hidden_states", conditioning=CONTROL)
-        yield from leading_part(denoiser, stacks, stem=stem, blocks=blocks, companions=(control,))
+        yield from transformer_parts(denoiser, stacks, stem=stem, blocks=blocks, companions=(control,))
 
     def timesteps(self, values: Tensor, given: Any, rows: int) -> Tensor:
         """Pipelines hand over timesteps in the latents' type and divided by 1,000."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fdplug.denoisers.base import Companion, DenoiserFamily, Part
-from fdplug.denoisers.transformer import CONTROL, leading_part
+from fdplug.denoisers.transformer import CONTROL, transformer_parts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,7 +26,7 @@ class SD3Transformer2D(DenoiserFamily):
     batch_arguments = ("block_controlnet_hidden_states",)
 
     def parts(self, denoiser: nn.Module, blocks: int | None = None) -> Iterator[Part]:
-        """Yield the encoder of `blocks` leading blocks."""
+        """Yield the encoder of `blocks` leading blocks, and the trunk."""
         stem = ("pos_embed", "context_embedder")
         control = Companion(component="controlnet", sample="hidden_states", conditioning=CONTROL)
-        yield from leading_part(denoiser, ("transformer_blocks",), stem=stem, blocks=blocks, companions=(control,))
+        yield from transformer_parts(denoiser, ("transformer_blocks",), stem=stem, blocks=blocks, companions=(control,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fdplug.denoisers.base import Companion, Part
+from fdplug.denoisers.base import Companion, Part, trunk
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,7 +45,7 @@ CONTROLNET = Companion(
 
 
 def unet_parts(unet: nn.Module, stem: tuple[str, ...] = ("conv_in",)) -> Iterator[Part]:
-    """Yield encoder, decoder and both, as in the paper's Table 14, for any U-Net of down, middle and up blocks.
+    """Yield encoder, decoder and both, as in the paper's Table 14, and the trunk, for any U-Net.
 
     The decoder part leaves out the last up block: were it replayed too, the prediction of a key step would simply be
     repeated and the two decoder schemes of Table 14, which differ, would be one.
@@ -56,6 +56,7 @@ def unet_parts(unet: nn.Module, stem: tuple[str, ...] = ("conv_in",)) -> Iterato
     yield Part(name="encoder", modules=encoder, sample_free=True, companions=control)
     yield Part(name="decoder", modules=decoder, sample_free=False)
     yield Part(name="encoder+decoder", modules=encoder + decoder, sample_free=True, companions=control)
+    yield trunk((*encoder, *_children(unet, "up_blocks")), control)
 
 
 def _children(unet: nn.Module, name: str) -> tuple[str, ...]:

@@ -23,5 +23,5 @@ class UNet2D(DenoiserFamily):
     conditioning = ("class_labels",)
 
     def parts(self, denoiser: nn.Module) -> Iterator[Part]:
-        """Yield encoder, decoder and both."""
+        """Yield encoder, decoder, both, and the trunk."""
         yield from unet_parts(denoiser)

@@ -25,7 +25,7 @@ class UNet2DCondition(DenoiserFamily):
     batch_arguments = RESIDUALS
 
     def parts(self, denoiser: nn.Module) -> Iterator[Part]:
-        """Yield encoder, decoder and both, as in the paper's Table 14."""
+        """Yield encoder, decoder and both, as in the paper's Table 14, and the trunk."""
         yield from unet_parts(denoiser)
 
     def couples_rows(self, denoiser: nn.Module) -> bool:

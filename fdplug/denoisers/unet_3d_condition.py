@@ -25,5 +25,5 @@ class UNet3DCondition(DenoiserFamily):
     batch_arguments = RESIDUALS
 
     def parts(self, denoiser: nn.Module) -> Iterator[Part]:
-        """Yield encoder, decoder and both."""
+        """Yield encoder, decoder, both, and the trunk."""
         yield from unet_parts(denoiser, stem=("conv_in", "transformer_in"))

@@ -25,5 +25,5 @@ class UNetMotion(DenoiserFamily):
     batch_arguments = RESIDUALS
 
     def parts(self, denoiser: nn.Module) -> Iterator[Part]:
-        """Yield encoder, decoder and both."""
+        """Yield encoder, decoder, both, and the trunk."""
         yield from unet_parts(denoiser)

@@ -23,5 +23,5 @@ class UNetSpatioTemporalCondition(DenoiserFamily):
     conditioning = ("encoder_hidden_states", "added_time_ids")
 
     def parts(self, denoiser: nn.Module) -> Iterator[Part]:
-        """Yield encoder, decoder and both."""
+        """Yield encoder, decoder, both, and the trunk."""
         yield from unet_parts(denoiser)

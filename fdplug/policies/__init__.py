@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from fdplug.hooks import hookimpl
 from fdplug.policies.base import AdaptivePolicy, BlockPolicy, KeyStepPolicy
+from fdplug.policies.early import Early
 from fdplug.policies.fixed import All, Explicit, Uniform
 from fdplug.policies.paper import (
     NonUniformFour,
@@ -21,24 +22,27 @@ from fdplug.policies.paper import (
     UniformThree,
     UniformTwo,
 )
+from fdplug.policies.window import Window
 from fdplug.schedule import Schedule, Step
 
 __all__ = [
     "AdaptivePolicy",
     "All",
     "BlockPolicy",
+    "Early",
     "Explicit",
     "KeyStepPolicy",
     "Paper",
     "Schedule",
     "Step",
     "Uniform",
+    "Window",
 ]
 
 
 @hookimpl
 def fdplug_key_step_policies() -> Iterator[type[KeyStepPolicy]]:
     """Yield the built-in policies."""
-    yield from (All, Explicit, Uniform, Paper)
+    yield from (All, Explicit, Uniform, Early, Window, Paper)
     yield from (UniformOne, UniformTwo, UniformThree)
     yield from (NonUniformOne, NonUniformTwo, NonUniformThree, NonUniformFour)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fdplug import trees
-from fdplug.repeated import whole
+from fdplug.repeated import Repeated, whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,8 +49,8 @@ class Replay:
         key, times = _key(name, window), len(window.touched)
         kept = self._kept[key]
         if name in self._chained:
-            zeros = trees.map_tensors(lambda one: one.new_zeros(times * one.shape[0], *one.shape[1:]), kept)
-            return window.cut(zeros)
+            zeros = window.cut(trees.map_tensors(lambda one: _hollow(one, times), kept))
+            return self._handed_out(trees.map_tensors(lambda one: Repeated(one, 1), zeros))
         return self._handed_out(window.cut(kept.fill(tuple(self._cache.read(key, window.touched)))))
 
     def _handed_out(self, tree: Any) -> Any:
@@ -61,6 +61,6 @@ def _key(name: str, window: Window) -> str:
     return f"{name}@{window.lane}" if window.lane else name
 
 
-def _hollow(tensor: Tensor) -> Tensor:
-    """Return zeros of the same shape that take no memory."""
-    return tensor.new_zeros(()).expand(tensor.shape)
+def _hollow(tensor: Tensor, times: int = 1) -> Tensor:
+    """Return zeros of `times` as many rows that take no memory."""
+    return tensor.new_zeros(()).expand(times * tensor.shape[0], *tensor.shape[1:])

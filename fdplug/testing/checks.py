@@ -27,7 +27,8 @@ from fdplug.hooks import hookimpl
 from fdplug.injectors import NoiseInjector
 from fdplug.plugins import get_plugin_manager
 from fdplug.policies import AdaptivePolicy, BlockPolicy, KeyStepPolicy
-from fdplug.samplers import Sampler
+from fdplug.errors import ConfigError
+from fdplug.samplers import Sampler, predicted
 from fdplug.schedule import Schedule
 from fdplug.testing.components import latents, tiny_pipeline
 from fdplug.transforms import Transform
@@ -163,14 +164,23 @@ def check_injector(injector: NoiseInjector) -> None:
 
 def check_sampler(sampler: Sampler) -> None:
     """A fresh scheduler each time, from the pipeline's config, whose loop ends in a finite sample of the same shape."""
-    from diffusers import DDIMScheduler
+    from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
     check_class("sampler", sampler)
     assert sampler.steps >= 1, "steps, the default number of steps, must be at least 1"
-    config = DDIMScheduler(beta_start=0.002, beta_end=0.011, beta_schedule="scaled_linear").config
-    scheduler = sampler.build(config)
-    assert scheduler is not sampler.build(config), "build must return a new scheduler each time"
-    assert scheduler.config.beta_end == 0.011, "the pipeline's own scheduler config must be kept"
+    diffusion = DDIMScheduler(beta_start=0.002, beta_end=0.011, beta_schedule="scaled_linear")
+    flow = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    takes_flow = sampler.flow or sampler.scheduler.startswith("FlowMatch")
+    given, other = (flow, diffusion) if takes_flow else (diffusion, flow)
+    if sampler.name != "own":
+        _check_refuses(sampler, other)
+    scheduler = sampler.fit(given)
+    assert scheduler is not sampler.fit(given), "fit must return a new scheduler each time"
+    if not takes_flow:
+        assert scheduler.config.beta_end == 0.011, "the pipeline's own scheduler config must be kept"
+    asked = sampler.arguments(8)
+    assert len(asked) == 1, f"arguments must name steps, timesteps or sigmas, got {asked}"
+    assert set(asked) <= {"num_inference_steps", "timesteps", "sigmas"}, f"no pipeline takes {asked}"
     scheduler.set_timesteps(8)
     sample = torch.randn(1, 4, 8, 8) * scheduler.init_noise_sigma
     for timestep in scheduler.timesteps:
@@ -178,6 +188,14 @@ def check_sampler(sampler: Sampler) -> None:
         sample = scheduler.step(0.5 * scaled, timestep, sample).prev_sample
     assert sample.shape == (1, 4, 8, 8), f"the sample's shape became {tuple(sample.shape)}"
     assert torch.isfinite(sample).all(), "the sample is not finite"
+
+
+def _check_refuses(sampler: Sampler, scheduler: Any) -> None:
+    try:
+        sampler.fit(scheduler)
+    except ConfigError:
+        return
+    raise AssertionError(f"fit must refuse a model that predicts {predicted(scheduler)}")
 
 
 def check_transform(transform: Transform, build: Callable[[], Any] | None = None) -> None:

@@ -135,9 +135,9 @@ def calibrate(
         raise ConfigError(f"with part '{chosen.name}' every prediction depends on the sample: it cannot be calibrated")
     plain, most = _record(pipe, run, PropagationConfig.unaccelerated())
     steps = len(plain.outputs)
-    sensitivity = _sensitivity(pipe.scheduler, plain)
-    probes = _probes(steps, responses)
-    total, done, least = steps + len(probes), 1, most
+    sensitivity = sensitivities(pipe.scheduler, plain)
+    places = probes(steps, responses)
+    total, done, least = steps + len(places), 1, most
     progress(done, total)
     products, measured = [], {}
     for step in range(steps - 1):
@@ -147,11 +147,13 @@ def calibrate(
         errors = _errors(plain, spans, step)
         products.append(_products(errors))
         least = min(least, gflops)
-        for probe in (probe for probe, first in probes.items() if first == step):
-            measured[probe] = _response(run, pipe.scheduler, plain, probe, errors[probe - step - 1], sensitivity[probe])
+        for probe in (probe for probe, first in places.items() if first == step):
+            measured[probe] = response_at(
+                run, pipe.scheduler, plain, probe, errors[probe - step - 1], sensitivity[probe]
+            )
         done = step + 2 + len(measured)
         progress(done, total)
-    response = _interpolated(measured, steps)
+    response = interpolated(measured, steps)
     costs = _costs(products, np.multiply(sensitivity, response))
     timesteps = tuple(float(value) for value in pipe.scheduler.timesteps.tolist())
     return Calibration(costs, tuple(sensitivity), tuple(response), timesteps, (most, least), total, tuple(products))
@@ -195,7 +197,7 @@ def _span_costs(products: FloatArray, weights: FloatArray) -> Iterator[float]:
         yield float(weights[:count] @ products[:count, :count] @ weights[:count])
 
 
-def _probes(steps: int, count: int) -> dict[int, int]:
+def probes(steps: int, count: int) -> dict[int, int]:
     """Return where to measure the response, evenly spread from 1 to the last, and from which step to replay there."""
     last = steps - 1
     count = min(count, last)
@@ -203,7 +205,7 @@ def _probes(steps: int, count: int) -> dict[int, int]:
     return {step: max(0, step - max(1, steps // TYPICAL_SPANS)) for step in chosen}
 
 
-def _response(
+def response_at(
     run: Callable[[], Any], scheduler: Any, plain: Recorder, step: int, error: Tensor, sensitivity: float
 ) -> float:
     """Return what is left of the error of one replayed prediction, where the sampler alone would keep 1."""
@@ -213,7 +215,7 @@ def _response(
     return (disturbed.distance(plain) / expected) ** 0.5 if expected else 1.0
 
 
-def _interpolated(measured: dict[int, float], steps: int) -> list[float]:
+def interpolated(measured: dict[int, float], steps: int) -> list[float]:
     """Return the response at every step: straight lines between the logarithms of those that were measured."""
     if not measured:
         return [1.0] * steps
@@ -222,7 +224,7 @@ def _interpolated(measured: dict[int, float], steps: int) -> list[float]:
     return np.exp(np.interp(range(steps), known, logs)).tolist()
 
 
-def _sensitivity(scheduler: Any, plain: Recorder) -> list[float]:
+def sensitivities(scheduler: Any, plain: Recorder) -> list[float]:
     """Return, per step, how much of a disturbance of its prediction is found in the final sample."""
     if len(plain.outputs) != len(scheduler.timesteps):
         given = f"{len(plain.outputs)} of {len(scheduler.timesteps)} steps"

@@ -1,14 +1,19 @@
-"""Forecast features for fdplug: extrapolated in time from the last key steps, instead of reused as they are."""
+"""Forecast features for fdplug: extrapolated in time from the last key steps, instead of reused as they are.
+
+Whatever the basis, a forecast is a weighted sum of the features of the key steps that are kept. The weights are plain
+numbers that depend on the times of the steps alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import factorial
 from typing import TYPE_CHECKING
 
 import fdplug
 from fdplug.caches import FeatureCache, Features
-from fdplug.checks import number, whole
+from fdplug.checks import choice, number, whole
 from fdplug.errors import ConfigError
 from fdplug.policies import Schedule
 
@@ -16,11 +21,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FDPLUG_CONTRACT = "1.0"
+BASES = ("taylor", "hermite", "chebyshev")
+HIGHEST = {"taylor": 3, "hermite": 3, "chebyshev": 8}
+CONTRACTION = 0.5  # sigma of HiCache's scaled Hermite polynomials
 
 
 @dataclass(frozen=True)
 class Point:
-    """The features of one key step, and its noise time."""
+    """The features of one key step, and its place on the clock."""
 
     step: int
     time: float
@@ -28,28 +36,58 @@ class Point:
 
 
 class Forecast(FeatureCache):
-    """Features extrapolated from the last two or three key steps, linearly or by a Taylor polynomial (TaylorSeer).
+    """Features forecast from the last key steps: Taylor (TaylorSeer), Hermite (HiCache) or Chebyshev (Spectrum).
 
-    With key steps at times t_0 (the last), t_1 and t_2, and h = t - t_0; after TaylorSeer (arXiv 2503.06923), for key
-    steps at any distance:
+    - `taylor` (arXiv 2503.06923): with key steps at times t_0 (the last), t_1, ..., and differences D_0 = F and
+      D_j(t_k) = (D_(j-1)(t_k) - D_(j-1)(t_(k+1))) / (t_k - t_(k+1)), F(t) = sum of D_j(t_0) (t - t_0)^j / j!
+    - `hermite` (arXiv 2508.16984): the same with s^j H_j(s u) for u^j, u in distances of the last two key steps, s = 1/2
+    - `chebyshev` (arXiv 2603.01623): F(t) = sum of c_m T_m(2 t - 1), c by ridge regression over the last `points` key
+      steps
 
-        d_1 = (F_0 - F_1) / (t_0 - t_1),  d_2 = (d_1 - (F_1 - F_2) / (t_1 - t_2)) / (t_0 - t_1)
-        F(t) = F_0 + d_1 h + d_2 h^2 / 2
-
-    Until there are enough key steps the order is lower: the first span reuses its features.
+    The order is lower until there are enough key steps: the first span reuses its features. What is handed out is
+    w x forecast + (1 - w) x what `against` names. The weight w is `blend` within half the `horizon`, and falls to 0 where
+    the horizon ends: how far a forecast is to be trusted is the greater one of the distance of the last two key steps and
+    of the step ahead.
 
     Args:
-        order: 1, linear from two key steps, or 2, Taylor from three.
+        order: highest order, 0 (reuse) to 3; of Chebyshev polynomials to 8 (the paper takes 4).
+        basis: `taylor`, `hermite` or `chebyshev`.
+        blend: the greatest weight of the forecast.
+        against: what the rest is: `reuse` of the last features, or the `linear` forecast (Spectrum).
+        horizon: in shares of the run's noise time; null trusts every forecast.
         reach: how far to go, in distances of the last two key steps; steps farther away get what is there.
+        clock: what distances are measured in: noise `time`, or the `step`'s number (TaylorSeer).
+        ridge: the regression's penalty.
+        points: how many key steps the regression looks at.
     """
 
     name = "forecast"
 
-    def __init__(self, order: int = 1, reach: float = 1.0) -> None:
-        self.order = whole("order", order, 1)
-        if self.order > 2:
-            raise ConfigError(f"order must be 1 (linear) or 2 (Taylor), got {order}")
+    def __init__(
+        self,
+        order: int = 1,
+        reach: float = 1.0,
+        basis: str = "taylor",
+        blend: float = 1.0,
+        against: str = "reuse",
+        horizon: float | None = 0.1,
+        clock: str = "time",
+        ridge: float = 0.1,
+        points: int = 8,
+    ) -> None:
+        self.order, self.basis = whole("order", order, 0), choice("basis", basis, BASES)
+        if self.order > HIGHEST[self.basis]:
+            raise ConfigError(f"order must be from 0 to {HIGHEST[self.basis]} for basis '{basis}', got {order}")
         self.reach = number("reach", reach, 0)
+        self.blend = number("blend", blend, 0)
+        if self.blend > 1:
+            raise ConfigError(f"blend must be from 0 to 1, got {blend}")
+        self.against = choice("against", against, ("reuse", "linear"))
+        self.horizon = None if horizon is None else number("horizon", horizon, 0)
+        if self.horizon == 0:
+            raise ConfigError("horizon must be more than 0, or null for none; order 0 reuses")
+        self.clock = choice("clock", clock, ("time", "step"))
+        self.ridge, self.points = number("ridge", ridge, 0), whole("points", points, 2)
         self._schedule: Schedule | None = None
         self._points: dict[str, list[Point]] = {}
 
@@ -64,10 +102,10 @@ class Forecast(FeatureCache):
 
     def write(self, name: str, step: int, features: Features) -> None:
         """Keep the last key steps. One of another shape begins anew; one of the same time takes the other's place."""
-        assert self._schedule is not None
-        point = Point(step, self._schedule.step(step).time, features)
+        point = Point(step, self._time(step), features)
         earlier = [one for one in self._points.get(name, []) if one.time != point.time and _alike(one, point)]
-        self._points[name] = [point, *earlier[: self.order]]
+        most = self.points if self.basis == "chebyshev" else max(self.order + 1, 1 + (self.against == "linear"))
+        self._points[name] = [point, *earlier[: most - 1]]
 
     def read(self, name: str, steps: Sequence[int]) -> Features:
         """Return the features of `steps`, time-major."""
@@ -77,14 +115,80 @@ class Forecast(FeatureCache):
         spans = [self._at(points, step) for step in steps]
         return tuple(torch.cat(parts) for parts in zip(*spans, strict=True))
 
-    def _at(self, points: list[Point], step: int) -> tuple[Tensor, ...]:
+    def _time(self, step: int) -> float:
         assert self._schedule is not None
+        if self.clock == "step":
+            return step / self._schedule.num_steps
+        return self._schedule.step(step).time
+
+    def _at(self, points: list[Point], step: int) -> tuple[Tensor, ...]:
         last = points[0]
-        if len(points) == 1 or step == last.step:
+        if step == last.step:
             return tuple(feature.clone() for feature in last.features)
-        limit = self.reach * abs(last.time - points[1].time)
-        ahead = max(-limit, min(limit, self._schedule.step(step).time - last.time))
-        return tuple(_extrapolate([one.features[index] for one in points], points, ahead) for index in _range(last))
+        weights = self.weights([point.time for point in points], self._time(step))
+        return tuple(_weighted([point.features[index] for point in points], weights) for index in _range(last))
+
+    def weights(self, times: Sequence[float], time: float) -> list[float]:
+        """Return the weight of every kept key step in the forecast of `time`.
+
+        Args:
+            times: of the key steps, the last one first.
+            time: of the step that is forecast.
+        """
+        reuse = _unit(len(times), 0)
+        if len(times) == 1:
+            return reuse
+        gap = abs(times[0] - times[1])
+        ahead = max(-self.reach * gap, min(self.reach * gap, time - times[0]))
+        share = self.blend * self._trust(max(gap, abs(ahead)))
+        rest = _taylor(times, ahead, 1) if self.against == "linear" else reuse
+        return [share * one + (1 - share) * other for one, other in zip(self._basis(times, ahead), rest, strict=True)]
+
+    def _trust(self, distance: float) -> float:
+        return 1.0 if self.horizon is None else min(1.0, max(0.0, 2 - 2 * distance / self.horizon))
+
+    def _basis(self, times: Sequence[float], ahead: float) -> list[float]:
+        if self.basis == "chebyshev":
+            return _chebyshev(times, times[0] + ahead, self.order, self.ridge)
+        return _taylor(times, ahead, self.order, hermite=self.basis == "hermite")
+
+
+def _unit(length: int, place: int) -> list[float]:
+    return [float(index == place) for index in range(length)]
+
+
+def _taylor(times: Sequence[float], ahead: float, order: int, *, hermite: bool = False) -> list[float]:
+    """Return the weights of a Taylor polynomial, or of the same differences in Hermite polynomials."""
+    differences: list[list[float]] = []
+    for place in reversed(range(len(times))):
+        newer = [_unit(len(times), place)]
+        for older in differences[:order]:
+            distance = times[place] - times[place + 1]
+            newer.append([(one - other) / distance for one, other in zip(newer[-1], older, strict=True)])
+        differences = newer
+    gap = times[0] - times[1]
+    powers = [gap**j * _hermite(j, ahead / gap) if hermite else ahead**j for j in range(len(differences))]
+    terms = [power / factorial(j) for j, power in enumerate(powers)]
+    return [sum(term * row[place] for term, row in zip(terms, differences, strict=True)) for place in range(len(times))]
+
+
+def _hermite(degree: int, x: float) -> float:
+    """Return s^n H_n(s x), the physicists' polynomials scaled twice."""
+    from numpy.polynomial.hermite import hermval
+
+    return float(CONTRACTION**degree * hermval(CONTRACTION * x, _unit(degree + 1, degree)))
+
+
+def _chebyshev(times: Sequence[float], time: float, order: int, ridge: float) -> list[float]:
+    """Return the weights of a ridge regression on Chebyshev polynomials of at most as many terms as key steps."""
+    import numpy as np
+    from numpy.polynomial.chebyshev import chebvander
+
+    degree = min(order, len(times) - 1)
+    design = chebvander(2 * np.asarray(times) - 1, degree)
+    wanted = chebvander(np.asarray([2 * time - 1]), degree)[0]
+    normal = design.T @ design + ridge * np.eye(degree + 1)
+    return np.linalg.solve(normal, wanted).dot(design.T).tolist()
 
 
 def _range(point: Point) -> range:
@@ -96,19 +200,15 @@ def _alike(one: Point, other: Point) -> bool:
     return shapes[0] == shapes[1]
 
 
-def _extrapolate(values: list[Tensor], points: list[Point], ahead: float) -> Tensor:
-    """Evaluate the polynomial through the last two or three points; what is no floating-point number is kept."""
+def _weighted(values: list[Tensor], weights: list[float]) -> Tensor:
+    """Return the weighted sum; what is no floating-point number is kept."""
     if not values[0].is_floating_point():
         return values[0].clone()
-    slopes = [
-        (newer - older) / (here.time - before.time)
-        for newer, older, here, before in zip(values, values[1:], points, points[1:], strict=False)
-    ]
-    result = values[0] + slopes[0] * ahead
-    if len(slopes) == 1:
-        return result
-    curvature = (slopes[0] - slopes[1]) / (points[0].time - points[1].time)
-    return result + curvature * (ahead**2 / 2)
+    result = values[0] * weights[0]
+    for value, weight in zip(values[1:], weights[1:], strict=True):
+        if weight:
+            result = result + value * weight
+    return result
 
 
 @fdplug.hookimpl

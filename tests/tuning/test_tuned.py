@@ -14,7 +14,7 @@ from fdplug import registry
 from fdplug.builtin.tuned import Choice, Noise, Tuned, TunedNoise, TunedSchedule, fingerprint
 from fdplug.errors import ConfigError, PropagationError
 from fdplug.testing import check_policy, latents, tiny_pipeline
-from fdplug.tuning.calibration import _interpolated, calibrate
+from fdplug.tuning.calibration import interpolated, calibrate
 from fdplug.tuning.optimal_spans import price, segment
 
 
@@ -146,8 +146,8 @@ def test_the_response_is_what_the_denoiser_leaves_of_an_error(measured):
 
 
 def test_responses_between_those_measured_lie_on_straight_lines_of_logarithms():
-    assert _interpolated({}, 3) == [1, 1, 1]
-    assert _interpolated({1: 0.1, 3: 0.4}, 5) == pytest.approx([0.1, 0.1, 0.2, 0.4, 0.4])
+    assert interpolated({}, 3) == [1, 1, 1]
+    assert interpolated({1: 0.1, 3: 0.4}, 5) == pytest.approx([0.1, 0.1, 0.2, 0.4, 0.4])
 
 
 def test_fewer_responses_take_fewer_runs():

@@ -56,7 +56,7 @@ class Trial:
     @classmethod
     def of(cls, variant: Variant, pipe: Any, generation: GenerationConfig, scores: list[Score]) -> Trial:
         """A trial on `pipe`, with a scheduler of its own."""
-        scheduler = registry.build("sampler", variant.sampler).build(pipe.scheduler.config)
+        scheduler = registry.build("sampler", variant.sampler).fit(pipe.scheduler)
         return cls(variant, variant.generation(generation), scheduler, scores)
 
     def warm_up(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> GenerationOutput:

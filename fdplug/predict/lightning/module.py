@@ -96,7 +96,7 @@ class TextToImage(LightningModule):
         given: Any = getattr(self.trainer, "datamodule", None)
         check_conditioning(self.pipe, given.captions if given else [], self.generation.size)
         check_size(self.pipe, self.generation.size)
-        self.pipe.scheduler = registry.build("sampler", self.generation.sampler).build(self.pipe.scheduler.config)
+        self.pipe.scheduler = registry.build("sampler", self.generation.sampler).fit(self.pipe.scheduler)
         if self.propagation is not None:
             self._propagation = fdplug.propagate(self.pipe, self.propagation)
 

@@ -1,0 +1,56 @@
+"""Samplers fit the model's prediction, and place their steps as they are told."""
+
+from __future__ import annotations
+
+import pytest
+from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
+
+from fdplug import registry
+from fdplug.errors import ConfigError
+from fdplug.testing import check_sampler
+
+DIFFUSION, FLOW = DDIMScheduler(), FlowMatchEulerDiscreteScheduler(shift=3.0)
+
+
+@pytest.mark.parametrize("name", registry.names("sampler"))
+def test_contract(name):
+    check_sampler(registry.build("sampler", name))
+
+
+@pytest.mark.parametrize("name", ["ddim", "euler", "dpm-solver++", "unipc", "ays"])
+def test_a_flow_model_is_refused(name):
+    with pytest.raises(ConfigError, match="predicts flow; take own, flow-euler"):
+        registry.build("sampler", name).fit(FLOW)
+
+
+def test_own_is_what_the_pipeline_has():
+    for scheduler in (DIFFUSION, FLOW):
+        other = registry.build("sampler", "own").fit(scheduler)
+        assert type(other) is type(scheduler)
+        assert other.config == scheduler.config
+
+
+def test_flow_solvers_keep_the_shift():
+    for name in ("flow-dpm++", "flow-unipc"):
+        assert registry.build("sampler", name).fit(FLOW).config.flow_shift == 3.0
+
+
+def test_spacing_places_the_first_step():
+    first = {}
+    for spacing in ("leading", "trailing"):
+        scheduler = registry.build("sampler", {"ddim": {"spacing": spacing}}).fit(DIFFUSION)
+        scheduler.set_timesteps(10)
+        first[spacing] = int(scheduler.timesteps[0])
+    assert first == {"leading": 900, "trailing": 999}
+
+
+def test_karras_levels_where_they_are_known():
+    assert registry.build("sampler", {"euler": {"karras": True}}).fit(DIFFUSION).config.use_karras_sigmas
+    with pytest.raises(ConfigError, match="no Karras"):
+        registry.build("sampler", {"ddim": {"karras": True}}).fit(DIFFUSION)
+
+
+def test_ays_is_the_published_table_at_ten_steps():
+    found = registry.build("sampler", "ays").arguments(10)
+    assert found == {"timesteps": [999, 850, 736, 645, 545, 455, 343, 233, 124, 24]}
+    assert len(registry.build("sampler", "ays").arguments(6)["timesteps"]) == 6
