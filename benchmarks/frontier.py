@@ -1,4 +1,4 @@
-"""Where fewer steps win and where replaying does, on `shapes`: ``python -m benchmarks.frontier --out outputs/frontier``.
+"""Where fewer steps win and where replaying does, on `shapes`: ``python -m benchmarks.frontier --out FOLDER``.
 
 The reference is DDIM-50. Every row generates the same held-out captions from the same noise; its latents' pictures are
 kept in OUT/pictures, so that an interrupted run goes on where it stopped. ``--report`` writes OUT/frontier.json, .md
@@ -144,7 +144,7 @@ def draw(options: argparse.Namespace, row: Row) -> None:
 
 
 class _Timer:
-    """Adds up the processor seconds inside a network; what stands around its forward, replaying included, is counted."""
+    """Adds up the processor seconds inside a network's forward."""
 
     def __init__(self, network: torch.nn.Module) -> None:
         self.seconds, self._started = 0.0, 0.0

@@ -15,7 +15,8 @@ my-plugin = "my_module"
 **Version.** `CONTRACT` is the version of this file. A plugin's module may state the contract that it was written for,
 `FDPLUG_CONTRACT = "1.0"`; it is loaded by every fdplug of the same major number whose minor number is not smaller, and
 left out with a warning by others. Additions (a hook, a method with a default, an attribute) raise the minor number;
-whatever would break a plugin raises the major number.
+whatever would break a plugin raises the major number. New in 1.1: `Sampler.fit`, `Sampler.arguments` and
+`Sampler.flow`; the part `trunk` of every built-in family.
 
 **Public modules.** `fdplug` itself and `fdplug.policies`, `caches`, `injectors`, `samplers`, `denoisers`, `transforms`,
 `parts`, `schedule`, `stacking`, `patching`, `trees`, `pipeline`, `checks`, `errors` and `testing`; a plugin needs no

@@ -37,8 +37,8 @@ def transformer_parts(
 ) -> Iterator[Part]:
     """Yield the encoder of a transformer, the modules before the blocks and the leading blocks, and the trunk.
 
-    Of the encoder only what the last of them hands on is kept. The modules before the blocks feed nothing else, so that the sample is
-    not needed at a replayed step.
+    Only what the last module of a part hands on is kept. The modules before the blocks feed nothing else, so that the
+    sample is not needed at a replayed step.
 
     Args:
         transformer: the denoiser.

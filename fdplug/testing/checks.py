@@ -23,11 +23,11 @@ from torch import Tensor
 
 from fdplug import registry
 from fdplug.caches import FeatureCache
+from fdplug.errors import ConfigError
 from fdplug.hooks import hookimpl
 from fdplug.injectors import NoiseInjector
 from fdplug.plugins import get_plugin_manager
 from fdplug.policies import AdaptivePolicy, BlockPolicy, KeyStepPolicy
-from fdplug.errors import ConfigError
 from fdplug.samplers import Sampler, predicted
 from fdplug.schedule import Schedule
 from fdplug.testing.components import latents, tiny_pipeline

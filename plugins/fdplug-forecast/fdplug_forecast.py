@@ -40,7 +40,8 @@ class Forecast(FeatureCache):
 
     - `taylor` (arXiv 2503.06923): with key steps at times t_0 (the last), t_1, ..., and differences D_0 = F and
       D_j(t_k) = (D_(j-1)(t_k) - D_(j-1)(t_(k+1))) / (t_k - t_(k+1)), F(t) = sum of D_j(t_0) (t - t_0)^j / j!
-    - `hermite` (arXiv 2508.16984): the same with s^j H_j(s u) for u^j, u in distances of the last two key steps, s = 1/2
+    - `hermite` (arXiv 2508.16984): the same with s^j H_j(s u) for u^j, u counted in distances of the last
+      two key steps, s = 1/2
     - `chebyshev` (arXiv 2603.01623): F(t) = sum of c_m T_m(2 t - 1), c by ridge regression over the last `points` key
       steps
 

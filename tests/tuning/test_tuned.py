@@ -13,8 +13,8 @@ import fdplug
 from fdplug import registry
 from fdplug.builtin.tuned import Choice, Noise, Tuned, TunedNoise, TunedSchedule, fingerprint
 from fdplug.errors import ConfigError, PropagationError
-from fdplug.testing import check_policy, latents, tiny_pipeline
-from fdplug.tuning.calibration import interpolated, calibrate
+from fdplug.testing import check_cache, check_policy, latents, schedule, tiny_pipeline
+from fdplug.tuning.calibration import calibrate, interpolated
 from fdplug.tuning.optimal_spans import price, segment
 
 
@@ -279,3 +279,42 @@ def test_the_file_holds_plain_json(file):
     held = json.loads(Path(file).read_text())
     assert held["format"] == 2
     assert held["curve"][2]["keys"][0] == 0
+
+
+def test_a_damped_forecast_is_read_from_the_file(tmp_path):
+    """Half the linear forecast behind key step 4, reuse behind 2; another file than a trunk's is refused."""
+    path = str(tmp_path / "tuned.json")
+    run = schedule(8)
+    shares = Choice(keys=(0, 2, 4), error=0.0, gflops=1.0, shares=(0.0, 0.0, 0.5))
+    none = Choice(keys=(0, 3), error=0.0, gflops=1.0)
+    held = {"model": "m", "denoiser": "d", "timesteps": run.timesteps, "calibration": {}}
+    TunedSchedule(**held, chosen=3, curve=(none, none, shares)).save(path)
+    cache = registry.build("cache", {"tuned": {"file": path}})
+    check_cache(cache)
+    cache.begin(run)
+    for step, value in ((0, 5.0), (2, 1.0), (4, 3.0)):
+        cache.write("block", step, (torch.full((1, 2), value),))
+        if step == 2:
+            assert cache.read("block", [3])[0].tolist() == [[1.0, 1.0]]
+    assert cache.read("block", [4, 5, 6])[0][:, 0].tolist() == pytest.approx([3.0, 3.5, 4.0], rel=1e-5)
+    with pytest.raises(ConfigError, match="holds no forecast"):
+        registry.build("cache", {"tuned": {"file": path, "keys": 1}})
+
+
+def test_a_trunk_is_tuned_from_one_recorded_run(capsys, tmp_path):
+    """By the command; the policy and the cache read the file, and the run takes the keys it asks for."""
+    from fdplug.commands.tune import main
+    from fdplug.shapes.generate import load_pipeline
+
+    path = str(tmp_path / "trunk.json")
+    asked = ["--part", "trunk", "--sampler", "ddim", "--steps", "6", "--keys", "3", "--captions", "1"]
+    assert main([*asked, "--responses", "0", "--out", path]) == 0
+    tuned = TunedSchedule.load(path)
+    assert tuned.calibration["runs"] == 1
+    assert [len(one.keys) for one in tuned.curve] == [1, 2, 3, 4, 5, 6]
+    pipe = load_pipeline()
+    pipe.scheduler = registry.build("sampler", "ddim").fit(pipe.scheduler)
+    own = {"tuned": {"file": path}}
+    with fdplug.propagate(pipe, part="trunk", policy=own, cache=own, injector="none") as on:
+        pipe("a red circle", num_inference_steps=6, output_type="latent")
+    assert on.ledger.key_steps == tuned.curve[2].keys
