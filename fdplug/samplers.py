@@ -83,13 +83,14 @@ class Spaced(Sampler):
         """Return the scheduler with its steps placed."""
         import diffusers
 
-        changes = {} if self.spacing is None else {"timestep_spacing": self.spacing}
+        made: Any = getattr(diffusers, self.scheduler)
+        changes: dict[str, Any] = {} if self.spacing is None else {"timestep_spacing": self.spacing}
         if self.karras:
-            taken = inspect.signature(getattr(diffusers, self.scheduler).__init__).parameters
+            taken = inspect.signature(made.__init__).parameters
             if "use_karras_sigmas" not in taken:
                 raise ConfigError(f"sampler '{self.name}' takes no Karras noise levels; leave out karras")
             changes["use_karras_sigmas"] = True
-        return super().build({**config, **changes})
+        return made.from_config(config, **self.settings, **changes)
 
 
 class Own(Sampler):

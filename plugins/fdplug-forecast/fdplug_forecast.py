@@ -46,9 +46,9 @@ class Forecast(FeatureCache):
       steps
 
     The order is lower until there are enough key steps: the first span reuses its features. What is handed out is
-    w x forecast + (1 - w) x what `against` names. The weight w is `blend` within half the `horizon`, and falls to 0 where
-    the horizon ends: how far a forecast is to be trusted is the greater one of the distance of the last two key steps and
-    of the step ahead.
+    w x forecast + (1 - w) x what `against` names. The weight w is `blend` within half the `horizon`, and falls to 0
+    where the horizon ends: what counts is the greater one of the distance of the last two key steps and of the step
+    ahead.
 
     Args:
         order: highest order, 0 (reuse) to 3; of Chebyshev polynomials to 8 (the paper takes 4).

@@ -138,8 +138,8 @@ def test_chebyshev_is_ridge_regression_blended_with_linear():
 
 def test_far_forecasts_are_reuse():
     """Distances of a tenth of the run and more are not trusted; half as far they are, wholly."""
-    far = filled(Forecast(), [0, 2], lambda time: time)
-    assert torch.equal(far.read("block", [3])[0], far.read("block", [2])[0])
+    far = filled(Forecast(), [0, 3], lambda time: time)
+    assert torch.equal(far.read("block", [4])[0], far.read("block", [3])[0])
     near = filled(Forecast(horizon=0.3), [0, 1], lambda time: time)
     assert torch.allclose(near.read("block", [2])[0], value(lambda time: time, 2))
 
