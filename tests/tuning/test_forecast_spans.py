@@ -1,4 +1,4 @@
-"""The damped cut of a trunk's run, against brute force and against spans that are evaluated one prediction at a time."""
+"""The damped cut of a trunk's run, against brute force and spans evaluated one prediction at a time."""
 
 from __future__ import annotations
 
