@@ -122,7 +122,7 @@ def _tune_trunk(
         calibration={
             "part": "trunk",
             "sampler": name_of("sampler", generation.sampler),
-            "steps": generation.steps,
+            "steps": generation.resolved_steps,
             "guidance": generation.guidance,
             "seed": options.seed,
             "images": [caption.image_id for caption in captions],
