@@ -56,7 +56,8 @@ def main() -> int:
 
 
 def _run(name: str, argv: list[str]) -> int:
-    from fdplug.errors import FdplugError, one_line, suggestion
+    from fdplug.errors import FdplugError, suggestion
+    from fdplug.wording import one_line
 
     if name not in COMMANDS:
         hint = suggestion(name, COMMANDS, ";")

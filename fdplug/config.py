@@ -13,6 +13,7 @@ from fdplug.parts import PartRule
 from fdplug.propagation.decoding import Decoding
 from fdplug.registry import Spec
 from fdplug.settings import Settings, setting
+from fdplug.wording import shown
 
 DECODINGS = ("auto", "parallel", "serial")
 
@@ -42,7 +43,7 @@ def _decoding(name: str, value: Any) -> Any:
 
 def _transforms(name: str, value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise ConfigError(f"{name} is a list of transforms, got {value!r:.60}")
+        raise ConfigError(f"{name} is a list of transforms, got {shown(value)}")
     for one in value:
         registry.check("transform", one)
     return tuple(value)

@@ -29,7 +29,6 @@ import sys
 import warnings
 from collections.abc import Iterable
 
-LONGEST = 300
 # Where a warning is of no use to anybody: it is given at the line that called into these.
 _BETWEEN = {"fdplug", "diffusers", "torch", "transformers", "accelerate", "lightning", "pluggy"}
 
@@ -112,20 +111,8 @@ def suggestion(given: object, known: Iterable[str], otherwise: str = "") -> str:
         known: the names there are.
         otherwise: what is returned if none is near.
     """
-    close = difflib.get_close_matches(str(given), list(known), n=1)
+    close = difflib.get_close_matches(given, list(known), n=1) if isinstance(given, str) else []
     return f", did you mean '{close[0]}'?" if close else otherwise
-
-
-def one_line(error: object, longest: int = LONGEST) -> str:
-    """Return what an error says on one line: white space as single spaces, no control characters.
-
-    Args:
-        error: an error, or any text.
-        longest: most characters kept.
-    """
-    words = " ".join(str(error).split())
-    shown = "".join(letter if letter.isprintable() else "?" for letter in words)
-    return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
 
 
 def missing_extra(what: str, missing: Iterable[str], extra: str, otherwise: str = "") -> ConfigError:

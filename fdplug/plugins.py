@@ -17,12 +17,17 @@ import importlib
 import importlib.metadata
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import dataclass
+from typing import Any
 
 import pluggy
 
 from fdplug import hookspecs
 from fdplug.errors import PluginError, PluginWarning, suggestion, warn
+from fdplug.wording import cut, one_line
 
 BUILT_IN = (
     "fdplug.policies",
@@ -36,6 +41,9 @@ BUILT_IN = (
 )
 STATEMENT = "FDPLUG_CONTRACT"
 GROUP = "fdplug"
+LONGEST_REASON = 300
+SLOW = 10.0
+"""Seconds after which a plugin that is still being imported is named."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +80,9 @@ class PluginManager(pluggy.PluginManager):
             raise pluggy.PluginValidationError(plugin, _unknown_hook(unknown[0]))
         self.providers[name] = provider
 
-    def leave_out(self, name: str, provider: str, error: Exception) -> None:
+    def leave_out(self, name: str, provider: str, error: BaseException) -> None:
         """Record a failure once, and warn about it."""
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = cut(f"{type(error).__name__}: {one_line(error)}", LONGEST_REASON)
         failure = Failure(name, provider, reason)
         if failure not in self.failures:
             self.failures.append(failure)
@@ -83,9 +91,30 @@ class PluginManager(pluggy.PluginManager):
     def load(self, entry: importlib.metadata.EntryPoint, provider: str) -> None:
         """Load one entry point; a failure is recorded and warned about, never raised."""
         try:
-            self.add(entry.load(), entry.name, provider)
-        except Exception as error:
+            with quiet_stdout(), _said_when_slow(entry.name, provider):
+                self.add(entry.load(), entry.name, provider)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a module may even call sys.exit
             self.leave_out(entry.name, provider, error)
+
+
+def quiet_stdout() -> AbstractContextManager[Any]:
+    """Return a context in which prints go to stderr: what a command prints may be read by a program."""
+    return redirect_stdout(sys.stderr)
+
+
+@contextmanager
+def _said_when_slow(name: str, provider: str) -> Iterator[None]:
+    """Say what is waited for, and how to leave it out, if that takes long."""
+    message = f"fdplug: still loading plugin '{name}' of {provider}; FDPLUG_BLOCK={name} leaves it out"
+    timer = threading.Timer(SLOW, lambda: print(message, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def check_contract(plugin: object) -> None:

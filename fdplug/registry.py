@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fdplug.errors import ConfigError, PluginClashError, PluginError, UnknownPluginError, suggestion
-from fdplug.plugins import PluginManager, get_plugin_manager
+from fdplug.checks import LARGEST
+from fdplug.errors import ConfigError, FdplugError, PluginClashError, PluginError, UnknownPluginError, suggestion
+from fdplug.plugins import PluginManager, get_plugin_manager, quiet_stdout
+from fdplug.wording import one_line, shown
 
 Spec = str | Mapping[str, Any] | object
 
@@ -74,8 +77,11 @@ def entries(kind: str, manager: PluginManager | None = None) -> dict[str, Entry]
         plugin = implementation.plugin_name
         provider = manager.providers.get(plugin, plugin)
         try:
-            classes = [_checked(KINDS[kind], cls) for cls in implementation.function() or ()]
-        except Exception as error:
+            with quiet_stdout():
+                classes = [_checked(KINDS[kind], cls) for cls in implementation.function() or ()]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may even call sys.exit
             manager.leave_out(plugin, provider, error)
             continue
         for cls in classes:
@@ -90,8 +96,8 @@ def _add(found: dict[str, Entry], entry: Entry) -> None:
 
 def _checked(kind: Kind, cls: Any) -> type[Any]:
     if not (isinstance(cls, type) and issubclass(cls, kind.base_class())):
-        raise PluginError(f"{kind.hook} must yield subclasses of {kind.base}, got {cls!r}")
-    if not isinstance(getattr(cls, "name", None), str):
+        raise PluginError(f"{kind.hook} must yield subclasses of {kind.base}, got {shown(cls)}")
+    if not isinstance(getattr(cls, "name", None), str) or not cls.name.strip() or not cls.name.isprintable():
         raise PluginError(f'{cls.__qualname__} has no `name`; give the class a `name = "..."`')
     return cls
 
@@ -121,7 +127,7 @@ def find(kind: str, name: str) -> type[Any]:
     known = entries(kind)
     if name not in known:
         hint = suggestion(name, known, ".")
-        raise UnknownPluginError(f"no {kind} '{name}'{hint} Installed: {', '.join(sorted(known))}")
+        raise UnknownPluginError(f"no {kind} {shown(name)}{hint} Installed: {', '.join(sorted(known))}")
     if known[name].rivals:
         raise PluginClashError(clash(kind, known[name]))
     return known[name].cls
@@ -132,14 +138,18 @@ def parse(kind: str, spec: Spec) -> tuple[str, dict[str, Any]]:
     if isinstance(spec, str):
         return spec, {}
     if not isinstance(spec, Mapping):
-        raise ConfigError(f"a {kind} is a name, a mapping {{name: {{option: value}}}} or an object, got {spec!r}")
+        raise ConfigError(
+            f"a {kind} must be a name, a mapping {{name: {{option: value}}}} or an object, got {shown(spec)}"
+        )
     if "name" in spec:
         return str(spec["name"]), {key: value for key, value in spec.items() if key != "name"}
     if len(spec) != 1:
-        raise ConfigError(f"a {kind} mapping has one key, its name, or a key 'name'; got {list(spec)}")
+        raise ConfigError(f"a {kind} mapping needs one key, its name, or a key 'name'; got {shown(list(spec))}")
     ((name, options),) = spec.items()
     if options is not None and not isinstance(options, Mapping):
-        raise ConfigError(f"the options of {kind} '{name}' are a mapping {{option: value}}, got {options!r}")
+        raise ConfigError(
+            f"the options of {kind} {shown(name)} must be a mapping {{option: value}}, got {shown(options)}"
+        )
     return str(name), dict(options or {})
 
 
@@ -157,10 +167,21 @@ def _check_options(kind: str, name: str, cls: type, given: Mapping[str, Any]) ->
         if option not in known:
             hint = suggestion(option, known, ";")
             allowed = ", ".join(known) or "no options"
-            raise ConfigError(f"{kind} '{name}' has no option '{option}'{hint} it has {allowed}")
+            raise ConfigError(f"{kind} '{name}' has no option {shown(option)}{hint} it has {allowed}")
+    _check_numbers(f"{kind} '{name}'", given)
     missing = [key for key, value in known.items() if value.default is value.empty and key not in given]
     if missing:
         raise ConfigError(f"{kind} '{name}' needs {', '.join(missing)}: {{{name}: {{{missing[0]}: ...}}}}")
+
+
+def _check_numbers(where: str, given: Mapping[str, Any]) -> None:
+    """Refuse numbers that no option means: such that are not finite, and whole ones beyond 64 bits."""
+    for option, value in given.items():
+        for one in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(one, float) and not math.isfinite(one):
+                raise ConfigError(f"{where}: {option} must be a finite number, got {shown(one)}")
+            if isinstance(one, int) and abs(one) > LARGEST:
+                raise ConfigError(f"{where}: {option} must be a number of at most 64 bits, got {shown(one)}")
 
 
 def build(kind: str, spec: Spec) -> Any:
@@ -178,7 +199,12 @@ def build(kind: str, spec: Spec) -> Any:
     try:
         return cls(**given)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{kind} '{name}': {error}") from error
+        raise ConfigError(f"{kind} '{name}': {one_line(error)}") from error
+    except (KeyboardInterrupt, FdplugError, MemoryError):
+        raise
+    except BaseException as error:
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise PluginError(f"{kind} '{name}' cannot be built: {reason}; name another, or tell its authors") from error
 
 
 def check(kind: str, spec: Spec) -> None:

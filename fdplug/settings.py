@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 from fdplug.errors import ConfigError
+from fdplug.wording import shown
 
 Check = Callable[[str, Any], Any]
 
@@ -94,7 +95,7 @@ class Settings:
         if isinstance(given, cls):
             return given
         if not isinstance(given, Mapping):
-            raise ConfigError(f"the {cls.what}s are a mapping of {', '.join(cls.fields())}; got {given!r:.60}")
+            raise ConfigError(f"the {cls.what}s are a mapping of {', '.join(cls.fields())}; got {shown(given)}")
         cls.check_names(given)
         return cls(**given)
 

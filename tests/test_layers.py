@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 # A module imports from its own unit and from the layers below, never from a neighbour in its layer. "fdplug" and
 # "predict" are the two faces: the `__init__.py` alone.
 LAYERS = (
-    ("errors", "hooks", "repeated", "schedule", "shapes"),
+    ("errors", "hooks", "repeated", "schedule", "shapes", "wording"),
+    ("files",),
     ("checks", "patching", "predict.storage", "samplers", "settings", "stacking", "trees"),
     ("caches", "denoisers", "injectors", "policies", "profiling"),
     ("metrics", "parts", "propagation", "transforms"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import pstdev
@@ -12,12 +13,14 @@ from fdplug.analysis.features import Features
 from fdplug.analysis.pictures import Principal
 from fdplug.analysis.reading import norms_over_steps
 from fdplug.denoisers.blocks import HALVES, Block
+from fdplug.files.writing import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SHADES = {"encoder": ("#9ecae1", "#08306b"), "bottleneck": ("#737373", "#737373"), "decoder": ("#fdbe85", "#a63603")}
+ENDINGS: dict[str, dict[str, Any]] = {"png": {"dpi": 130}, "svg": {"metadata": {"Date": None}}}
 LINES = 12  # more blocks than this: the legend names the first and last of each half
 
 
@@ -44,8 +47,10 @@ def write(features: Features, folder: Path) -> list[str]:
         panels["pca"] = _pictures(features, features.pictures)
     for name, figure in panels.items():
         FigureCanvasAgg(figure)
-        figure.savefig(folder / f"{name}.png", dpi=130)
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        for ending, options in ENDINGS.items():
+            content = io.BytesIO()
+            figure.savefig(content, format=ending, **options)
+            write_bytes(content.getvalue(), folder / f"{name}.{ending}")
     return list(panels)
 
 

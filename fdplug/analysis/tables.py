@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean, pstdev, quantiles
@@ -11,6 +12,8 @@ from typing import Any
 from fdplug.analysis.features import Features
 from fdplug.analysis.reading import norms_over_steps
 from fdplug.denoisers.blocks import Block
+from fdplug.files.tables import safe_cell
+from fdplug.files.writing import write_text
 
 STEPS = "steps.csv"
 BLOCKS = "blocks.csv"
@@ -24,10 +27,11 @@ def write(features: Features, folder: Path) -> None:
 
 def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
     lines = list(rows)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(lines[0]))
-        writer.writeheader()
-        writer.writerows(lines)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(lines[0]))
+    writer.writeheader()
+    writer.writerows({key: safe_cell(value) for key, value in line.items()} for line in lines)
+    write_text(text.getvalue(), path)
 
 
 def _steps(features: Features) -> Iterator[dict[str, Any]]:

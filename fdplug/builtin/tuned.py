@@ -8,13 +8,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fdplug import checks
 from fdplug.caches import FeatureCache, Features, Reuse
-from fdplug.checks import whole
 from fdplug.errors import ConfigError, PropagationError
+from fdplug.files.json_text import read_json
+from fdplug.files.schema import OBJECT, TEXT, ListOf, Object, OrNone, check, number, one_of, whole
+from fdplug.files.source import Source
+from fdplug.files.writing import write_text
 from fdplug.hooks import hookimpl
 from fdplug.injectors import NoiseInjector, PriorNoise
 from fdplug.policies import KeyStepPolicy, Schedule
 from fdplug.profiling.fingerprint import fingerprint
+from fdplug.wording import shown
 
 FORMAT = 2
 
@@ -73,27 +78,61 @@ class TunedSchedule:
     noise: Noise | None = None
 
     def save(self, path: str | Path) -> None:
-        """Write the file as JSON."""
-        Path(path).write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n", encoding="utf-8")
+        """Write the file as JSON, whole or not at all."""
+        write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n", Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> TunedSchedule:
-        """Read a file that `save` wrote; raise `ConfigError` if it is none."""
-        try:
-            held = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
-        except ValueError as error:
-            raise ConfigError(f"{path} is no tuned schedule: {error}; write one with `fdplug tune`") from error
-        try:
-            if held.pop("format") != FORMAT:
-                raise ConfigError(f"{path} is of another format than {FORMAT}: tune again with this version of fdplug")
-            curve = tuple(_choice(one) for one in held.pop("curve"))
-            noise = held.pop("noise")
-            held["timesteps"] = tuple(held["timesteps"])
-            return cls(curve=curve, noise=None if noise is None else Noise(**noise), **held)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ConfigError(f"{path} is no tuned schedule ({error}); write one with `fdplug tune`") from error
+        """Read a file that `save` wrote.
+
+        Raises:
+            ConfigError: it cannot be read, is of another format, or its key steps are none of the run it is for.
+        """
+        source = Source(Path(path), "tuned schedule", "write one with `fdplug tune`", ConfigError)
+        held = check(source, FORM, read_json(source))
+        _check_curve(source, held)
+        curve = tuple(_choice(one) for one in held.pop("curve"))
+        noise = held.pop("noise", None)
+        timesteps = tuple(held.pop("timesteps"))
+        del held["format"]
+        return cls(curve=curve, timesteps=timesteps, noise=None if noise is None else Noise(**noise), **held)
+
+
+_CHOICE = Object(
+    {"keys": ListOf(whole()), "error": number(), "gflops": number(0)},
+    {"measured": OrNone(number()), "psnr": OrNone(number()), "shares": OrNone(ListOf(number()))},
+    closed=True,
+)
+FORM = Object(
+    {
+        "format": one_of(FORMAT),
+        "model": TEXT,
+        "denoiser": TEXT,
+        "timesteps": ListOf(number(), least=1),
+        "chosen": whole(1),
+        "curve": ListOf(_CHOICE, least=1),
+        "calibration": OBJECT,
+    },
+    {
+        "noise": OrNone(
+            Object({"alpha": number(0), "tau": number(), "error": number(), "without": number()}, closed=True)
+        )
+    },
+    closed=True,
+)
+
+
+def _check_curve(source: Source, held: dict[str, Any]) -> None:
+    """Refuse key steps that are not 1, 2, ..., T different ones of a run of T steps."""
+    steps, curve = len(held["timesteps"]), held["curve"]
+    if len(curve) != steps or held["chosen"] > steps:
+        raise source.refused(f"it has {steps} timesteps, {len(curve)} choices and chose {held['chosen']} key steps")
+    for count, one in enumerate(curve, 1):
+        keys = one["keys"]
+        if len(keys) != count or keys != sorted(set(keys)) or keys[-1] >= steps:
+            raise source.refused(
+                f"curve[{count - 1}].keys is {shown(keys)}, {count} of the steps 0 to {steps - 1} are needed"
+            )
 
 
 def _choice(held: dict[str, Any]) -> Choice:
@@ -113,7 +152,7 @@ class Tuned(KeyStepPolicy):
     name = "tuned"
 
     def __init__(self, file: str, keys: int | None = None, check: bool = True) -> None:
-        self.schedule = TunedSchedule.load(file)
+        self.schedule = TunedSchedule.load(_file_name(file))
         self.file, self.check = file, check
         self.count = _count(self.schedule, file, keys)
 
@@ -150,7 +189,7 @@ class TunedForecast(Reuse):
 
     def __init__(self, file: str, keys: int | None = None) -> None:
         super().__init__()
-        tuned = TunedSchedule.load(file)
+        tuned = TunedSchedule.load(_file_name(file))
         chosen = tuned.curve[_count(tuned, file, keys) - 1]
         if chosen.shares is None:
             raise ConfigError(f"{file} holds no forecast; tune again with --part trunk, or take cache reuse")
@@ -202,7 +241,7 @@ class TunedForecast(Reuse):
 
 
 def _count(tuned: TunedSchedule, file: str, keys: int | None) -> int:
-    count = tuned.chosen if keys is None else whole("keys", keys, 1)
+    count = tuned.chosen if keys is None else checks.whole("keys", keys, 1)
     if count > len(tuned.curve):
         raise ConfigError(f"keys is {count}, but {file} is for a run of {len(tuned.curve)} steps")
     return count
@@ -218,10 +257,16 @@ class TunedNoise(PriorNoise):
     name = "tuned"
 
     def __init__(self, file: str) -> None:
-        noise = TunedSchedule.load(file).noise
+        noise = TunedSchedule.load(_file_name(file)).noise
         if noise is None:
             raise ConfigError(f"{file} holds no prior noise; tune again with --injector tune")
         super().__init__(noise.alpha, noise.tau)
+
+
+def _file_name(given: Any) -> str | Path:
+    if not isinstance(given, str | Path):
+        raise ConfigError(f"file must be the name of a file that `fdplug tune` wrote, got {shown(given)}")
+    return given
 
 
 def _close(one: Sequence[float], other: Sequence[float]) -> bool:

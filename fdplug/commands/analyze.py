@@ -16,11 +16,11 @@ from fdplug.analysis.reading import as_dict, paragraph
 from fdplug.checks import whole
 from fdplug.commands import options as shared
 from fdplug.config import name_of
+from fdplug.files.writing import writable_folder, write_text
 from fdplug.predict.comparison.progress import bars
 from fdplug.predict.data.captions import SHAPES
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.progress import watched
-from fdplug.predict.storage.atomic import writable_folder
 from fdplug.profiling.provenance import provenance
 
 DESCRIPTION = """Measure on a few captions (or classes) how the features of every block change between adjacent steps:
@@ -107,6 +107,6 @@ def _write(features: Features, folder: Path, settings: dict[str, Any]) -> None:
     tables.write(features, folder)
     names = figures.write(features, folder)
     summary = {"settings": settings, "images": features.images, **as_dict(features)}
-    (folder / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    write_text(json.dumps(summary, indent=1) + "\n", folder / SUMMARY)
     panels = "\n\n".join(f"![{name}]({name}.png)" for name in names)
-    (folder / READING).write_text(f"{paragraph(features)}\n\n{panels}\n", encoding="utf-8")
+    write_text(f"{paragraph(features)}\n\n{panels}\n", folder / READING)

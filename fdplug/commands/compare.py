@@ -28,6 +28,7 @@ from fdplug.predict.comparison.variant import DEFAULT_NAMES, Variant, read_varia
 from fdplug.predict.data.captions import SHAPES, Caption, annotation_path, read_captions
 from fdplug.predict.data.references import has_references
 from fdplug.predict.data.subset import selection_hash
+from fdplug.predict.generation.beyond_settings import beyond_settings
 from fdplug.predict.generation.conditioning import drawn_size
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import check_size
@@ -93,7 +94,12 @@ class Request:
     def described(self) -> dict[str, Any]:
         """Everything that decides images and figures, as json holds it."""
         variants = {variant.name: vars(variant) for variant in self.variants}
-        return plain({**self.given, "variants": variants, "selection": selection_hash(self.captions)})
+        beyond = {one.name: beyond_settings(one.sampler, one.propagation) for one in self.variants}
+        found = {name: one for name, one in beyond.items() if one}
+        selection = selection_hash(self.captions)
+        return plain(
+            {**self.given, "variants": variants, "selection": selection, **({"beyond": found} if found else {})}
+        )
 
 
 def compare(options: argparse.Namespace, console: Console) -> dict[str, Any]:

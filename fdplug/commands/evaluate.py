@@ -12,6 +12,7 @@ from rich.console import Console
 from fdplug import checks
 from fdplug.commands import options as shared
 from fdplug.errors import ConfigError
+from fdplug.files.writing import writable_file, write_text
 from fdplug.metrics.clip import CLIP_MODEL
 from fdplug.metrics.extractor import INCEPTION, SHAPES
 from fdplug.metrics.extractors import load_extractor
@@ -25,7 +26,7 @@ from fdplug.predict.comparison.folders_table import print_table
 from fdplug.predict.comparison.progress import bars
 from fdplug.predict.data.captions import read_captions
 from fdplug.predict.data.references import ReferenceImages
-from fdplug.predict.storage.atomic import write_text
+from fdplug.predict.generation.generate import LARGEST_SIZE
 
 NAMES = (*MAKERS, *PAIRS, "ftc")
 EPILOG = """Metrics: fid, is (Inception score), pr (improved precision and recall), clip (CLIP score), shapes (those of
@@ -64,12 +65,18 @@ def parser() -> argparse.ArgumentParser:
 def evaluate(options: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     """Check everything, score everything, print a table; returns what the json holds."""
     checks.whole("batch-size", options.batch_size, 1)
+    if options.size is not None:
+        checks.whole("size", options.size, 8, LARGEST_SIZE)
+    if options.seconds is not None:
+        checks.number("seconds", options.seconds, 0)
     models = Models(
         extractor=options.extractor,
         clip=options.clip_model,
         allow_pickle=options.allow_pickle,
         device=shared.device(options.device),
     )
+    if options.json:
+        writable_file(Path(options.json))
     if options.save_statistics:
         _save_statistics(options, models, console)
         return []

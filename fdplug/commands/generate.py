@@ -13,13 +13,14 @@ from rich.progress import Progress
 from fdplug.commands import options as shared
 from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError
+from fdplug.files.writing import writable_file
 from fdplug.metrics.fidelity import Fidelity
 from fdplug.predict.comparison.image_grid import side_by_side
 from fdplug.predict.comparison.progress import bars
 from fdplug.predict.data.captions import Caption
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import GenerationOutput, run
-from fdplug.predict.storage.atomic import writable_folder, write_png
+from fdplug.predict.storage.atomic import write_png
 
 
 def main(argv: list[str]) -> int:
@@ -114,5 +115,5 @@ def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Propagation
     path = Path(options.out)
     if path.suffix.lower() != ".png" or path.is_dir():
         raise ConfigError(f"--out is '{path}', the name of a .png file is needed.")
-    writable_folder(path.parent)
+    writable_file(path)
     return generation, None if options.no_propagate else propagation, path

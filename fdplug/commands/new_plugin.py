@@ -11,6 +11,7 @@ from string import Template
 from fdplug import __version__, registry
 from fdplug.commands.parser import Parser
 from fdplug.errors import ConfigError, PluginWarning
+from fdplug.files.writing import writable_folder, write_text
 from fdplug.hookspecs import CONTRACT
 from fdplug.registry import KINDS
 
@@ -69,8 +70,8 @@ def write(name: str, kind: str, out: Path) -> Path:
     }
     words["use"] = f"```python\n{_imports(kind)}\n\n{Template(USE[kind]).substitute(words)}\n```"
     for path, template in _layout(module, kind).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(Template(template).substitute(words), encoding="utf-8")
+        writable_folder((folder / path).parent)
+        write_text(Template(template).substitute(words), folder / path)
     return folder
 
 

@@ -7,16 +7,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from fdplug import registry
 from fdplug.commands.parser import Parser as Parser
-from fdplug.errors import ConfigError, one_line
+from fdplug.errors import ConfigError
+from fdplug.files.schema import kind
+from fdplug.files.source import Source
+from fdplug.files.yaml_text import parse_yaml, read_yaml
 from fdplug.predict.data.captions import SHAPES
 from fdplug.predict.generation.config import GenerationConfig
-from fdplug.predict.generation.generate import check_size
+from fdplug.predict.generation.generate import check_size, check_steps
 from fdplug.predict.generation.loading import DTYPES, check_model, default_guidance, load_pipeline
 from fdplug.settings import Settings
+from fdplug.wording import one_line, shown
 
 S = TypeVar("S", bound=Settings)
 
@@ -86,6 +88,7 @@ def opened(
     pipe = load_pipeline(options.model, needs_prompt=needs_prompt, **loading(options))
     check_size(pipe, generation.size)
     pipe.scheduler = registry.build("sampler", generation.sampler).fit(pipe.scheduler)
+    check_steps(pipe.scheduler, generation.resolved_steps)
     return pipe, generation.resolved(default_guidance(options.model))
 
 
@@ -111,9 +114,12 @@ def device(name: str) -> Any:
 def inline(text: Any) -> Any:
     """A plugin or a mapping as it is typed: `paper`, `{uniform: {interval: 4}}`; what is no text stays as it is."""
     try:
-        return yaml.safe_load(text) if isinstance(text, str) and text.lstrip().startswith(("{", "[")) else text
-    except yaml.YAMLError as error:
-        raise ConfigError(f"cannot read {text!r:.80}: {one_line(error)}") from error
+        return parse_yaml(text) if isinstance(text, str) and text.lstrip().startswith(("{", "[")) else text
+    except ValueError as error:
+        reason = one_line(error)
+        raise ConfigError(
+            f"cannot read {shown(text, 80)}: {reason}; write it as in {{uniform: {{interval: 4}}}}"
+        ) from error
 
 
 def variants(tokens: list[str]) -> Iterator[Any]:
@@ -129,13 +135,9 @@ def variants(tokens: list[str]) -> Iterator[Any]:
 
 
 def _file(path: Path) -> list[Any]:
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the variants file {path}: {error.strerror or error}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is neither YAML nor JSON: {one_line(error)}") from error
+    source = Source(path, "variants file", "give a list of names and mappings, in YAML or JSON", ConfigError)
+    found = read_yaml(source)
     found = found.get("variants") if isinstance(found, dict) and "variants" in found else found
     if not isinstance(found, list):
-        raise ConfigError(f"{path} holds a {type(found).__name__}, a list of variants is needed.")
+        raise source.refused(f"it holds {kind(found)}, not a list of variants")
     return found

@@ -7,6 +7,7 @@ import re
 from typing import NoReturn
 
 from fdplug.errors import ConfigError, suggestion
+from fdplug.wording import one_line
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,4 +25,4 @@ class Parser(argparse.ArgumentParser):
         """
         unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
         hint = suggestion(unknown[1], self._option_string_actions) if unknown else ""
-        raise ConfigError(f"{self.prog}: {message}{hint}; see {self.prog} --help")
+        raise ConfigError(f"{self.prog}: {one_line(message)}{hint}; see {self.prog} --help")

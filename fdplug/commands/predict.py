@@ -10,6 +10,7 @@ import sys
 import warnings
 from typing import Any
 
+from jsonargparse import set_loader
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger
@@ -18,7 +19,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from fdplug import registry
 from fdplug.commands import ready_configs
 from fdplug.config import PropagationConfig, refuse_flat
-from fdplug.errors import ConfigError, FdplugError, one_line, suggestion
+from fdplug.errors import ConfigError, FdplugError, suggestion
+from fdplug.files.writing import writable_folder
+from fdplug.files.yaml_text import parse_yaml
 from fdplug.predict.data.datamodules import Captions, ClassLabels, CocoCaptions, PartiPrompts, PromptFile
 from fdplug.predict.lightning.callbacks import scores  # noqa: F401  jsonargparse knows by name what is imported
 from fdplug.predict.lightning.callbacks.costs import LogCosts
@@ -26,11 +29,12 @@ from fdplug.predict.lightning.callbacks.progress_bar import ImageBar
 from fdplug.predict.lightning.callbacks.summary import Summary
 from fdplug.predict.lightning.callbacks.truncation import ReportTruncation
 from fdplug.predict.lightning.distributed import check_launch
-from fdplug.predict.lightning.image_writer import ImageWriter
+from fdplug.predict.lightning.image_writer import ImageWriter, circumstances
 from fdplug.predict.lightning.module import TextToImage
-from fdplug.predict.storage.atomic import writable_folder
+from fdplug.wording import one_line
 
 DESCRIPTION = "Draw captions, prompts or classes with a diffusers pipeline, with or without propagation."
+MODE = "fdplug"
 DATA = (CocoCaptions, PartiPrompts, PromptFile, ClassLabels)
 QUIET = (
     ".*does not have many workers.*",
@@ -94,7 +98,7 @@ class PredictCLI(LightningCLI):
         check_launch(self.trainer)
         writer = _only(self.trainer, ImageWriter)
         writer.overwrite = self.overwrite
-        writer.check(self.model.settings(self.trainer.strategy.root_device))
+        writer.check(self.model.settings(self.trainer.strategy.root_device), circumstances(self.trainer, self.model))
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
         bar = [] if config.get("enable_progress_bar") is False else [ImageBar()]
@@ -118,9 +122,10 @@ def main(argv: list[str]) -> int:
 
 
 def _cli(arguments: list[str] | None) -> LightningCLI:
+    set_loader(MODE, _value, exceptions=(ValueError,))
     plugins = "; ".join(f"{kind}: {', '.join(registry.names(kind))}" for kind in ("policy", "injector", "sampler"))
     epilog = f"Ready configurations: {', '.join(ready_configs.names())}. Installed plugins: {plugins}."
-    parser = {"description": DESCRIPTION, "epilog": epilog, "exit_on_error": False}
+    parser = {"description": DESCRIPTION, "epilog": epilog, "exit_on_error": False, "parser_mode": MODE}
     return PredictCLI(
         TextToImage,
         Captions,
@@ -129,9 +134,16 @@ def _cli(arguments: list[str] | None) -> LightningCLI:
         seed_everything_default=False,
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
-        parser_kwargs={"prog": "fdplug", "description": DESCRIPTION, "exit_on_error": False, "predict": parser},
+        parser_kwargs={"prog": "fdplug", **parser, "description": DESCRIPTION, "predict": parser},
         args=arguments,
     )
+
+
+def _value(text: str) -> Any:
+    """What a value of the command line or of a configuration says, read through fdplug's own door."""
+    value = parse_yaml(text)
+    # `{a, b}` and `a:` are texts to jsonargparse, not mappings to nothing
+    return text if isinstance(value, dict) and value and all(one is None for one in value.values()) else value
 
 
 def _one_line(message: str, known: list[str]) -> str:

@@ -6,8 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fdplug.errors import ConfigError, suggestion
+from fdplug.files.source import Source, is_file
+from fdplug.files.yaml_text import read_yaml
 
 FOLDER = Path(__file__).parent / "configs"
+
+
+REMEDY = "give a YAML file such as `fdplug predict --print_config` prints"
 
 
 def names() -> list[str]:
@@ -21,7 +26,8 @@ def find(given: str) -> str:
     Raises:
         ConfigError: Neither; the message suggests one and lists what is ready.
     """
-    if Path(given).is_file():
+    if is_file(given):
+        read_yaml(Source(Path(given), "configuration", REMEDY, ConfigError))
         return given
     for name in (given, f"{given}.yaml"):
         if name in names():

@@ -12,8 +12,8 @@ from rich.console import Console
 from fdplug import checks
 from fdplug.commands.options import Parser
 from fdplug.errors import ConfigError
+from fdplug.files.writing import write_text
 from fdplug.predict.comparison.table import print_texts
-from fdplug.predict.storage.atomic import write_text
 from fdplug.report.figures import figures
 from fdplug.report.folder import read
 from fdplug.report.running_costs import Rates

@@ -14,12 +14,12 @@ from fdplug.checks import check_choice, number, whole
 from fdplug.commands import options as shared
 from fdplug.config import name_of
 from fdplug.errors import ConfigError
+from fdplug.files.writing import writable_file
 from fdplug.pipeline import find_family
 from fdplug.predict.comparison.progress import bars
 from fdplug.predict.data.captions import SHAPES, Caption, read_captions
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import run
-from fdplug.predict.storage.atomic import writable_folder
 from fdplug.profiling.fingerprint import fingerprint
 from fdplug.tuning.calibration import RESPONSES, Calibration, calibrate
 from fdplug.tuning.forecast_spans import best_spans, record
@@ -145,6 +145,8 @@ def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Goal, list[
         raise ConfigError(
             f"--keys is {options.keys}, a number from 1 to the {generation.resolved_steps} steps is needed."
         )
+    if options.gflops is not None:
+        number("--gflops", options.gflops, 0)
     if options.psnr is not None:
         number("--psnr", options.psnr, 0)
     check_choice("injector for tuning", options.injector, INJECTORS)
@@ -154,7 +156,7 @@ def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Goal, list[
         raise ConfigError(f"--captions is {options.captions}, at least one is needed.")
     if Path(options.out).suffix != ".json":
         raise ConfigError(f"--out is '{options.out}', the name of a .json file is needed.")
-    writable_folder(Path(options.out).parent)
+    writable_file(Path(options.out))
     goal = Goal(
         keys=options.keys,
         gflops=options.gflops,

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fdplug.errors import PipelineError, one_line
+from fdplug.errors import PipelineError
+from fdplug.files.json_text import read_json
+from fdplug.files.schema import OBJECT, check
+from fdplug.files.source import Source, is_folder
+from fdplug.wording import one_line, shown
 
+LARGEST, MOST_LAYERS = 1_000_000, 1_000
+LAYERS = ("layers_per_block", "transformer_layers_per_block", "num_layers", "num_single_layers")
 FOLDERS = ("unet", "transformer", "prior")
 
 
@@ -36,22 +43,35 @@ def load_denoiser(model: str) -> Any:
     config = _config(model)
     import diffusers
 
-    cls = getattr(diffusers, str(config.get("_class_name")), None)
-    if cls is None or not hasattr(cls, "from_config"):
-        raise PipelineError(f"'{model}': {config.get('_class_name')!r} is no model of diffusers; {_allowed()}")
+    name = config.get("_class_name")
+    cls = getattr(diffusers, name, None) if isinstance(name, str) else None
+    if not isinstance(cls, type) or not issubclass(cls, diffusers.ModelMixin):
+        raise PipelineError(f"{shown(model)}: {shown(name)} is no model of diffusers; {_allowed()}")
+    _limit_sizes(model, config)
     try:
         with torch.device("meta"):
             network = cls.from_config(config)
-    except (TypeError, ValueError) as error:
-        raise PipelineError(f"'{model}' cannot be built: {one_line(error, 300)}") from error
+    except Exception as error:  # what a constructor raises on wrong values is anything
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise PipelineError(f"{shown(model)} cannot be built ({reason}); correct its configuration") from error
     return network.to("meta").eval()  # tables made by numpy are on the CPU still
+
+
+def _limit_sizes(model: str, config: dict[str, Any]) -> None:
+    """Refuse numbers that no model has: layers are built one by one, and a million of them would take for ever."""
+    for key, value in config.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, int | float) and not -LARGEST <= one <= LARGEST:
+                raise PipelineError(f"{shown(model)}: {key} is {shown(one)}; at most {LARGEST:,} can be built")
+            if key in LAYERS and isinstance(one, int) and one > MOST_LAYERS:
+                raise PipelineError(f"{shown(model)}: {key} is {one}; at most {MOST_LAYERS:,} layers can be built")
 
 
 def _config(model: str) -> dict[str, Any]:
     if model in public_configs():
         return json.loads((_inside() / f"{model}.json").read_text(encoding="utf-8"))
-    path = _shapes() if model == "shapes" else Path(model).expanduser()
-    if path.is_dir():
+    path = _shapes() if model == "shapes" else Path(os.path.expanduser(model))
+    if is_folder(path):
         return _from_folder(path)
     if path.suffix == ".json":
         return _read(path)
@@ -72,15 +92,8 @@ def _from_folder(folder: Path) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PipelineError(f"cannot read {path}: {error.strerror or error}; {_allowed()}") from error
-    except ValueError as error:
-        raise PipelineError(f"{path} is not valid json: {error}; {_allowed()}") from error
-    if not isinstance(held, dict):
-        raise PipelineError(f"{path} holds a {type(held).__name__}, not an object; {_allowed()}")
-    return held
+    source = Source(path, "configuration", _allowed(), PipelineError)
+    return check(source, OBJECT, read_json(source))
 
 
 def _from_hub(model: str) -> dict[str, Any]:
@@ -90,9 +103,9 @@ def _from_hub(model: str) -> dict[str, Any]:
     for folder in FOLDERS:
         try:
             return dict(ConfigMixin.load_config(model, subfolder=folder))
-        except (OSError, ValueError) as error:
+        except Exception as error:  # the hub's client has a dozen kinds
             reasons.append(one_line(error, 160))
-    raise PipelineError(f"no configuration '{model}': {reasons[0]}; {_allowed()}")
+    raise PipelineError(f"no configuration {shown(model)}: {reasons[0]}; {_allowed()}")
 
 
 def _allowed() -> str:

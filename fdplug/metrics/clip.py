@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 
-from fdplug.errors import PipelineError, one_line
+from fdplug.errors import PipelineError
 from fdplug.metrics.loading import quiet_loading
 from fdplug.metrics.score import Captioned, MeanScore, full_precision
+from fdplug.wording import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor

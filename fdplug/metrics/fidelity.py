@@ -12,10 +12,11 @@ from torchmetrics import Metric
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from fdplug import checks
-from fdplug.errors import PipelineError, one_line
+from fdplug.errors import PipelineError
 from fdplug.metrics.mean import Mean
 from fdplug.metrics.psnr import PEAK, decibels
 from fdplug.metrics.score import full_precision
+from fdplug.wording import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor

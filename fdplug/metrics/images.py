@@ -10,6 +10,9 @@ import torch
 from PIL import Image
 
 from fdplug.errors import DataError
+from fdplug.files import images
+from fdplug.files.images import SUFFIXES
+from fdplug.files.source import is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,8 +21,6 @@ if TYPE_CHECKING:
 
     from fdplug.metrics.score import ImageSource
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-
 
 def read_image(path: Path) -> np.ndarray:
     """An image as (H, W, 3) uint8.
@@ -27,11 +28,7 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         DataError: The file cannot be read as an image.
     """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read the image {path}: {error}.") from error
+    return np.asarray(images.read_image(path))
 
 
 def fitted(pixels: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
@@ -59,7 +56,7 @@ class ImageFolder:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        if not self.folder.is_dir():
+        if not is_folder(self.folder):
             raise DataError(f"the image folder {self.folder} does not exist or is not a folder.")
         found = (path for path in self.folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
         self.paths = sorted(found)

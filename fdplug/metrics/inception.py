@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fdplug import checks
-from fdplug.errors import DataError, PipelineError, one_line
+from fdplug.errors import DataError, PipelineError
+from fdplug.files.source import is_folder
 from fdplug.metrics.extractor import INCEPTION, Extractor
+from fdplug.wording import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,7 +86,7 @@ def read_weights(path: Path, allow_pickle: bool = False) -> dict[str, Tensor]:
     Raises:
         DataError: There is none, or it is pickled and `allow_pickle` is off, or it holds something else than tensors.
     """
-    if path.is_dir():
+    if is_folder(path):
         found = sorted(one for one in path.iterdir() if one.suffix in (".safetensors", ".pth", ".pt"))
         if len(found) != 1:
             raise DataError(f"the folder {path} holds {len(found)} files of weights; name one of them.")

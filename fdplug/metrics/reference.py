@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fdplug.errors import ConfigError, DataError
+from fdplug.files.source import is_file
 from fdplug.metrics.images import ImageFolder, batches
 from fdplug.metrics.score import Advance, quietly
 from fdplug.metrics.statistics import SUFFIXES, FeatureStatistics, load_statistics
@@ -98,7 +99,7 @@ class Reference:
         self.source: ImageSource | None = None
         if self.file is None:
             self.source = ImageFolder(given) if isinstance(given, str | Path) else given
-        elif not self.file.is_file():
+        elif not is_file(self.file):
             raise DataError(f"there are no statistics {self.file}; make them: fdplug evaluate --save-statistics.")
         self.size, self.advance, self.share = size, advance, share
 

@@ -70,7 +70,7 @@ class ShapesScores(MeanScore):
         super().__init__(*(key for key in self.labels if key != "shapes_fd"))
         self.extractor = extractor
         self.distance = None if reference is None else FrechetDistance(reference)
-        self.features = CatMetric()
+        self.features, self.numbers = CatMetric(), CatMetric()
 
     def values(self, images: Tensor, captions: Sequence[Captioned]) -> dict[str, Tensor]:
         """The cosine of image and caption, what of the caption the picture shows, and how far its texture is.
@@ -93,6 +93,8 @@ class ShapesScores(MeanScore):
             features = self.extractor.features(images)
             self.distance.update(features)
             self.features.update(features)
+            numbers = [getattr(caption, "image_id", 0) for caption in captions]
+            self.numbers.update(torch.tensor(numbers, dtype=torch.int64))
 
     def compute(self) -> dict[str, float]:
         """The scores; the standard error of the accuracy is that of a share of independent images.
@@ -113,6 +115,8 @@ class ShapesScores(MeanScore):
         given = self.distance.reference
         reference = given if isinstance(given, Moments) else given.compute()
         features = torch.as_tensor(self.features.compute()).cpu()
+        # Processes hand in their images in turns: brought into one order, the resamples are the same for any number.
+        features = features[torch.as_tensor(self.numbers.compute()).cpu().argsort(stable=True)]
         return float(frechet_resamples(clustered(features[:, None]), reference).std())
 
 

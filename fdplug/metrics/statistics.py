@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,12 @@ import numpy as np
 import torch
 from torchmetrics import Metric
 
-from fdplug.errors import DataError, one_line
+from fdplug.errors import DataError
+from fdplug.files.arrays import read_npz
+from fdplug.files.limits import is_whole
+from fdplug.files.source import MEGABYTE, Source
 from fdplug.metrics.frechet import Moments
+from fdplug.wording import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 MEAN, COVARIANCE = ("mu", "mean"), ("sigma", "covariance")
 COUNT, EXTRACTOR, SIZE = "count", "extractor", "size"
 SUFFIXES = (".npz", ".safetensors")
+MOST = 1_024 * MEGABYTE
 
 
 class FeatureStatistics(Metric):
@@ -97,20 +102,12 @@ def load_statistics(path: str | Path, *, extractor: str | None = None, size: tup
     Raises:
         DataError: The file cannot be read, is not as it should be, or belongs to another extractor or size.
     """
-    path = _checked(Path(path))
-    try:
-        content = _read(path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        reason = one_line(error, 160)
-        raise DataError(
-            f"cannot read the statistics {path}: {reason}; write them anew with --save-statistics."
-        ) from error
-    moments = Moments(_array(path, content, MEAN), _array(path, content, COVARIANCE), _count(path, content))
-    width = len(moments.mean)
-    if moments.covariance.shape != (width, width):
-        raise DataError(f"{path}: the covariance is {tuple(moments.covariance.shape)}, not ({width}, {width}).")
-    _check_origin(path, content, extractor, size)
-    return moments
+    source = Source(_checked(Path(path)), "statistics", "write them anew with --save-statistics", limit=MOST)
+    content = _read(source)
+    mean, covariance = _array(source, content, MEAN), _array(source, content, COVARIANCE)
+    _check_shapes(source, mean, covariance)
+    _check_origin(source, content, extractor, size)
+    return Moments(torch.from_numpy(mean), torch.from_numpy(covariance), _count(source, content))
 
 
 def _checked(path: Path) -> Path:
@@ -130,43 +127,58 @@ def _write(path: Path, arrays: dict[str, np.ndarray], notes: dict[str, str]) -> 
     return path
 
 
-def _read(path: Path) -> dict[str, Any]:
-    if path.suffix == ".npz":
-        with path.open("rb") as opened, np.lib.npyio.NpzFile(opened, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    from safetensors import SafetensorError, safe_open
+def _read(source: Source) -> dict[str, Any]:
+    if source.path.suffix == ".npz":
+        return read_npz(source, MOST)
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
 
+    data = source.read()
     try:
-        with safe_open(path, framework="np") as file:
-            return {**(file.metadata() or {}), **{key: file.get_tensor(key) for key in file.keys()}}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(str(error)) from error
+        tensors, notes = load(data), json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__")
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise source.unreadable(error) from error
+    return {**(notes or {}), **tensors}
 
 
-def _array(path: Path, content: Mapping[str, Any], names: tuple[str, str]) -> Tensor:
+def _array(source: Source, content: Mapping[str, Any], names: tuple[str, str]) -> np.ndarray:
     for name in names:
         if name in content:
             array = np.asarray(content[name])
             if array.dtype.kind != "f" or not np.isfinite(array).all():
-                raise DataError(f"{path}: '{name}' holds something else than finite numbers.")
-            return torch.from_numpy(array.astype(np.float64))
-    raise DataError(f"{path} has no '{names[0]}'; it holds {', '.join(sorted(content)) or 'nothing'}.")
+                raise source.refused(f"'{name}' holds something else than finite numbers")
+            return array.astype(np.float64)
+    raise source.refused(f"it has no '{names[0]}', only {shown(sorted(content))}")
 
 
-def _count(path: Path, content: Mapping[str, Any]) -> int:
+def _check_shapes(source: Source, mean: np.ndarray, covariance: np.ndarray) -> None:
+    """Refuse what is no mean of features with their covariance."""
+    if mean.ndim != 1 or not mean.size:
+        raise source.refused(f"the mean has the shape {mean.shape}, one row of numbers is needed")
+    width = len(mean)
+    if covariance.shape != (width, width):
+        raise source.refused(f"the covariance is {covariance.shape}, not ({width}, {width})")
+    scale = np.abs(covariance).max()
+    if np.abs(covariance - covariance.T).max() > 1e-4 * scale:
+        raise source.refused("the covariance is not symmetric, as a covariance is")
+    if covariance.diagonal().min() < -1e-4 * scale:
+        raise source.refused("the covariance has a negative variance")
+
+
+def _count(source: Source, content: Mapping[str, Any]) -> int:
     """How many images; 0 where the file does not say, as those of pytorch-fid do not."""
     text = str(content.get(COUNT, 0))
-    if not text.isdigit():
-        raise DataError(f"{path}: '{COUNT}' is {text!r:.40}, a whole number is needed.")
+    if not is_whole(text) or int(text) == 1:
+        raise source.refused(f"'{COUNT}' is {shown(text, 40)}, a whole number of at least 2 is needed")
     return int(text)
 
 
-def _check_origin(path: Path, content: Mapping[str, Any], extractor: str | None, size: tuple[int, int] | None) -> None:
+def _check_origin(
+    source: Source, content: Mapping[str, Any], extractor: str | None, size: tuple[int, int] | None
+) -> None:
     made_by = content.get(EXTRACTOR)
     if extractor is not None and made_by is not None and str(made_by) != extractor:
-        raise DataError(
-            f"{path} holds features of '{made_by}', not of '{extractor}'; name that extractor, or write it anew."
-        )
+        raise source.refused(f"it holds features of {shown(str(made_by))}, not of '{extractor}'")
     made_at = str(content.get(SIZE, "0x0"))
     if size is not None and made_at not in ("0x0", f"{size[0]}x{size[1]}"):
-        raise DataError(f"{path} is of images cropped to {made_at}, the images are {size[0]}x{size[1]}; write it anew.")
+        raise source.refused(f"it is of images cropped to {shown(made_at)}, the images are {size[0]}x{size[1]}")

@@ -12,7 +12,10 @@ from typing import Any
 
 import torch
 
+from fdplug.files.source import MEGABYTE, Source
 from fdplug.profiling.fingerprint import fingerprint
+
+MOST = 2_000 * MEGABYTE
 
 PACKAGES = ("fdplug", "torch", "diffusers", "transformers", "lightning", "torchmetrics", "fvcore", "numpy")
 
@@ -48,9 +51,12 @@ def networks(pipe: Any) -> dict[str, str]:
 
 def hashes(pipe: Any, annotations: Path) -> dict[str, str]:
     """Short hashes of every network of the pipeline and of the annotation file."""
-    with annotations.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    return {**networks(pipe), "annotations": digest}
+    return {**networks(pipe), "annotations": content_hash(annotations)}
+
+
+def content_hash(path: Path) -> str:
+    """A short hash of what a file holds."""
+    return hashlib.sha256(Source(path, "file", "name another", limit=MOST).read()).hexdigest()[:16]
 
 
 def summary(hardware: dict[str, Any]) -> str:

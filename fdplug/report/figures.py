@@ -6,8 +6,10 @@ import base64
 from pathlib import Path
 
 from fdplug.errors import DataError
+from fdplug.files.source import MEGABYTE, Source
+from fdplug.wording import shown
 
-LARGEST = 5_000_000
+LARGEST = 5 * MEGABYTE
 
 
 def figures(folder: str | Path) -> list[dict[str, str]]:
@@ -16,14 +18,13 @@ def figures(folder: str | Path) -> list[dict[str, str]]:
     Raises:
         DataError: there is none, or one is too large to be embedded.
     """
-    paths = sorted(Path(folder).glob("*.svg"))
+    inside = Path(folder).resolve()
+    paths = sorted(path for path in Path(folder).glob("*.svg") if path.resolve().is_relative_to(inside))
     if not paths:
-        raise DataError(f"no figure (*.svg) in {folder}; name a folder that `fdplug analyze` wrote.")
+        raise DataError(f"no figure (*.svg) in {shown(str(folder))}; name a folder that `fdplug analyze` wrote")
     return [{"name": path.stem.replace("_", " "), "uri": _uri(path)} for path in paths]
 
 
 def _uri(path: Path) -> str:
-    content = path.read_bytes()
-    if len(content) > LARGEST:
-        raise DataError(f"{path} has {len(content) / 1e6:.0f} MB, at most {LARGEST / 1e6:.0f} MB can be embedded.")
+    content = Source(path, "figure", "remove it, or draw it again with `fdplug analyze`", limit=LARGEST).read()
     return f"data:image/svg+xml;base64,{base64.b64encode(content).decode('ascii')}"

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fdplug.errors import DataError
+from fdplug.files.json_text import read_json
+from fdplug.files.schema import check
+from fdplug.files.source import Source
 from fdplug.predict.comparison.variant import folder_name
+from fdplug.report.forms import RESULTS as FORM
+from fdplug.wording import shown
 
 RESULTS = "results.json"
-NEEDED: Mapping[str, type] = {
-    "created": str,
-    "hardware": dict,
-    "versions": dict,
-    "settings": dict,
-    "captions": list,
-    "variants": list,
-}
+REMEDY = "name a folder that `fdplug compare --out` of this version wrote"
 
 
 @dataclass(frozen=True)
@@ -81,34 +77,24 @@ def read(folder: str | Path) -> Compared:
     Raises:
         DataError: it holds no comparison, or one that is not as it should be.
     """
-    path = Path(folder) / RESULTS
-    try:
-        content = path.read_bytes()
-        results = json.loads(content)
-    except OSError as error:
-        message = f"no comparison in {folder} ({error.strerror}): name a folder that `fdplug compare --out` wrote."
-        raise DataError(message) from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not valid json: {error}; run the comparison again.") from error
-    _check(path, results)
+    source = Source(Path(folder) / RESULTS, "comparison", REMEDY)
+    content = source.read()
+    results = check(source, FORM, read_json(source))
+    _check(source, results)
     return Compared(Path(folder), results, hashlib.sha256(content).hexdigest())
 
 
-def _check(path: Path, results: Any) -> None:
-    for key, kind in NEEDED.items():
-        if not isinstance(results, dict) or not isinstance(results.get(key), kind):
-            raise DataError(f"{path} has no {kind.__name__} '{key}': it is not of this version; compare again.")
-    ids, names = results["settings"].get("image_ids"), [_name(path, row) for row in results["variants"]]
-    if not isinstance(ids, list) or not all(type(one) is int and one >= 0 for one in ids):
-        raise DataError(f"{path}: 'image_ids' must be a list of whole numbers; compare again.")
-    if len(ids) != len(results["captions"]) or not names:
-        raise DataError(f"{path} has {len(ids)} image ids, {len(results['captions'])} captions, {len(names)} variants.")
-    for row in results["variants"]:
-        if row.get("compared_with") not in (None, *names):
-            raise DataError(f"{path}: '{row['name']}' is compared with '{row['compared_with']}', which is no variant.")
-
-
-def _name(path: Path, row: Any) -> str:
-    if not isinstance(row, dict) or not isinstance(row.get("name"), str) or not folder_name(row["name"]):
-        raise DataError(f"{path}: a variant has no name; compare again.")
-    return row["name"]
+def _check(source: Source, results: dict[str, Any]) -> None:
+    """Refuse what no comparison writes though every value has the right form."""
+    ids, captions, rows = results["settings"]["image_ids"], results["captions"], results["variants"]
+    names = [row["name"] for row in rows]
+    folders = [folder_name(name).lower() for name in names]
+    if len(ids) != len(captions) or len(set(ids)) < len(ids):
+        raise source.refused(f"it has {len(set(ids))} different image ids and {len(captions)} captions")
+    if not all(folders) or len(set(folders)) < len(folders):
+        raise source.refused(f"its variants need different names, got {shown(names)}")
+    for row in rows:
+        if row["compared_with"] not in (None, *names) or row["compared_with"] == row["name"]:
+            raise source.refused(
+                f"{shown(row['name'])} is compared with {shown(row['compared_with'])}, no other variant"
+            )

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fdplug.errors import DataError
+from fdplug.files.images import read_image
 
 QUALITY = 90
 
@@ -50,11 +50,7 @@ def opened(path: Path) -> Image.Image:
     Raises:
         DataError: it cannot be read.
     """
-    try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read the picture {path}: {error}.") from error
+    return read_image(path, "picture")
 
 
 def pixels(path: Path) -> np.ndarray:

@@ -10,9 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fdplug.errors import DataError
-from fdplug.predict.storage.atomic import write_text
+from fdplug.files.json_text import read_json
+from fdplug.files.schema import check
+from fdplug.files.source import Source
+from fdplug.files.writing import write_text
 from fdplug.report.folder import Compared
+from fdplug.report.forms import KEY_OF_VOTES
 from fdplug.report.pictures import Album
 
 KEY = "vote_key.json"
@@ -56,14 +59,13 @@ def read_key(folder: Path) -> Study:
     Raises:
         DataError: there is none, or it is broken.
     """
-    path = folder / KEY
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Study(tuple(_read_pair(**pair) for pair in content["pairs"]), content["study"])
-    except OSError as error:
-        raise DataError(f"no {path} ({error.strerror}): run `fdplug report {folder}` first, then vote.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is not a key of votes: {error}; it cannot be made again for votes given.") from error
+    remedy = f"run `fdplug report {folder}` first, then vote; a key cannot be made again for votes given"
+    source = Source(folder / KEY, "key of votes", remedy)
+    content = check(source, KEY_OF_VOTES, read_json(source))
+    pairs = tuple(_read_pair(**pair) for pair in content["pairs"])
+    if len({pair.id for pair in pairs}) < len(pairs):
+        raise source.refused("two pairs have one id")
+    return Study(pairs, content["study"])
 
 
 def _read_pair(pictures: list[str], **rest: Any) -> Pair:

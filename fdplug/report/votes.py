@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fdplug.errors import DataError
+from fdplug.files.json_text import read_json
+from fdplug.files.schema import check
+from fdplug.files.source import Source
+from fdplug.report.forms import EXPORT, VOTES_FORMAT
 from fdplug.report.vote_pairs import Pair, Study
-
-FORMAT = "fdplug-votes-1"
-CHOICES = ("left", "same", "right")
+from fdplug.wording import shown
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def read_votes(paths: Iterable[str | Path], study: Study) -> list[Vote]:
     voters: dict[str, Path] = {}
     for path in map(Path, paths):
         content = _load(path, study)
-        voter = str(content.get("voter"))
+        voter = content["voter"]
         if voter in voters:
             raise DataError(
                 f"{voters[voter]} and {path} are both of voter {voter}; give each voter's last export only."
@@ -46,32 +47,26 @@ def read_votes(paths: Iterable[str | Path], study: Study) -> list[Vote]:
 
 
 def _load(path: Path, study: Study) -> Mapping[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"cannot read the votes {path}: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not valid json: {error}; export the votes again.") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT or not isinstance(content.get("votes"), list):
-        raise DataError(f"{path} is no export of a voting page (format {FORMAT}).")
-    if content.get("study") != study.digest:
-        message = f"{path} answers another page (study {content.get('study')!s:.30}), not this one ({study.digest})."
-        raise DataError(f"{message} Count it with the folder that its page came from.")
+    source = Source(path, "votes", f"give what a voting page exported (format {VOTES_FORMAT}), with its own folder")
+    content = check(source, EXPORT, read_json(source))
+    if content["study"] != study.digest:
+        raise source.refused(
+            f"it answers another page (study {shown(content['study'], 30)}), not this one ({study.digest})"
+        )
     return content
 
 
 def _answers(path: Path, content: Mapping[str, Any], voter: str, pairs: Mapping[str, Pair]) -> Iterator[Vote]:
     seen: set[str] = set()
-    for number, answer in enumerate(content["votes"]):
+    for number, given in enumerate(content["votes"]):
         place = f"{path}: vote {number + 1}"
-        given = answer if isinstance(answer, dict) else {}
-        pair = pairs.get(str(given.get("pair")))
-        if pair is None or given.get("choice") not in CHOICES:
-            raise DataError(f"{place} is {answer!r:.80}: a known pair and one of {', '.join(CHOICES)} are needed.")
-        if sorted(pair.pictures) != sorted((str(given.get("left")), str(given.get("right")))):
-            raise DataError(f"{place} names pictures that are not those of pair {pair.id}.")
+        pair = pairs.get(given["pair"])
+        if pair is None:
+            raise DataError(f"{place} is about the pair {shown(given['pair'])}, which is not in the key; export again")
+        if sorted(pair.pictures) != sorted((given["left"], given["right"])):
+            raise DataError(f"{place} names pictures that are not those of pair {pair.id}; export again")
         if pair.id in seen:
-            raise DataError(f"{place} answers pair {pair.id} a second time.")
+            raise DataError(f"{place} answers pair {pair.id} a second time; export again")
         seen.add(pair.id)
         yield Vote(pair, voter, _preferred(pair, given))
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fdplug.errors import ConfigError, DataError
-from fdplug.predict.storage.atomic import write_text
+from fdplug.errors import ConfigError
+from fdplug.files.json_text import read_json
+from fdplug.files.schema import check
+from fdplug.files.source import Source
+from fdplug.files.writing import writable_file, write_text
 from fdplug.report import page
 from fdplug.report.context import context
 from fdplug.report.folder import Compared, read
+from fdplug.report.forms import COUNTED
 from fdplug.report.gallery import gallery
 from fdplug.report.running_costs import Rates
 from fdplug.report.vote_pairs import KEY, Study, choose, kept, page_data
@@ -54,6 +57,8 @@ def write(folder: str | Path, choices: Choices | None = None, **extra: Any) -> l
         ConfigError: other pairs were chosen before, and votes on them may be on their way.
     """
     compared, choices = read(folder), choices or Choices()
+    for name in (REPORT, VOTE, KEY):
+        writable_file(compared.folder / name)
     study = chosen(compared, choices)
     extra = {"votes": earlier_votes(compared, study), **extra}
     written = [write_report(compared, choices, study, extra)]
@@ -77,11 +82,11 @@ def earlier_votes(compared: Compared, study: Study) -> dict[str, Any] | None:
     path = compared.folder / VOTES
     if not path.is_file():
         return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return found if found["study"] == study.digest else None
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is broken ({error}); count the votes again with --votes, or delete it.") from error
+    source = Source(path, "count of votes", "count the votes again with --votes, or delete it")
+    found = check(source, COUNTED, read_json(source))
+    if [len(row) for row in found["body"]] != [len(row) for row in found["values"]]:
+        raise source.refused("its 'body' and 'values' have not the same rows")
+    return found if found["study"] == study.digest else None
 
 
 def write_report(compared: Compared, choices: Choices, study: Study, extra: Mapping[str, Any]) -> Path:

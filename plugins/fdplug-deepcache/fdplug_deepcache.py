@@ -89,6 +89,9 @@ def _names(layers: list[Layer]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for names in named for name in names))
 
 
+MOST_POWER = 100.0
+
+
 class NonUniform(KeyStepPolicy):
     """Key steps that lie dense around one step and thin out on both sides (DeepCache, non-uniform 1:N inference).
 
@@ -106,7 +109,7 @@ class NonUniform(KeyStepPolicy):
     def __init__(self, count: int = 10, center: float = 15, power: float = 1.2) -> None:
         self.count = whole("count", count, 1)
         self.center = number("center", center, 0, 50)
-        self.power = number("power", power, 1)
+        self.power = number("power", power, 1, MOST_POWER)
 
     def key_steps(self, schedule: Schedule) -> frozenset[int]:
         """Return the steps, the first that is run among them."""

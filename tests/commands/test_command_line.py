@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from fdplug import cli
-from fdplug.errors import one_line, suggestion
+from fdplug.errors import suggestion
+from fdplug.wording import one_line
 
 
 @pytest.fixture

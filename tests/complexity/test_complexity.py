@@ -153,8 +153,8 @@ def test_markdown_and_text_hold_the_same_rows(stable_diffusion, capsys):
     ("content", "message"),
     [
         (None, "cannot read"),
-        ("{", "is not valid json"),
-        ("[]", "holds a list"),
+        ("{", "not valid json"),
+        ("[]", "it is \\[\\], an object is needed"),
         ('{"_class_name": "Nothing"}', "'Nothing' is no model of diffusers"),
         ('{"_class_name": "UNet2DConditionModel", "down_block_types": ["X"]}', "cannot be built"),
     ],

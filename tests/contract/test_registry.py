@@ -62,9 +62,9 @@ def test_a_name_without_options(spec):
         ("sampler", "zzz", r"no sampler 'zzz'\. Installed: ddim, ddpm"),
         ("policy", {"uniform": {"interval": 2, "of": 3}}, "has no option 'of'; it has interval, count"),
         ("cache", {"reuse": {"x": 1}}, "cache 'reuse' has no option 'x'; it has no options"),
-        ("policy", {"uniform": 3}, "the options of policy 'uniform' are a mapping"),
-        ("policy", {"a": {}, "b": {}}, "a policy mapping has one key, its name"),
-        ("policy", 3, "a policy is a name, a mapping"),
+        ("policy", {"uniform": 3}, "the options of policy 'uniform' must be a mapping"),
+        ("policy", {"a": {}, "b": {}}, "a policy mapping needs one key, its name"),
+        ("policy", 3, "a policy must be a name, a mapping"),
         ("policy", {"uniform": {}}, "policy 'uniform': give either interval or count"),
         (
             "injector",

@@ -133,7 +133,7 @@ def test_statistics_come_back_from_a_file_exactly(sets, tmp_path, suffix):
     assert torch.equal(again.mean, moments.mean)
     assert torch.equal(again.covariance, moments.covariance)
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
-    with pytest.raises(DataError, match="features of 'flat', not of 'inception'; name that extractor"):
+    with pytest.raises(DataError, match="features of 'flat', not of 'inception'; write them anew"):
         load_statistics(path, extractor="inception")
     with pytest.raises(DataError, match="images cropped to 32x48, the images are 64x64"):
         load_statistics(path, size=(64, 64))
@@ -154,7 +154,7 @@ class _Bomb:
 
 def test_pickles_are_never_run(tmp_path):
     np.savez(tmp_path / "bomb.npz", mu=np.array([_Bomb()], dtype=object), sigma=np.zeros((1, 1)))
-    with pytest.raises(DataError, match=r"cannot read the statistics .*bomb.npz: .*allow_pickle"):
+    with pytest.raises(DataError, match=r"cannot read the statistics .*bomb.npz: .*pickled objects"):
         load_statistics(tmp_path / "bomb.npz")
     with pytest.raises(DataError, match=r"are kept in .npz or .safetensors files, got .*x.pkl"):
         load_statistics(tmp_path / "x.pkl")
@@ -163,7 +163,7 @@ def test_pickles_are_never_run(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"mu": np.zeros(3)}, "has no 'sigma'; it holds mu"),
+        ({"mu": np.zeros(3)}, "has no 'sigma', only"),
         ({"mu": np.zeros(3), "sigma": np.zeros((2, 2))}, r"covariance is \(2, 2\), not \(3, 3\)"),
         ({"mu": np.array([0, np.nan]), "sigma": np.eye(2)}, "'mu' holds something else than finite numbers"),
         ({"mu": np.array(["a"]), "sigma": np.eye(1)}, "'mu' holds something else than finite numbers"),

@@ -147,11 +147,11 @@ def test_where_nobody_sees_a_difference_there_is_no_rate():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"study": "0" * 24}, "answers another page .* Count it with the folder that its page came from"),
-        ({"format": "x"}, "is no export of a voting page"),
-        ({"votes": {}}, "is no export of a voting page"),
-        ({"votes": [{"pair": "q0", "choice": "left"}]}, "vote 1 is .* a known pair and one of left, same, right"),
-        ({"votes": ["x"]}, "vote 1 is 'x'"),
+        ({"study": "0" * 24}, "answers another page .* exported .*, with its own folder"),
+        ({"format": "x"}, "format is 'x', fdplug-votes-1 is needed; give what a voting page exported"),
+        ({"votes": {}}, "votes is {}, a list is needed"),
+        ({"votes": [{"pair": "q0", "choice": "left"}]}, "votes\\[0\\] has no 'left'"),
+        ({"votes": ["x"]}, "votes\\[0\\] is 'x', an object is needed"),
     ],
 )
 def test_votes_that_do_not_fit_are_refused(reported, tmp_path, change, message):
@@ -170,7 +170,7 @@ def test_forged_pictures_and_repeated_answers_are_refused(reported, tmp_path):
     files = [_write(tmp_path / "c.json", good), _write(tmp_path / "d.json", good)]
     with pytest.raises(DataError, match="are both of voter 00000001"):
         read_votes(files, study)
-    with pytest.raises(DataError, match="is not valid json"):
+    with pytest.raises(DataError, match="not valid json"):
         read_votes([_write(tmp_path / "e.json", "{")], study)
     with pytest.raises(DataError, match="cannot read the votes"):
         read_votes([tmp_path / "none.json"], study)
@@ -197,7 +197,7 @@ def test_the_command_reports_and_counts(folder, tmp_path, capsys):
 
 def test_broken_counts_are_named(folder):
     (folder / "votes.json").write_text("[]")
-    with pytest.raises(DataError, match=r"votes\.json is broken .*; count the votes again with --votes, or delete it"):
+    with pytest.raises(DataError, match=r"votes\.json: .*; count the votes again with --votes, or delete it"):
         main([str(folder)])
 
 
@@ -206,7 +206,11 @@ def test_broken_counts_are_named(folder):
     [
         (["--pictures", "0"], ConfigError, "pictures must be a whole number of at least 1"),
         (["--power", "-1"], ConfigError, "power must be a number of at least 0"),
-        (["--votes", "x.json"], DataError, r"no .*vote_key\.json .*: run `fdplug report .*` first"),
+        (
+            ["--votes", "x.json"],
+            DataError,
+            r"cannot read .*vote_key\.json: .*; run `fdplug report .*` first",
+        ),
         (["--votes", "x.json", "--pairs", "3"], ConfigError, "votes are about those chosen before: leave them out"),
         (["--analysis", "nowhere"], DataError, "no figure"),
         (["--nothing"], ConfigError, "unrecognized arguments"),

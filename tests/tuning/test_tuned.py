@@ -243,10 +243,10 @@ def test_half_precision_has_the_same_fingerprint(measured):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is no tuned schedule: Expecting property name"),
-        ("[]", "is no tuned schedule"),
-        ('{"format": 1}', "is of another format than 2"),
-        ('{"format": 2}', "is no tuned schedule"),
+        ("{", "not valid json: Expecting property name.*; write one with `fdplug tune`"),
+        ("[]", "; write one with `fdplug tune`"),
+        ('{"format": 1}', "format is 1, 2 is needed"),
+        ('{"format": 2}', "; write one with `fdplug tune`"),
     ],
 )
 def test_a_wrong_file_is_one_clear_line(tmp_path, text, message):

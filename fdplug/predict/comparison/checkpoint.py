@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from fdplug.files.writing import write_bytes
 from fdplug.predict.data.seeds import seed_of
 from fdplug.predict.generation.generate import GenerationOutput, per_image, total
-from fdplug.predict.storage.atomic import encode_png, write_bytes
+from fdplug.predict.storage.atomic import encode_png
 from fdplug.predict.storage.json_lines import JsonLines, read_json_lines
 from fdplug.predict.storage.manifest import (
     NOT_A_NUMBER,

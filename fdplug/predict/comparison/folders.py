@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import DataError
+from fdplug.files.json_text import parse_json, read_json
+from fdplug.files.schema import TEXT, Object, OrNone, check, whole
+from fdplug.files.source import MEGABYTE, Source
 from fdplug.metrics.fidelity import Fidelity, PerceptualDistance, load_lpips
 from fdplug.metrics.ftc import ftc
 from fdplug.metrics.images import ImageFolder, batches
@@ -90,23 +92,32 @@ class ImageSet:
 
 
 def _manifest(path: Path) -> dict[str, Caption]:
-    if not path.is_file():
+    if not path.exists():
         return {}
-    try:
-        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return {one["file"]: Caption(one["id"], one["caption"]) for one in entries if one["file"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"cannot read the manifest {path}: {type(error).__name__} {error}; give --captions.") from error
+    source = Source(path, "manifest", "give --captions", limit=2_000 * MEGABYTE)
+    found = {}
+    for number, line in enumerate(source.lines(), 1):
+        try:
+            entry = parse_json(line)
+        except ValueError as error:
+            raise source.refused(f"line {number} is not valid json: {error}") from error
+        check(source, _ENTRY, entry, f"line {number}")
+        if entry["file"]:
+            found[entry["file"]] = Caption(entry["id"], entry["caption"])
+    return found
+
+
+_ENTRY = Object({"id": whole(), "caption": TEXT, "file": OrNone(TEXT)})
 
 
 def _noted(path: Path, *keys: str) -> Any:
     """What stands in a json file under some keys, or None."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        for key in keys:
-            value = value[key]
-    except (OSError, ValueError, KeyError, TypeError):
+        value = read_json(Source(path, "notes of a run", "remove it"))
+    except DataError:
         return None
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
     return value
 
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from fdplug.errors import ConfigError
+from fdplug.files.images import read_image
+from fdplug.files.writing import writable_folder, write_text
 from fdplug.predict.comparison.checkpoint import ROUNDS, Rounds, image_file
 from fdplug.predict.comparison.image_grid import crossed_out, side_by_side
 from fdplug.predict.comparison.table import texts, to_csv, to_markdown
-from fdplug.predict.storage.atomic import writable_folder, write_png, write_text
+from fdplug.predict.storage.atomic import write_png
 from fdplug.predict.storage.manifest import MANIFEST
 from fdplug.predict.storage.run_folder import SETTINGS, RunFolder
 from fdplug.profiling.provenance import summary
@@ -109,8 +111,7 @@ class ResultFolder:
         path = self.folder / image_file(variant, caption)
         if not path.is_file():
             return crossed_out()
-        with Image.open(path) as image:
-            return image.convert("RGB")
+        return read_image(path)
 
     def write_results(self, results: dict[str, Any], title: str) -> None:
         """Write the numbers."""

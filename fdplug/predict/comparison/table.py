@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fdplug.files.tables import safe_cell
+
 Row = dict[str, Any]
 Texts = dict[str, Any]
 """A table as texts: `head`, `body`, and maybe `title` and `notes`."""
@@ -144,5 +146,5 @@ def to_csv(rows: list[Row]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, keys, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: safe_cell(value) for key, value in row.items()} for row in rows)
     return out.getvalue()

@@ -11,7 +11,9 @@ from fdplug import registry
 from fdplug.checks import check_choice
 from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError
+from fdplug.files.limits import TooMuch, whole_number
 from fdplug.predict.generation.config import GenerationConfig
+from fdplug.wording import shown
 
 _NAME = re.compile(r"(?P<sampler>.+?)-(?P<steps>\d+)(?:\+(?P<policy>.+?))?")
 _UNIFORM = re.compile(r"uniform(\d+)")
@@ -41,7 +43,7 @@ class Variant:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.slug:
-            raise ConfigError(f"a variant's name is {self.name!r:.60}, a text with a letter or digit is needed.")
+            raise ConfigError(f"a variant's name is {shown(self.name)}, a text with a letter or digit is needed.")
         self.generation(GenerationConfig())
         if self.propagation is not None:
             object.__setattr__(self, "propagation", PropagationConfig.of(self.propagation))
@@ -52,12 +54,12 @@ class Variant:
         match = _NAME.fullmatch(name)
         if match is None:
             raise ConfigError(
-                f"no variant '{name}'; write sampler-steps or sampler-steps+policy, such as 'ddim-25' or"
+                f"no variant {shown(name)}; write sampler-steps or sampler-steps+policy, such as 'ddim-25' or"
                 " 'ddim-50+paper', or a mapping {name: ..., sampler: ..., steps: ..., propagation: {...}}."
             )
         policy = match["policy"]
         propagation = None if policy is None else PropagationConfig(policy=_policy(policy))
-        return cls(name=name, sampler=match["sampler"], steps=int(match["steps"]), propagation=propagation)
+        return cls(name=name, sampler=match["sampler"], steps=_steps(match["steps"]), propagation=propagation)
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Variant:
@@ -67,7 +69,7 @@ class Variant:
         for key in mapping:
             check_choice("variant setting", key, list(cls.__dataclass_fields__))
         if "name" not in mapping:
-            raise ConfigError(f"a variant needs a name, got {dict(mapping)!r:.80}.")
+            raise ConfigError(f"a variant needs a name, got {shown(dict(mapping), 80)}.")
         return cls(**mapping)
 
     @property
@@ -113,9 +115,16 @@ def _new_form(mapping: Mapping[str, Any]) -> str:
     return f"{{name: {mapping.get('name', '...')}, propagation: {{{text}}}}}"
 
 
+def _steps(digits: str) -> int:
+    try:
+        return whole_number(digits)
+    except TooMuch as error:
+        raise ConfigError(f"the steps of a variant: {error}; give at most a thousand") from error
+
+
 def _policy(text: str) -> str | dict[str, Any]:
     uniform = _UNIFORM.fullmatch(text)
-    return {"uniform": {"interval": int(uniform[1])}} if uniform else text
+    return {"uniform": {"interval": _steps(uniform[1])}} if uniform else text
 
 
 DEFAULT_NAMES = (
@@ -156,7 +165,7 @@ def _variant(item: Any) -> Variant:
         return Variant.from_name(item)
     if isinstance(item, Mapping):
         return Variant.from_mapping(item)
-    raise ConfigError(f"a variant is a name or a mapping, got {item!r:.60}.")
+    raise ConfigError(f"a variant is a name or a mapping, got {shown(item)}")
 
 
 def baseline_of(variant: Variant, variants: list[Variant]) -> Variant | None:

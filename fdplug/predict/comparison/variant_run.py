@@ -12,7 +12,7 @@ from fdplug.metrics.fidelity import Fidelity
 from fdplug.pipeline import find_family
 from fdplug.predict.generation.batch_size import Room
 from fdplug.predict.generation.config import GenerationConfig
-from fdplug.predict.generation.generate import GenerationOutput, per_image, run
+from fdplug.predict.generation.generate import GenerationOutput, check_steps, per_image, run
 from fdplug.profiling.ledger import WHOLE
 from fdplug.profiling.peak_memory import PeakMemory
 
@@ -57,6 +57,7 @@ class Trial:
     def of(cls, variant: Variant, pipe: Any, generation: GenerationConfig, scores: list[Score]) -> Trial:
         """A trial on `pipe`, with a scheduler of its own."""
         scheduler = registry.build("sampler", variant.sampler).fit(pipe.scheduler)
+        check_steps(scheduler, variant.generation(generation).resolved_steps)
         return cls(variant, variant.generation(generation), scheduler, scores)
 
     def warm_up(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> GenerationOutput:

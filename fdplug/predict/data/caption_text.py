@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
+from fdplug.wording import shown
+
 ALLOWED = frozenset("\t\n\r")
 
 
@@ -15,10 +17,10 @@ def problem_of(text: Any) -> str | None:
     no file can hold; tabs and line breaks are not.
     """
     if not isinstance(text, str) or not text.strip():
-        return f"is {text!r:.60}, a text is needed"
+        return f"is {shown(text)}, a text is needed"
     if text.isprintable():
         return None
     for index, letter in enumerate(text):
         if letter not in ALLOWED and unicodedata.category(letter) in ("Cc", "Cs"):
-            return f"holds the control character U+{ord(letter):04X} at position {index}: {text[:40]!r}; remove it"
+            return f"holds the control character U+{ord(letter):04X} at position {index}: {shown(text, 40)}; remove it"
     return None

@@ -6,7 +6,6 @@ trusted: every record is checked, and the first bad one is named with its place.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
@@ -15,8 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fdplug.checks import check_choice
 from fdplug.errors import DataError
+from fdplug.files.json_text import read_json
+from fdplug.files.schema import kind
+from fdplug.files.source import MEGABYTE, Source
 from fdplug.predict.data.caption_text import problem_of
 from fdplug.predict.data.seeds import seed_of
+from fdplug.wording import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 SHAPES = "shapes"
 EXPECTED = "expected the form of COCO's captions_val2017.json"
 LARGEST_ID = 2**63 - 1
+MOST = 1_000 * MEGABYTE
 PICKS = ("first", "random", "all")
 Texts = tuple[int, int, str, int]
 
@@ -64,7 +68,7 @@ def read_captions(
     """
     check_choice("pick", pick, PICKS)
     path = annotation_path(annotations)
-    document = _load(path)
+    document = _load(Source(path, "annotation file", EXPECTED, limit=MOST))
     texts = _texts(path, _records(path, document, "annotations"))
     images = _images(path, _records(path, document, "images"))
     del document
@@ -83,33 +87,28 @@ def annotation_path(annotations: str | Path) -> Path:
     return Path(shapes.annotations_file())
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"cannot read the annotation file {path}: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not valid json: {error}; {EXPECTED}.") from error
+def _load(source: Source) -> dict[str, Any]:
+    document = read_json(source)
     if not isinstance(document, dict):
-        raise DataError(f"{path} holds a {type(document).__name__}, not an object; {EXPECTED}.")
+        raise source.refused(f"it holds {kind(document)}, not an object")
     return document
 
 
 def _records(path: Path, document: dict[str, Any], key: str) -> list[Any]:
     records = document.get(key)
     if not isinstance(records, list):
-        found = "is missing" if key not in document else f"is a {type(records).__name__}"
+        found = "is missing" if key not in document else f"is {kind(records)}"
         raise DataError(f"{path}: '{key}' {found}, a list is needed; {EXPECTED}.")
     for index, record in enumerate(records):
         if not isinstance(record, dict):
-            raise DataError(f"{path}: {key}[{index}] is a {type(record).__name__}, an object is needed; {EXPECTED}.")
+            raise DataError(f"{path}: {key}[{index}] is {kind(record)}, an object is needed; {EXPECTED}.")
     return records
 
 
 def _identifier(path: Path, place: str, index: int, record: dict[str, Any], key: str) -> int:
     value = record.get(key)
     if type(value) is not int or not 0 <= value <= LARGEST_ID:
-        where = f"{place}[{index}]: '{key}' is {value!r:.60}"
+        where = f"{place}[{index}]: '{key}' is {shown(value)}"
         raise DataError(f"{path}: {where}, a non-negative whole number is needed.")
     return value
 
@@ -139,9 +138,9 @@ def _images(path: Path, records: Sequence[dict[str, Any]]) -> dict[int, Caption]
         image_id = _identifier(path, "images", index, record, "id")
         file_name, scene = record.get("file_name"), record.get("scene")
         if file_name is not None and not isinstance(file_name, str):
-            raise DataError(f"{path}: images[{index}]: 'file_name' is {file_name!r:.60}, a text is needed.")
+            raise DataError(f"{path}: images[{index}]: 'file_name' is {shown(file_name)}, a text is needed.")
         if scene is not None and not isinstance(scene, dict):
-            raise DataError(f"{path}: images[{index}]: 'scene' is {scene!r:.60}, an object is needed.")
+            raise DataError(f"{path}: images[{index}]: 'scene' is {shown(scene)}, an object is needed.")
         if image_id in images:
             raise DataError(f"{path}: images[{index}]: the image id {image_id} appears twice.")
         images[image_id] = Caption(image_id, "", file_name, scene)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from fdplug import checks
-from fdplug.errors import DataError, one_line
+from fdplug.errors import DataError
+from fdplug.files.json_text import parse_json
+from fdplug.files.limits import is_whole
+from fdplug.files.schema import kind
+from fdplug.files.source import MEGABYTE, Source
+from fdplug.files.tables import read_csv, read_tsv
 from fdplug.predict.data.caption_text import problem_of
 from fdplug.predict.data.captions import LARGEST_ID, Caption
+from fdplug.wording import shown
 
 Record = tuple[str, dict[str, Any]]
 PARTI_COLUMNS = ("Prompt", "Category", "Challenge", "Note")
-LONGEST_FIELD = 1 << 24
+PARTI_NEEDED = PARTI_COLUMNS[:3]  # many have no note, and editors strip the tab before it
+MOST = 512 * MEGABYTE
 
 
 def read_prompts(path: str | Path, column: str = "prompt", id_column: str | None = None) -> list[Caption]:
@@ -35,7 +40,7 @@ def read_prompts(path: str | Path, column: str = "prompt", id_column: str | None
     if suffix not in READERS:
         raise DataError(f"{path}: prompts are read from {', '.join(READERS)} files; rename or convert it.")
     column = "prompt" if suffix == ".txt" else column
-    return list(_captions(path, _read(path, READERS[suffix]), column, id_column))
+    return list(_captions(path, READERS[suffix](_source(path)), column, id_column))
 
 
 def read_parti(path: str | Path, category: str | None = None, challenge: str | None = None) -> list[Caption]:
@@ -50,11 +55,14 @@ def read_parti(path: str | Path, category: str | None = None, challenge: str | N
         DataError: The file cannot be read, a column is missing, or no prompt is of this kind.
     """
     path = Path(path)
-    records = list(_read(path, _separated("\t")))
-    for place, record in records[:1]:
-        missing = [name for name in PARTI_COLUMNS if name not in record]
+    records = list(read_tsv(_source(path)))
+    for place, record in records:
+        missing = [name for name in PARTI_NEEDED if name not in record]
         if missing:
-            raise DataError(f"{path}: {place}: no column {', '.join(missing)}; found {_listed(record)}.")
+            raise DataError(
+                f"{path}: {place} has no {', '.join(missing)}, only {_listed(record)}; give google-research/parti's"
+                f" PartiPrompts.tsv, with the columns {', '.join(PARTI_COLUMNS)}"
+            )
     wanted = {"Category": category, "Challenge": challenge}
     for key, value in wanted.items():
         known = sorted({str(record[key]) for _, record in records})
@@ -85,81 +93,62 @@ def _captions(path: Path, records: Iterator[Record], column: str, id_column: str
         places[identifier] = place
         yield Caption(identifier, record[column].strip())
     if not places:
-        raise DataError(f"{path} holds no prompts.")
+        raise DataError(f"{path} holds no prompts; give a file with at least one")
 
 
 def _identifier(path: Path, place: str, column: str, value: Any) -> int:
-    digits = str(value)
-    if isinstance(value, bool) or not digits.isascii() or not digits.isdigit() or int(digits) > LARGEST_ID:
-        raise DataError(f"{path}: {place}: '{column}' is {value!r:.60}, a non-negative whole number is needed.")
-    return int(digits)
+    if not is_whole(value, LARGEST_ID):
+        raise DataError(f"{path}: {place}: '{column}' is {shown(value)}, a non-negative whole number is needed")
+    return int(value)
 
 
 def _listed(record: dict[str, Any]) -> str:
     return ", ".join(str(name)[:40] for name in list(record)[:20]) or "none"
 
 
-def _read(path: Path, reader: Callable[[Path], Iterator[Record]]) -> Iterator[Record]:
-    try:
-        yield from reader(path)
-    except OSError as error:
-        raise DataError(f"cannot read the prompt file {path}: {error.strerror or error}.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as {path.suffix[1:]} in UTF-8: {error}.") from error
+def _source(path: Path) -> Source:
+    remedy = f"prompts are read from {', '.join(READERS)} files in UTF-8"
+    return Source(path, "prompt file", remedy, limit=MOST)
 
 
-def _lines(path: Path) -> Iterator[Record]:
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield f"line {number}", {"prompt": line}
+def _lines(source: Source) -> Iterator[Record]:
+    for number, line in enumerate(source.lines(), 1):
+        if line.strip():
+            yield f"line {number}", {"prompt": line}
 
 
-def _json_lines(path: Path) -> Iterator[Record]:
-    for place, record in _lines(path):
+def _json_lines(source: Source) -> Iterator[Record]:
+    for place, record in _lines(source):
         try:
-            value = json.loads(record["prompt"])
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}: {place} is not valid json: {error}.") from error
+            value = parse_json(record["prompt"])
+        except ValueError as error:
+            raise source.refused(f"{place} is not valid json: {error}") from error
         if not isinstance(value, dict):
-            raise DataError(f"{path}: {place} is a {type(value).__name__}, an object is needed.")
+            raise source.refused(f"{place} is {kind(value)}, an object is needed")
         yield place, value
 
 
-def _separated(delimiter: str) -> Callable[[Path], Iterator[Record]]:
-    def read(path: Path) -> Iterator[Record]:
-        csv.field_size_limit(LONGEST_FIELD)
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter=delimiter, strict=True)
-            for record in reader:
-                place = f"line {reader.line_num}"
-                if None in record:
-                    raise DataError(f"{path}: {place} has more fields than the header; quote what holds a separator.")
-                yield place, {key: value for key, value in record.items() if value is not None}
-
-    return read
-
-
-def _parquet(path: Path) -> Iterator[Record]:
-    checks.installed(f"{path}: parquet", "parquet", "pyarrow")
+def _parquet(source: Source) -> Iterator[Record]:
+    checks.installed(f"{source.name}: parquet", "parquet", "pyarrow")
+    import pyarrow
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
     try:
-        with ParquetFile(path) as file:
+        with ParquetFile(pyarrow.BufferReader(source.read())) as file:
             number = 0
             for batch in file.iter_batches():
                 for record in batch.to_pylist():
                     yield f"row {number}", record
                     number += 1
-    except ArrowException as error:
-        raise DataError(f"{path} cannot be read as parquet: {one_line(error, 160)}.") from error
+    except (ArrowException, ValueError, NotImplementedError) as error:
+        raise source.refused(f"it cannot be read as parquet: {error}") from error
 
 
-READERS: dict[str, Callable[[Path], Iterator[Record]]] = {
+READERS: dict[str, Callable[[Source], Iterator[Record]]] = {
     ".txt": _lines,
     ".jsonl": _json_lines,
-    ".csv": _separated(","),
-    ".tsv": _separated("\t"),
+    ".csv": read_csv,
+    ".tsv": read_tsv,
     ".parquet": _parquet,
 }

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fdplug.errors import DataError
+from fdplug.files.source import is_folder
 from fdplug.metrics.images import fitted, read_image
+from fdplug.wording import one_line, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +54,7 @@ class ReferenceImages:
             missing = [caption for caption in self.captions if caption.scene is None]
             where = "have no 'scene' to draw. Name the folder of their image files with `images`"
         else:
-            if not self.folder.is_dir():
+            if not is_folder(self.folder):
                 raise DataError(f"the image folder {self.folder} does not exist or is not a folder.")
             missing = [caption for caption in self.captions if not reference_path(self.folder, caption).is_file()]
             where = f"have no file under {self.folder}"
@@ -60,7 +62,7 @@ class ReferenceImages:
             first = missing[0]
             raise DataError(
                 f"{len(missing)} of {len(self.captions)} images {where}; the first is image {first.image_id}"
-                f" ({first.file_name!r:.80})."
+                f" ({shown(first.file_name, 80)})."
             )
 
 
@@ -76,7 +78,7 @@ def reference_path(folder: Path, caption: Caption) -> Path:
         raise DataError(f"image {caption.image_id} has no 'file_name', so {folder} cannot hold its reference image.")
     posix, windows = PurePosixPath(name), PureWindowsPath(name)
     if posix.is_absolute() or windows.anchor or ".." in windows.parts or "\0" in name:
-        raise DataError(f"image {caption.image_id}: the file_name {name!r:.80} leaves the image folder; refused.")
+        raise DataError(f"image {caption.image_id}: the file_name {shown(name, 80)} leaves the image folder; refused.")
     return folder / name
 
 
@@ -86,6 +88,7 @@ def _drawn(caption: Caption) -> np.ndarray:
 
     try:
         scene = Scene.from_dict(dict(caption.scene or {}))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"image {caption.image_id}: its 'scene' cannot be drawn: {error}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, ArithmeticError) as error:
+        reason = one_line(error, 160)
+        raise DataError(f"image {caption.image_id}: its 'scene' cannot be drawn: {reason}; correct it") from error
     return np.asarray(draw(scene), dtype=np.uint8)

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from fdplug import checks
 from fdplug.errors import DataError
+from fdplug.files.json_text import parse_json
+from fdplug.files.limits import is_whole
+from fdplug.files.source import Source
 from fdplug.predict.data.seeds import seed_of
+from fdplug.wording import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +54,7 @@ class Selection:
             known = {caption.image_id for caption in chosen}
             for identifier, place in wanted.items():
                 if identifier not in known:
-                    raise DataError(f"{self.ids}: {place}: no caption has the id {identifier}.")
+                    raise DataError(f"{self.ids}: {place}: no caption has the id {identifier}; remove it")
             chosen = [caption for caption in chosen if caption.image_id in wanted]
         if self.seed is None or self.limit is None:
             return chosen[: self.limit]
@@ -73,31 +77,27 @@ def read_ids(path: str | Path) -> dict[int, str]:
     Raises:
         DataError: The file cannot be read, or holds something else than ids, or one of them twice.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"cannot read the file of ids {path}: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no text: {error}.") from error
+    source = Source(Path(path), "file of ids", "give whole numbers, one a line or as a json list")
+    text = source.text()
     ids: dict[int, str] = {}
-    for place, value in _listed(path, text) if text.lstrip().startswith("[") else _lines(text):
-        if isinstance(value, bool) or not str(value).isascii() or not str(value).isdigit():
-            raise DataError(f"{path}: {place}: {value!r:.60} is no id; a non-negative whole number is needed.")
+    for place, value in _listed(source, text) if text.lstrip().startswith("[") else _lines(text):
+        if not is_whole(value):
+            raise source.refused(f"{place}: {shown(value)} is no id")
         if int(value) in ids:
-            raise DataError(f"{path}: {place}: the id {int(value)} appears twice, first in {ids[int(value)]}.")
+            raise source.refused(f"{place}: the id {int(value)} appears twice, first in {ids[int(value)]}")
         ids[int(value)] = place
     if not ids:
-        raise DataError(f"{path} holds no ids.")
+        raise source.refused("it holds no ids")
     return ids
 
 
 def _lines(text: str) -> list[tuple[str, Any]]:
-    stripped = ((number, line.partition("#")[0].strip()) for number, line in enumerate(text.splitlines(), 1))
+    stripped = ((number, line.partition("#")[0].strip()) for number, line in enumerate(text.split("\n"), 1))
     return [(f"line {number}", line) for number, line in stripped if line]
 
 
-def _listed(path: str | Path, text: str) -> list[tuple[str, Any]]:
+def _listed(source: Source, text: str) -> list[tuple[str, Any]]:
     try:
-        return [(f"entry {index}", value) for index, value in enumerate(json.loads(text))]
+        return [(f"entry {index}", value) for index, value in enumerate(parse_json(text))]
     except ValueError as error:
-        raise DataError(f"{path} is not valid json: {error}.") from error
+        raise source.refused(f"it is not valid json: {error}") from error

@@ -58,4 +58,4 @@ class GenerationConfig(Settings):
         """Return the keyword arguments of the pipeline call."""
         options = {"guidance_scale": self.guidance, "height": self.size, "width": self.size}
         given = {key: value for key, value in options.items() if value is not None}
-        return {"num_inference_steps": self.resolved_steps, **given}
+        return {**registry.build("sampler", self.sampler).arguments(self.resolved_steps), **given}

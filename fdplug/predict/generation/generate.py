@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fdplug.predict.data.captions import Caption
+
+
+LARGEST_SIZE = 16_384
+"""Most pixels along a side that are asked of a pipeline."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,10 +158,19 @@ def call_pipeline(pipe: Any, captions: Sequence[Caption], generation: Generation
 
 
 def check_size(pipe: Any, size: int | None) -> None:
-    """Refuse a size in pixels that the pipeline cannot make."""
-    factor = getattr(pipe, "vae_scale_factor", 8)
-    if size is not None and size % factor:
-        raise ConfigError(f"size must be a multiple of {factor} for {type(pipe).__name__}, got {size}.")
+    """Refuse a size in pixels that the pipeline cannot make: diffusers takes multiples of 8, some only of patches."""
+    patch = getattr(getattr(find_denoiser(pipe), "config", None), "patch_size", None)
+    factor = math.lcm(8, getattr(pipe, "vae_scale_factor", 8) * (patch if isinstance(patch, int) else 1))
+    if size is not None and not (factor <= size <= LARGEST_SIZE and size % factor == 0):
+        name = type(pipe).__name__
+        raise ConfigError(f"size must be a multiple of {factor} up to {LARGEST_SIZE} for {name}, got {size}")
+
+
+def check_steps(scheduler: Any, steps: int) -> None:
+    """Refuse more steps than a scheduler has timesteps."""
+    most = getattr(scheduler.config, "num_train_timesteps", None)
+    if isinstance(most, int) and steps > most:
+        raise ConfigError(f"steps must be at most the {most} of {type(scheduler).__name__}, got {steps}")
 
 
 def _now() -> float:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import PipelineError
+from fdplug.files.json_text import read_json
+from fdplug.files.schema import OBJECT, check
+from fdplug.files.source import Source, is_file, is_folder
 from fdplug.metrics.loading import quiet_loading
 from fdplug.predict.data.captions import SHAPES
 
@@ -28,8 +31,8 @@ def check_model(model: str) -> None:
     if folder is None:
         return
     index = folder / "model_index.json"
-    if not index.is_file():
-        what = "does not exist" if not folder.exists() else "has no model_index.json, so it is no diffusers pipeline"
+    if not is_file(index):
+        what = "does not exist" if not is_folder(folder) else "has no model_index.json, so it is no diffusers pipeline"
         raise PipelineError(f"the model folder {folder} {what}; {_ALLOWED}")
     _refuse_code(folder, index)
 
@@ -113,10 +116,10 @@ def _local_folder(model: str) -> Path | None:
         from fdplug import shapes
 
         return Path(shapes.pipeline_folder())
-    path = Path(model).expanduser()
+    path = Path(os.path.expanduser(model))
     looks_local = (
         path.is_absolute()
-        or path.exists()
+        or os.path.lexists(path)
         or model.startswith((".", "~"))
         or model.strip("/").count("/") != 1
         or model.endswith("/")
@@ -126,11 +129,9 @@ def _local_folder(model: str) -> Path | None:
 
 def _refuse_code(folder: Path, index: Path) -> None:
     """A folder may name classes of diffusers and transformers only."""
-    try:
-        components = json.loads(index.read_text(encoding="utf-8"))
-        modules = {name: value[0] for name, value in components.items() if isinstance(value, list) and value}
-    except (OSError, ValueError, AttributeError) as error:
-        raise PipelineError(f"cannot read {index}: {error}.") from error
+    source = Source(index, "index of the pipeline", _ALLOWED, PipelineError)
+    components = check(source, OBJECT, read_json(source))
+    modules = {name: value[0] for name, value in components.items() if isinstance(value, list) and value}
     if not isinstance(components.get("_class_name"), str):
         raise PipelineError(f"{index} names a custom pipeline class; fdplug runs no code that comes with a model.")
     for name, module in modules.items():

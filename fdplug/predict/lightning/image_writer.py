@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.callbacks import BasePredictionWriter
 
 from fdplug.errors import ConfigError, OutputError
+from fdplug.files.writing import write_bytes
 from fdplug.predict.data.seeds import seed_of
+from fdplug.predict.generation.beyond_settings import beyond_settings
 from fdplug.predict.lightning.distributed import die_with_launcher, first_decides, over_ranks
 from fdplug.predict.lightning.prediction import Drawn, Earlier, Prediction
-from fdplug.predict.storage.atomic import encode_png, write_bytes
+from fdplug.predict.storage.atomic import encode_png
 from fdplug.predict.storage.manifest import (
     NOT_A_NUMBER,
     OK,
@@ -63,14 +65,15 @@ class ImageWriter(BasePredictionWriter):
         self._part = ManifestPart(self.folder, trainer.global_rank)
         self.drawn = 0
 
-    def check(self, settings: dict[str, Any]) -> None:
-        """Refuse settings that the folder was not begun with; nothing is written.
+    def check(self, settings: dict[str, Any], others: dict[str, Any] | None = None) -> None:
+        """Refuse settings and circumstances that the folder was not begun with; nothing is written.
 
         Raises:
             ConfigError: Names each difference.
         """
         if not self.overwrite:
             self._run.check("settings", settings)
+            self._run.check("circumstances", others or {})
 
     def _begin(self, trainer: Any, pl_module: Any) -> None:
         self._run.open()
@@ -79,6 +82,7 @@ class ImageWriter(BasePredictionWriter):
         else:
             _check_captions(self._run, trainer.datamodule.captions if trainer.datamodule else None)
         self._run.keep("settings", pl_module.settings(trainer.strategy.root_device))
+        self._run.keep("circumstances", circumstances(trainer, pl_module))
         self._run.note("begun", provenance(trainer.strategy.root_device))
         merge_manifest(self.folder)
 
@@ -153,6 +157,11 @@ class ImageWriter(BasePredictionWriter):
         """Let another run go on here."""
         self._part.close()
         self._run.close()
+
+
+def circumstances(trainer: Any, pl_module: Any) -> dict[str, Any]:
+    """What decides the images beside the settings of the module; see `beyond_settings`."""
+    return beyond_settings(pl_module.generation.sampler, pl_module.propagation, trainer)
 
 
 def _check_captions(run: RunFolder, captions: Sequence[Caption] | None) -> None:

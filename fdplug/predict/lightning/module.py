@@ -17,7 +17,7 @@ from fdplug.predict.data.captions import SHAPES, Caption
 from fdplug.predict.generation.batch_size import Room
 from fdplug.predict.generation.conditioning import check_conditioning
 from fdplug.predict.generation.config import GenerationConfig
-from fdplug.predict.generation.generate import check_size, per_image, run
+from fdplug.predict.generation.generate import check_size, check_steps, per_image, run
 from fdplug.predict.generation.loading import DTYPES, check_model, default_guidance, load_pipeline, resolve_dtype
 from fdplug.predict.lightning.prediction import Drawn, Earlier, Prediction, gathered
 from fdplug.profiling.provenance import networks
@@ -97,6 +97,7 @@ class TextToImage(LightningModule):
         check_conditioning(self.pipe, given.captions if given else [], self.generation.size)
         check_size(self.pipe, self.generation.size)
         self.pipe.scheduler = registry.build("sampler", self.generation.sampler).fit(self.pipe.scheduler)
+        check_steps(self.pipe.scheduler, self.generation.resolved_steps)
         if self.propagation is not None:
             self._propagation = fdplug.propagate(self.pipe, self.propagation)
 

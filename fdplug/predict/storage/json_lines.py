@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fdplug.errors import OutputError
+from fdplug.files.json_text import parse_json
+from fdplug.files.source import MEGABYTE, Source
+
+MOST = 2_000 * MEGABYTE
 
 
 class JsonLines:
@@ -54,13 +58,13 @@ class JsonLines:
 
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The records of a file; lines that are no json object are left out."""
-    if not path.is_file():
+    if not path.exists():
         return
-    with path.open("rb") as lines:
-        for line in lines:
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(record, dict):
-                yield record
+    source = Source(path, "records", "remove it, or begin anew with --overwrite", limit=MOST)
+    for line in source.read().split(b"\n"):
+        try:
+            record = parse_json(line.decode("utf-8"))
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            yield record

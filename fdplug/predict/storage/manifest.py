@@ -7,7 +7,6 @@ become `manifest.jsonl`, in the order of ids. An image counts as done if its fil
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -16,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image
 
-from fdplug.predict.storage.atomic import write_text
+from fdplug.errors import DataError
+from fdplug.files.images import decoded
+from fdplug.files.source import Source
+from fdplug.files.writing import write_text
 from fdplug.predict.storage.json_lines import JsonLines, read_json_lines
 
 if TYPE_CHECKING:
@@ -105,9 +106,9 @@ def merge_manifest(folder: Path) -> list[Entry]:
 
 
 def clear_manifest(folder: Path) -> None:
-    """Remove the images that the manifest names, and the manifest itself."""
+    """Remove the images that the manifest names, and the manifest itself; never a file that is not the one written."""
     for entry in read_manifest(folder).values():
-        if entry.file is not None and (path := _inside(folder, entry.file)) is not None:
+        if (path := _inside(folder, entry.file)) is not None and _bytes(path, entry) is not None:
             path.unlink(missing_ok=True)
     for path in _files(folder):
         path.unlink(missing_ok=True)
@@ -115,15 +116,24 @@ def clear_manifest(folder: Path) -> None:
 
 def read_image(folder: Path, entry: Entry) -> Tensor | None:
     """The image (3, H, W) uint8 of an entry, or None unless its file is whole and the very one that was written."""
-    path = None if entry.file is None else _inside(folder, entry.file)
-    try:
-        data = b"" if path is None else path.read_bytes()
-        if not data or sha256(data) != entry.sha256:
-            return None
-        with Image.open(io.BytesIO(data)) as image:
-            return torch.tensor(np.asarray(image.convert("RGB"))).permute(2, 0, 1).contiguous()
-    except (OSError, ValueError, SyntaxError):
+    path = _inside(folder, entry.file)
+    data = None if path is None else _bytes(path, entry)
+    if path is None or data is None:
         return None
+    try:
+        image = decoded(data, Source(path, "image", "remove it"))
+    except DataError:
+        return None
+    return torch.tensor(np.asarray(image)).permute(2, 0, 1).contiguous()
+
+
+def _bytes(path: Path, entry: Entry) -> bytes | None:
+    """The bytes of the file of an entry, or None if it is not the very one that was written."""
+    try:
+        data = Source(path, "image", "remove it").read()
+    except DataError:
+        return None
+    return data if sha256(data) == entry.sha256 else None
 
 
 def _files(folder: Path) -> list[Path]:
@@ -131,10 +141,15 @@ def _files(folder: Path) -> list[Path]:
     return [folder / MANIFEST, *sorted(folder.glob("manifest.rank*.jsonl"))]
 
 
-def _inside(folder: Path, file: str) -> Path | None:
-    """The path of an image, unless a tampered manifest points out of the folder."""
-    path = folder / file
-    return path if path.resolve().is_relative_to(folder.resolve()) else None
+def _inside(folder: Path, file: str | None) -> Path | None:
+    """The path of an image; None where a tampered manifest names another kind of file, or one out of the folder."""
+    if file is None or not file.endswith(".png") or "\0" in file:
+        return None
+    try:
+        path = (folder / file).resolve()
+    except (OSError, RuntimeError):
+        return None
+    return folder / file if path.is_relative_to(folder.resolve()) else None
 
 
 def _entry(record: dict[str, Any]) -> Entry | None:

@@ -14,7 +14,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from fdplug.errors import ConfigError
-from fdplug.predict.storage.atomic import remove_parts, writable_folder, write_text
+from fdplug.files.json_text import read_json
+from fdplug.files.schema import OBJECT, Object, check
+from fdplug.files.source import Source
+from fdplug.files.writing import remove_parts, writable_folder, write_text
+from fdplug.wording import one_line
 
 SETTINGS, METRICS = "run.json", "metrics.json"
 LOCK = ".lock"
@@ -52,16 +56,17 @@ class RunFolder:
             lock.acquire()
         except Timeout as error:
             raise ConfigError(
-                f"another run is writing to the folder {self.path}; wait for it, or {self.advice}."
+                f"another run is writing to the folder {self.path}; wait for it, or {self.advice}"
             ) from error
+        except OSError as error:
+            raise ConfigError(f"cannot lock the folder {self.path}: {one_line(error)}; {self.advice}") from error
         self._lock = lock
         remove_parts(self.path)
 
     def close(self) -> None:
-        """Let others in."""
+        """Let others in; the lock's file stays, for whoever waits for it holds that very file."""
         if self._lock is not None:
             self._lock.release()
-            (self / LOCK).unlink(missing_ok=True)
             self._lock = None
 
     @property
@@ -107,15 +112,10 @@ class RunFolder:
 
     def _read(self) -> dict[str, Any]:
         path = self / SETTINGS
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not path.exists():
             return {}
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"cannot read {path}: {error}; add --overwrite, or {self.advice}.") from error
-        if not isinstance(content, dict):
-            raise ConfigError(f"{path} holds no settings; add --overwrite, or {self.advice}.")
-        return content
+        source = Source(path, "settings of the run", f"add --overwrite, or {self.advice}", ConfigError)
+        return check(source, Object(others=OBJECT), read_json(source))
 
 
 def _holds(value: Any, key: str) -> bool:

@@ -56,9 +56,9 @@ def _changed(**changes):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"images": [', "not valid json: Expecting value"),
-        ("\x00\xff", "not valid json"),
-        ("[" * 100_000, "not valid json"),
+        ('{"images": [', "not valid json|nested too deep: Expecting value"),
+        ("\x00\xff", "not valid json|nested too deep"),
+        ("[" * 100_000, "not valid json|nested too deep"),
         ("[]", "holds a list, not an object"),
         ('{"images": []}', "'annotations' is missing"),
         ('{"images": {}, "annotations": []}', "'images' is a dict"),
@@ -72,7 +72,7 @@ def _changed(**changes):
         (_changed(annotations__caption="a \x1b[31mred"), r"annotations\[1\].*control character U\+001B at position 2"),
         (_changed(annotations__caption="a\0"), r"control character U\+0000"),
         (_changed(annotations__caption="a \ud800 b"), r"control character U\+D800"),
-        (json.dumps(document())[:-40], "not valid json"),
+        (json.dumps(document())[:-40], "not valid json|nested too deep"),
         (_changed(annotations__image_id=-1), "'image_id' is -1"),
         (_changed(annotations__image_id=10**30), "'image_id' is 10000"),
         (_changed(annotations__image_id=4), "image_id 4 is not among 'images'"),

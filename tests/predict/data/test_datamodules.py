@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import pytest
@@ -16,7 +15,7 @@ PARTI = (
     ("bond", "Abstract", "Basic", "concept with multiple interpretations"),
     ('a sign that says "Diffusion", in blue', "Signage", "Writing & Symbols", ""),
     ("a cat", "Animals", "Basic", ""),
-    ("a dog above a cat", "Animals", "Quantity", "two\nlines"),
+    ("a dog above a cat", "Animals", "Quantity", "a note"),
 )
 
 
@@ -28,9 +27,7 @@ def _file(folder, name, content):
 
 def _parti(folder, rows=PARTI, columns=("Prompt", "Category", "Challenge", "Note")):
     path = folder / "PartiPrompts.tsv"
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, delimiter="\t")
-        writer.writerows([columns, *rows])
+    path.write_text("".join("\t".join(row) + "\n" for row in (columns, *rows)))
     return str(path)
 
 
@@ -68,7 +65,7 @@ def test_parquet_is_read(tmp_path):
         read_prompts(tmp_path / "p.parquet", "captions")
     with pytest.raises(DataError, match=r"row 0: no column 'text'; found prompt, captions, id"):
         read_prompts(tmp_path / "p.parquet", "text")
-    with pytest.raises(DataError, match=r"cut.parquet cannot be read as parquet"):
+    with pytest.raises(DataError, match=r"cut.parquet: it cannot be read as parquet"):
         read_prompts(_file(tmp_path, "cut.parquet", (tmp_path / "p.parquet").read_bytes()[:60]))
 
 
@@ -77,14 +74,14 @@ def test_parquet_is_read(tmp_path):
     [
         ("p.doc", "x", r"prompts are read from .txt, .jsonl, .csv, .tsv, .parquet files"),
         ("p.txt", "\n \n", "holds no prompts"),
-        ("p.txt", b"a cat\n\xff\xfe", "cannot be read as txt in UTF-8"),
+        ("p.txt", b"a cat\n\xff\xfe", "it is no text in UTF-8"),
         ("p.txt", "a cat\na \x07 dog", r"line 2: 'prompt' holds the control character U\+0007 at position 2"),
-        ("p.jsonl", '{"prompt": "a cat"}\n{"prompt": ', "line 2 is not valid json"),
+        ("p.jsonl", '{"prompt": "a cat"}\n{"prompt": ', "line 2 not valid json"),
         ("p.jsonl", "[1]", "line 1 is a list, an object is needed"),
         ("p.jsonl", '{"prompt": 3}', "line 1: 'prompt' is 3, a text is needed"),
         ("p.jsonl", '{"text": "x"}', r"line 1: no column 'prompt'; found text. Name another"),
         ("p.csv", "prompt\na,b\n", "line 2 has more fields than the header"),
-        ("p.csv", 'prompt\n"a', "cannot be read as csv"),
+        ("p.csv", 'prompt\n"a', "is not valid csv"),
         ("p.csv", "kind,prompt\nx\n", "line 2: no column 'prompt'; found kind"),
     ],
 )
@@ -133,7 +130,7 @@ def test_parti_prompts_of_a_kind_keep_their_row_numbers(tmp_path):
 
 def test_a_parti_file_without_its_columns_is_refused(tmp_path):
     path = _parti(tmp_path, [("a", "b")], ("Prompt", "Category"))
-    with pytest.raises(DataError, match=r"line 2: no column Challenge, Note; found Prompt, Category"):
+    with pytest.raises(DataError, match=r"line 2 has no Challenge, only Prompt, Category"):
         read_parti(path)
 
 
@@ -177,7 +174,7 @@ def test_a_list_of_ids_chooses_captions_in_the_order_of_the_file(annotations, tm
         ("three", "line 1: 'three' is no id"),
         ("[3, true]", "entry 1: True is no id"),
         ("[3, -1]", "entry 1: -1 is no id"),
-        ("[3", "is not valid json"),
+        ("[3", "not valid json"),
         ("# none\n", "holds no ids"),
         (b"\xff\xfe", "is no text"),
     ],
@@ -252,7 +249,7 @@ def test_impossible_classes_are_refused(options, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is not valid json"),
+        ("{", "not valid json"),
         ("[]", "holds no class names"),
         ('{"x": "a"}', "class 'x' needs a whole number as its key"),
         ('{"0": 3}', "class '0' is 3, a text is needed"),

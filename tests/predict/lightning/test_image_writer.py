@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from fdplug.errors import ConfigError, OutputError
+from fdplug.files.writing import write_bytes
 from fdplug.predict import Caption, TextToImage
 from fdplug.predict.data.seeds import seed_of
-from fdplug.predict.storage.atomic import write_bytes
 from tests.predict.conftest import document, written
 from tests.predict.predicting import UNIFORM, content, predict, records
 

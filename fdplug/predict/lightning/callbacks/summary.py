@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
 
+from fdplug.files.writing import write_text
 from fdplug.predict.lightning.callbacks.base import LogNumbers
 from fdplug.predict.lightning.image_writer import ImageWriter
-from fdplug.predict.storage.atomic import write_text
 from fdplug.predict.storage.manifest import MANIFEST, OK, Entry
 from fdplug.predict.storage.run_folder import METRICS, SETTINGS
 

@@ -1,0 +1,107 @@
+"""Options of every installed plugin and of every command, from their own tables: a new one is tested by being there."""
+
+import importlib
+import inspect
+import time
+
+import pytest
+
+from fdplug import registry
+from fdplug.cli import COMMANDS
+from fdplug.registry import KINDS
+from tests.bad_inputs.refusing import refusal
+
+
+def _bomb():
+    value = [0] * 9
+    for _ in range(9):
+        value = [value] * 9
+    return value
+
+
+def _deep():
+    value = []
+    for _ in range(5000):
+        value = [value]
+    return value
+
+
+BAD = {
+    "infinity": float("inf"),
+    "less than all": float("-inf"),
+    "not a number": float("nan"),
+    "5,000 digits": 10**5000,
+    "negative 5,000 digits": -(10**5000),
+    "bomb": {"a": _bomb()},
+    "deep": _deep(),
+    "escape": {"\x1b[2J": 1},
+    "bytes": b"\xff",
+}
+
+
+def numeric_options():
+    """Return (kind, name, option) of every option whose default is a number."""
+    return [
+        (kind, name, option)
+        for kind in KINDS
+        if kind != "family"
+        for name, entry in sorted(registry.entries(kind).items())
+        for option, parameter in registry.options(entry.cls).items()
+        if type(parameter.default) in (int, float) and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("option", numeric_options(), ids="-".join)
+def test_an_option_of_a_plugin_that_cannot_be_is_refused(option, bad):
+    kind, name, key = option
+    options = registry.options(registry.find(kind, name)).items()
+    needed = {one: 5 for one, parameter in options if parameter.default is parameter.empty}
+    given = {name: {**needed, key: BAD[bad]}}
+    start = time.perf_counter()
+    assert f"'{name}'" in refusal(lambda: registry.build(kind, given))
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("bad", BAD)
+def test_what_names_no_plugin_is_refused(kind, bad):
+    refusal(lambda: registry.build(kind, BAD[bad]))
+    refusal(lambda: registry.build(kind, {"name": "nobody", "option": BAD[bad]}))
+    refusal(lambda: registry.build(kind, "nobody\x1b[2J" + "x" * 5000))
+
+
+WORDS = {int: ("-1", "x", "1e3", "9" * 5000, "1.5", ""), float: ("nan", "inf", "-inf", "x", "9" * 5000, "")}
+
+
+def command_options():
+    """Return (command, option, word) of every number that a command takes, with every word that is none it can take."""
+    found = []
+    for name, command in COMMANDS.items():
+        module = importlib.import_module(command.module)
+        if name != "predict" and hasattr(module, "parser"):
+            found += [
+                (name, action.option_strings[-1], word)
+                for action in module.parser()._actions
+                for word in WORDS.get(action.type, ())
+                if action.option_strings
+            ]
+    return found
+
+
+REST = {"generate": ["a cat"], "report": ["."], "evaluate": ["."]}
+
+
+@pytest.mark.parametrize(("command", "option", "word"), command_options(), ids=lambda word: str(word)[:20])
+def test_a_number_of_a_command_that_cannot_be_is_refused(command, option, word, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def loaded(*args, **kwargs):
+        pytest.fail(f"{option} {word[:20]} was accepted: a model is loaded")
+
+    for module in ("fdplug.predict.generation.loading", "fdplug.commands.options", "fdplug.commands.compare"):
+        if hasattr(importlib.import_module(module), "load_pipeline"):
+            monkeypatch.setattr(f"{module}.load_pipeline", loaded)
+    main = importlib.import_module(COMMANDS[command].module).main
+    line = refusal(lambda: main([*REST.get(command, []), f"{option}={word}"]))
+    assert option.lstrip("-").split("-")[0] in line.replace("_", "-")
