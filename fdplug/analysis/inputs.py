@@ -13,6 +13,7 @@ from fdplug.predict.data.captions import Caption, read_captions
 from fdplug.predict.data.seeds import generators
 from fdplug.predict.generation.conditioning import conditioning
 from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import check_timesteps
 
 STRIDE = 387  # without a common divisor with ImageNet's 1,000 classes: neighbours in number are far apart, and all come
 
@@ -39,6 +40,7 @@ def draw(pipe: Any, batch: Sequence[Caption], generation: GenerationConfig) -> N
     what = kind(pipe)
     given = {"batch_size": len(batch)} if what == "batch_size" else conditioning(pipe, batch)
     accepted = inspect.signature(pipe.__call__).parameters
+    check_timesteps(pipe, generation.call_options())
     options = {name: value for name, value in generation.call_options().items() if name in accepted}
     options["output_type"] = "latent" if what == "prompt" else "np"
     with torch.no_grad():

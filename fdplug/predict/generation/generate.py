@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -153,8 +154,22 @@ def call_pipeline(pipe: Any, captions: Sequence[Caption], generation: Generation
     """Return the images (N, 3, H, W) of one call of the pipeline; tests put another in its place."""
     seeds = generators(generation.seed, [caption.image_id for caption in captions])
     given = conditioning(pipe, captions)
+    options = generation.call_options()
+    check_timesteps(pipe, options)
     with torch.no_grad():
-        return as_tensor(pipe(**given, generator=seeds, output_type="pt", **generation.call_options()).images)
+        return as_tensor(pipe(**given, generator=seeds, output_type="pt", **options).images)
+
+
+def check_timesteps(pipe: Any, options: Mapping[str, Any]) -> None:
+    """Refuse a sampler whose timesteps or sigmas the pipeline cannot be given.
+
+    Raises:
+        ConfigError: the pipeline's call has no such argument.
+    """
+    accepted = inspect.signature(pipe.__call__).parameters
+    for name in ("timesteps", "sigmas"):
+        if name in options and name not in accepted:
+            raise ConfigError(f"{type(pipe).__name__} cannot be given {name}, which this sampler chooses; take another")
 
 
 def check_size(pipe: Any, size: int | None) -> None:

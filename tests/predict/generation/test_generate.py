@@ -14,7 +14,8 @@ from fdplug.errors import FdplugWarning
 from fdplug.predict import Caption
 from fdplug.predict.data.seeds import generators, seed_of
 from fdplug.predict.generation.config import GenerationConfig
-from fdplug.predict.generation.generate import run, to_uint8
+from fdplug import registry
+from fdplug.predict.generation.generate import call_pipeline, check_timesteps, run, to_uint8
 from fdplug.predict.generation.progress import StepBar
 from fdplug.profiling.timing import DenoiserTimer
 from tests.predict.conftest import WORDS
@@ -113,3 +114,22 @@ def test_not_a_number_becomes_black_with_a_warning():
     assert whole.tolist() == [True, False]
     assert eight_bit[1, 0, 0, 0] == 0
     assert eight_bit[0, 0, 0, 0] == np.round(0.5 * 255)
+
+
+def test_the_timesteps_of_a_sampler_reach_the_pipeline(loaded):
+    """Align Your Steps' own ten (their table 2 for Stable Diffusion), not ten of the scheduler's."""
+    published = [999, 850, 736, 645, 545, 455, 343, 233, 124, 24]
+    config = GenerationConfig(sampler="ays", steps=10, guidance=4.0)
+    assert "num_inference_steps" not in config.call_options()
+    loaded.scheduler = registry.build("sampler", "ays").fit(loaded.scheduler)
+    call_pipeline(loaded, CAPTIONS[:1], config)
+    assert loaded.scheduler.timesteps.tolist() == published
+
+
+def test_a_pipeline_that_takes_no_timesteps_is_refused():
+    class Fixed:
+        def __call__(self, prompt=None, num_inference_steps=50):
+            raise AssertionError
+
+    with pytest.raises(ConfigError, match="Fixed cannot be given timesteps"):
+        check_timesteps(Fixed(), GenerationConfig(sampler="ays", steps=10).call_options())
