@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fdplug import registry
 from fdplug.denoisers import DenoiserFamily, Part
+from fdplug.denoisers.transformer_table import REFUSED
 from fdplug.errors import ConfigError, PluginClashError, PluginError, PropagationError, UnsupportedDenoiserError
 from fdplug.parts import PartRule
 
@@ -24,6 +25,7 @@ def find_family(pipe: Any) -> tuple[DenoiserFamily, Any]:
     for family in _families():
         network = getattr(pipe, family.component, None)
         if network is not None and family.matches(network):
+            _refuse_a_second(pipe, family.component)
             return family, network
     raise UnsupportedDenoiserError(_unsupported(pipe))
 
@@ -40,10 +42,22 @@ def find_denoiser(pipe: Any) -> nn.Module | None:
         return None
 
 
+def _refuse_a_second(pipe: Any, component: str) -> None:
+    """Refuse a pipeline whose run changes from one denoiser to another, as that of Wan 2.2 A14B does."""
+    other = f"{component}_2"
+    if getattr(pipe, other, None) is not None:
+        raise UnsupportedDenoiserError(
+            f"{type(pipe).__name__} has two denoisers, {component} and {other}, each for some of the steps, and fdplug "
+            "accelerates one; take a model with a single one, such as Wan 2.1 or Wan 2.2 5B"
+        )
+
+
 def _unsupported(pipe: Any) -> str:
     found = [getattr(pipe, name, None) for name in ("unet", "transformer", "prior")]
     denoiser = next((type(one).__name__ for one in found if one is not None), None)
     what = f"denoiser {denoiser}" if denoiser else f"{type(pipe).__name__}, which has no unet or transformer"
+    if denoiser in REFUSED:
+        return f"cannot accelerate {what}: {REFUSED[denoiser]}; run the pipeline without fdplug"
     known = sorted(model for entry in registry.entries("family").values() for model in entry.cls.models)
     return (
         f"cannot accelerate {what}; supported are {', '.join(known)}. "

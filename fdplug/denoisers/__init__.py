@@ -9,6 +9,7 @@ from fdplug.denoisers.dit_transformer_2d import DiTTransformer2D
 from fdplug.denoisers.pixart_transformer_2d import PixArtTransformer2D
 from fdplug.denoisers.transformer_flux import FluxTransformer2D
 from fdplug.denoisers.transformer_sd3 import SD3Transformer2D
+from fdplug.denoisers.transformer_table import FAMILIES
 from fdplug.denoisers.unet_2d import UNet2D
 from fdplug.denoisers.unet_2d_condition import UNet2DCondition
 from fdplug.denoisers.unet_3d_condition import UNet3DCondition
@@ -24,3 +25,4 @@ def fdplug_denoiser_families() -> Iterator[type[DenoiserFamily]]:
     """Yield the built-in families."""
     yield from (UNet2DCondition, UNet2D, UNet3DCondition, UNetMotion, UNetSpatioTemporalCondition)
     yield from (DiTTransformer2D, PixArtTransformer2D, SD3Transformer2D, FluxTransformer2D)
+    yield from FAMILIES

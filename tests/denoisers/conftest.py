@@ -9,16 +9,29 @@ import pytest
 import torch
 
 import fdplug
-from fdplug.testing.systems import SYSTEMS
+from fdplug.testing.systems import SYSTEMS, flux_variants, image_transformers, video_transformers
 
 # What diffusers and torch have to say about old pipelines and their own code.
 NOTICES = (
     "ignore:Default grid_sample:UserWarning",
     "ignore:torch.meshgrid:UserWarning",
     "ignore:`FluxPosEmbed` is deprecated:FutureWarning",
+    "ignore:`LoraLoaderMixin` is deprecated:FutureWarning",
+    "ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning",
+    "ignore:In CPU autocast, but the target dtype is not supported:UserWarning",
     "ignore::torch.jit.TracerWarning",
 )
 UNIFORM = {"uniform": {"interval": 3}}
+
+# Rows of the table of transformers that the default run takes: separate calls, two kinds of blocks, serial, long skips.
+REPRESENTATIVES = {"qwen-image", "cogview4", "hunyuan-dit"}
+_TAIL = (flux_variants, image_transformers, video_transformers)
+LONG_TAIL = {system.name for module in _TAIL for system in module.SYSTEMS} - REPRESENTATIVES
+
+
+def marked(names=SYSTEMS):
+    """Return parameters for these systems: those of the long tail are slow."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in LONG_TAIL else name for name in names]
 
 
 def pytest_collection_modifyitems(items):
@@ -96,7 +109,7 @@ def cases(tmp_path_factory):
     return case
 
 
-@pytest.fixture(params=list(SYSTEMS))
+@pytest.fixture(params=marked())
 def case(request, cases):
     """One after the other, every system of the support table."""
     return cases(request.param)

@@ -7,9 +7,18 @@ import pytest
 from fdplug.pipeline import find_family
 from fdplug.registry import names
 from fdplug.testing import check_family
-from fdplug.testing.systems import SYSTEMS
+from fdplug.testing.systems import SYSTEMS, image_transformers, video_transformers
 
-CHOSEN = ("ddim", "dit", "pixart", "sd3", "flux", "svd", "text-to-video", "animatediff")
+TABLE = ("wan-5b", "flux2-klein")  # a second system of a family
+CHOSEN = (
+    *("ddim", "dit", "pixart", "sd3", "flux", "svd", "text-to-video", "animatediff"),
+    *(
+        one.name
+        for module in (image_transformers, video_transformers)
+        for one in module.SYSTEMS
+        if one.name not in TABLE
+    ),
+)
 
 
 @pytest.mark.slow

@@ -13,16 +13,30 @@ from __future__ import annotations
 from fdplug.testing.systems import (
     controlnet,
     deepfloyd_if,
+    flux_variants,
+    image_transformers,
     stable_diffusion,
     stable_diffusion_xl,
     transformers,
     unconditional,
     video,
+    video_transformers,
 )
 from fdplug.testing.systems.system import System
 
 __all__ = ["SYSTEMS", "System"]
 
-_MODULES = (stable_diffusion, stable_diffusion_xl, controlnet, deepfloyd_if, transformers, unconditional, video)
+_MODULES = (
+    stable_diffusion,
+    stable_diffusion_xl,
+    controlnet,
+    deepfloyd_if,
+    transformers,
+    flux_variants,
+    image_transformers,
+    unconditional,
+    video,
+    video_transformers,
+)
 
 SYSTEMS: dict[str, System] = {system.name: system for module in _MODULES for system in module.SYSTEMS}

@@ -41,7 +41,7 @@ def randomized(transformer: Any) -> Any:
     return transformer.eval()
 
 
-def _pixart() -> Any:
+def _pixart(with_sizes: bool = True) -> Any:
     from diffusers import DPMSolverMultistepScheduler, PixArtAlphaPipeline, PixArtTransformer2DModel
 
     transformer = PixArtTransformer2DModel(
@@ -59,7 +59,7 @@ def _pixart() -> Any:
         num_embeds_ada_norm=1000,
         norm_type="ada_norm_single",
         norm_elementwise_affine=False,
-        use_additional_conditions=True,
+        use_additional_conditions=with_sizes,
     )
     return PixArtAlphaPipeline(
         transformer=randomized(transformer),
@@ -68,6 +68,12 @@ def _pixart() -> Any:
         text_encoder=None,
         scheduler=DPMSolverMultistepScheduler(),
     )
+
+
+def _pixart_sigma() -> Any:
+    from diffusers import PixArtSigmaPipeline
+
+    return PixArtSigmaPipeline(**_pixart(with_sizes=False).components)
 
 
 def _captioned(n: int) -> dict[str, Any]:
@@ -130,24 +136,32 @@ def _sd3_controlnet() -> Any:
     return StableDiffusion3ControlNetPipeline(**parts, controlnet=randomized(SD3ControlNetModel.from_config(config)))
 
 
-def _flux_components() -> dict[str, Any]:
-    from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+def flux_transformer(**changes: Any) -> Any:
+    """Return a real `FluxTransformer2DModel` with random weights."""
+    from diffusers import FluxTransformer2DModel
 
-    transformer = FluxTransformer2DModel(
-        patch_size=1,
-        in_channels=16,
-        num_layers=2,
-        num_single_layers=3,
-        attention_head_dim=16,
-        num_attention_heads=2,
-        joint_attention_dim=16,
-        pooled_projection_dim=16,
-        axes_dims_rope=(4, 4, 8),
-        guidance_embeds=True,
-    )
+    settings: dict[str, Any] = {
+        "patch_size": 1,
+        "in_channels": 16,
+        "num_layers": 2,
+        "num_single_layers": 3,
+        "attention_head_dim": 16,
+        "num_attention_heads": 2,
+        "joint_attention_dim": 16,
+        "pooled_projection_dim": 16,
+        "axes_dims_rope": (4, 4, 8),
+        "guidance_embeds": True,
+    }
+    return randomized(FluxTransformer2DModel(**{**settings, **changes}))
+
+
+def flux_components() -> dict[str, Any]:
+    """Return what Flux's pipelines have in common; prompts come as embeddings."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
     absent = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
     return {
-        "transformer": randomized(transformer),
+        "transformer": flux_transformer(),
         "vae": testing.tiny_vae(),
         "scheduler": FlowMatchEulerDiscreteScheduler(),
         **absent,
@@ -157,13 +171,13 @@ def _flux_components() -> dict[str, Any]:
 def _flux() -> Any:
     from diffusers import FluxPipeline
 
-    return FluxPipeline(**_flux_components())
+    return FluxPipeline(**flux_components())
 
 
 def _flux_controlnet() -> Any:
     from diffusers import FluxControlNetModel, FluxControlNetPipeline
 
-    parts = _flux_components()
+    parts = flux_components()
     parts["vae"].register_to_config(shift_factor=0.1)
     config = {**parts["transformer"].config, "num_layers": 1, "num_single_layers": 1}
     return FluxControlNetPipeline(**parts, controlnet=randomized(FluxControlNetModel.from_config(config)))
@@ -201,7 +215,14 @@ SYSTEMS = (
         build=_pixart,
         arguments=_captioned,
         resized=_RESIZED,
-        also="PixArt-sigma: the same transformer",
+    ),
+    System(
+        name="pixart-sigma",
+        title="PixArt-sigma",
+        pipeline="PixArtSigmaPipeline",
+        build=_pixart_sigma,
+        arguments=_captioned,
+        resized=_RESIZED,
     ),
     System(
         name="sd3",
