@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fdplug.denoisers.base import DenoiserFamily, Part, plain, spread
-from fdplug.denoisers.transformer import leading_part
+from fdplug.denoisers.transformer import transformer_parts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,9 +87,9 @@ class TableTransformer(DenoiserFamily):
     def parts(self, denoiser: nn.Module, blocks: int | None = None) -> Iterator[Part]:
         """Yield the encoder of `blocks` leading blocks."""
         stem = tuple(name for entry in self.row.stem for name in _entries(denoiser, entry))
-        for part in leading_part(denoiser, self.row.stacks, stem=stem, blocks=blocks):
-            ordered = self._in_turns(denoiser, part, stem) if self.row.alternating else part
-            yield self._keeping_skips(denoiser, ordered) if self.row.skips else ordered
+        part, _ = transformer_parts(denoiser, self.row.stacks, stem=stem, blocks=blocks)
+        ordered = self._in_turns(denoiser, part, stem) if self.row.alternating else part
+        yield self._keeping_skips(denoiser, ordered) if self.row.skips else ordered
 
     def _in_turns(self, denoiser: nn.Module, part: Part, stem: tuple[str, ...]) -> Part:
         """Take as many blocks as the part has, but one of each stack in turn."""

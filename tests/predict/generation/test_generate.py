@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from fdplug import registry
 from fdplug.config import PropagationConfig
-from fdplug.errors import FdplugWarning
+from fdplug.errors import ConfigError, FdplugWarning
 from fdplug.predict import Caption
 from fdplug.predict.data.seeds import generators, seed_of
 from fdplug.predict.generation.config import GenerationConfig
-from fdplug import registry
 from fdplug.predict.generation.generate import call_pipeline, check_timesteps, run, to_uint8
 from fdplug.predict.generation.progress import StepBar
 from fdplug.profiling.timing import DenoiserTimer
