@@ -14,7 +14,7 @@ from fdplug.testing import check_cache, check_injector, check_policy, check_samp
 from fdplug.testing.checks import schedule
 from fdplug.transforms import NoTransform
 
-NEEDED = {"uniform": {"interval": 3}, "explicit": {"steps": [0]}}
+NEEDED = {"uniform": {"interval": 3}, "early": {"count": 3}, "explicit": {"steps": [0]}}
 FILES = {"tuned"}  # made by tuning, see test_tuned
 
 
