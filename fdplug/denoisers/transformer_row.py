@@ -35,11 +35,6 @@ def fraction(values: Tensor, given: Tensor) -> Tensor:
     return (values / 1000).to(given.dtype)
 
 
-def remaining(values: Tensor, given: Tensor) -> Tensor:
-    """Return how much of the way is done: 0 for noise, 1 for the picture."""
-    return 1 - values / 1000
-
-
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """What there is to know about one class of transformers.

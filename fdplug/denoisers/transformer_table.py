@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fdplug.denoisers.transformer_row import Row, TableTransformer, family, fraction, remaining, thousandths
+from fdplug.denoisers.transformer_row import Row, TableTransformer, family, fraction, thousandths
 
 _IMAGE = "the picture's embedding and the leading 18/28 of the blocks"
 _BOTH = "the embeddings of picture and text and the leading 18/28 of the blocks"
@@ -57,15 +57,6 @@ ROWS = (
         conditioning=(*_TEXT, "attention_kwargs"),
     ),
     Row(
-        name="hunyuan-video-transformer-3d",
-        model="HunyuanVideoTransformer3DModel",
-        encoder="the embeddings of video and text and the leading 18/28 of all blocks, double and single",
-        stacks=_DOUBLE_SINGLE,
-        stem=("x_embedder", "context_embedder"),
-        conditioning=(*_TEXT, "pooled_projections", "guidance", "attention_kwargs"),
-        one_by_one=_POSITIONAL,
-    ),
-    Row(
         name="chroma-transformer-2d",
         model="ChromaTransformer2DModel",
         encoder=_STREAMS,
@@ -108,15 +99,6 @@ ROWS = (
         batch_arguments=("controlnet_block_samples",),
     ),
     Row(
-        name="lumina2-transformer-2d",
-        model="Lumina2Transformer2DModel",
-        encoder="the picture's embedding, both refiners and the leading 18/28 of the blocks",
-        stacks=("layers",),
-        stem=("x_embedder", "context_refiner", "noise_refiner"),
-        conditioning=(*_TEXT, "attention_kwargs"),
-        clock=remaining,
-    ),
-    Row(
         name="auraflow-transformer-2d",
         model="AuraFlowTransformer2DModel",
         encoder=_STREAMS,
@@ -124,21 +106,6 @@ ROWS = (
         stem=("pos_embed", "context_embedder"),
         conditioning=("encoder_hidden_states", "attention_kwargs"),
         clock=fraction,
-    ),
-    Row(
-        name="hidream-image-transformer-2d",
-        model="HiDreamImageTransformer2DModel",
-        encoder="the picture's embedding and the leading 18/28 of all blocks, double and single",
-        stacks=("double_stream_blocks", "single_stream_blocks"),
-        stem=("x_embedder",),
-        conditioning=(
-            "encoder_hidden_states_t5",
-            "encoder_hidden_states_llama3",
-            "pooled_embeds",
-            "attention_kwargs",
-        ),
-        timestep="timesteps",
-        one_by_one="Llama's embeddings come with one row per layer first, the batch second",
     ),
     Row(
         name="hunyuan-dit-2d",
@@ -168,14 +135,6 @@ ROWS = (
         one_by_one=_POSITIONAL,
     ),
     Row(
-        name="mochi-transformer-3d",
-        model="MochiTransformer3DModel",
-        encoder=_VIDEO,
-        stem=("patch_embed",),
-        conditioning=(*_TEXT, "attention_kwargs"),
-        unbatched=_ROTARY,
-    ),
-    Row(
         name="allegro-transformer-3d",
         model="AllegroTransformer3DModel",
         encoder=_VIDEO,
@@ -191,15 +150,6 @@ ROWS = (
         stem=("pos_embed",),
         conditioning=(*_TEXT, "enable_temporal_attentions"),
         alternating=True,
-    ),
-    Row(
-        name="easyanimate-transformer-3d",
-        model="EasyAnimateTransformer3DModel",
-        encoder=_VIDEO,
-        stem=("proj",),
-        conditioning=("encoder_hidden_states", "encoder_hidden_states_t5", "timestep_cond"),
-        batch_arguments=("inpaint_latents", "control_latents"),
-        one_by_one=_POSITIONAL,
     ),
     Row(
         name="bria-transformer-2d",
@@ -219,14 +169,6 @@ ROWS = (
         stem=("img_in",),
         conditioning=("encoder_hidden_states", "attention_mask", "attention_kwargs"),
         clock=fraction,
-    ),
-    Row(
-        name="stable-audio-dit",
-        model="StableAudioDiTModel",
-        encoder="the sound's embedding and the leading 18/28 of the blocks",
-        stem=("preprocess_conv", "proj_in"),
-        conditioning=("encoder_hidden_states", "global_hidden_states", "attention_mask", "encoder_attention_mask"),
-        unbatched=frozenset({"rotary_embedding"}),
     ),
 )
 

@@ -106,11 +106,16 @@ def outlined_flops(network: nn.Module, arguments: Mapping[str, Any], convention:
     known = _known.setdefault(network, {})
     if key not in known:
         reference = next(network.parameters())
-        concrete = trees.map_tensors(
-            lambda one: torch.ones(one.shape, dtype=one.dtype, device=reference.device), arguments
-        )
+        concrete = trees.map_tensors(lambda one: _filled(one, reference.device), arguments)
         known[key] = module_flops(network, concrete, convention)
     return known[key]
+
+
+def _filled(outline: Tensor, device: torch.device) -> Tensor:
+    """Return ones, which no mask hides; zeros for a row of integers, as the first entry is in every embedding."""
+    index = outline.dim() == 1 and not outline.is_floating_point()
+    fill = torch.zeros if index else torch.ones
+    return fill(outline.shape, dtype=outline.dtype, device=device)
 
 
 def _outline(arguments: Any) -> str:

@@ -17,8 +17,6 @@ NOTICES = (
     "ignore:torch.meshgrid:UserWarning",
     "ignore:`FluxPosEmbed` is deprecated:FutureWarning",
     "ignore:`LoraLoaderMixin` is deprecated:FutureWarning",
-    "ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning",
-    "ignore:In CPU autocast, but the target dtype is not supported:UserWarning",
     "ignore::torch.jit.TracerWarning",
 )
 UNIFORM = {"uniform": {"interval": 3}}

@@ -60,7 +60,6 @@ def test_stacks_take_turns():
         ("wan-transformer-3d", [900.0, 900.0, 500.0, 500.0]),
         ("qwen-image-transformer-2d", [0.9, 0.9, 0.5, 0.5]),
         ("auraflow-transformer-2d", [0.9, 0.9, 0.5, 0.5]),
-        ("lumina2-transformer-2d", [0.1, 0.1, 0.5, 0.5]),
     ],
 )
 def test_timesteps_of_a_span_are_on_the_pipelines_clock(name, expected):

@@ -186,26 +186,6 @@ def _sana() -> Any:
     return assembled("SanaPipeline", transformer)
 
 
-def _lumina2() -> Any:
-    from diffusers import Lumina2Transformer2DModel
-
-    transformer = Lumina2Transformer2DModel(
-        sample_size=4,
-        patch_size=2,
-        in_channels=4,
-        hidden_size=8,
-        num_layers=3,
-        num_refiner_layers=1,
-        num_attention_heads=1,
-        num_kv_heads=1,
-        multiple_of=16,
-        scaling_factor=1.0,
-        axes_dim_rope=(4, 2, 2),
-        cap_feat_dim=16,
-    )
-    return assembled("Lumina2Pipeline", transformer, vae=testing.tiny_vae())
-
-
 def _auraflow() -> Any:
     from diffusers import AuraFlowTransformer2DModel
 
@@ -223,49 +203,6 @@ def _auraflow() -> Any:
         pos_embed_max_size=256,
     )
     return assembled("AuraFlowPipeline", transformer, vae=testing.tiny_vae())
-
-
-def _hidream() -> Any:
-    from diffusers import HiDreamImageTransformer2DModel
-
-    transformer = HiDreamImageTransformer2DModel(
-        patch_size=2,
-        in_channels=4,
-        out_channels=4,
-        num_layers=2,
-        num_single_layers=2,
-        attention_head_dim=8,
-        num_attention_heads=2,
-        caption_channels=[16, 16],
-        text_emb_dim=16,
-        num_routed_experts=2,
-        num_activated_experts=1,
-        axes_dims_rope=(4, 2, 2),
-        max_resolution=(32, 32),
-        llama_layers=(0, 1, 2, 3),
-    )
-    pipe = assembled("HiDreamImagePipeline", transformer, vae=testing.tiny_vae())
-    _small(pipe)
-    return pipe
-
-
-def _small(pipe: Any) -> None:
-    """Let HiDream make small pictures: it scales every size up to that of its default."""
-    pipe.default_sample_size = 8
-
-
-def _hidream_arguments(n: int) -> dict[str, Any]:
-    layers = torch.stack([noise(n, TOKENS, 16, seed=20 + layer) for layer in range(4)])
-    negative = noise(4, 1, TOKENS, 16, seed=40).expand(-1, n, -1, -1)
-    return {
-        "prompt_embeds_t5": noise(n, TOKENS, 16),
-        "negative_prompt_embeds_t5": noise(1, TOKENS, 16, seed=99).expand(n, -1, -1),
-        "prompt_embeds_llama3": layers,
-        "negative_prompt_embeds_llama3": negative,
-        "pooled_prompt_embeds": noise(n, 16),
-        "negative_pooled_prompt_embeds": noise(1, 16, seed=99).expand(n, -1),
-        **sized(),
-    }
 
 
 def _hunyuan_dit() -> Any:
@@ -396,30 +333,12 @@ SYSTEMS = (
         resized={"height": 96, "width": 160},
     ),
     System(
-        name="lumina2",
-        title="Lumina 2",
-        pipeline="Lumina2Pipeline",
-        build=_lumina2,
-        arguments=lambda n: {**embedded(n, 16), **masked(n, *MASKS, kind=torch.bool), **sized()},
-        resized=_RESIZED,
-    ),
-    System(
         name="auraflow",
         title="AuraFlow",
         pipeline="AuraFlowPipeline",
         build=_auraflow,
         arguments=lambda n: {**embedded(n, 16), **masked(n, *MASKS), **sized(16)},
         resized=_RESIZED,
-    ),
-    System(
-        name="hidream",
-        title="HiDream I1",
-        pipeline="HiDreamImagePipeline",
-        build=_hidream,
-        arguments=_hidream_arguments,
-        prepare=_small,
-        resized=_RESIZED,
-        parallel=False,
     ),
     System(
         name="hunyuan-dit",

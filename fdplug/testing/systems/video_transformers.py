@@ -1,4 +1,4 @@
-"""Text-to-video and text-to-audio transformers of the table, at tiny size, from given embeddings."""
+"""Text-to-video transformers of the table, at tiny size, from given embeddings."""
 
 from __future__ import annotations
 
@@ -48,26 +48,6 @@ def _ltx() -> Any:
         caption_channels=16,
     )
     return assembled("LTXPipeline", transformer)
-
-
-def _hunyuan_video() -> Any:
-    from diffusers import HunyuanVideoTransformer3DModel
-
-    transformer = HunyuanVideoTransformer3DModel(
-        in_channels=4,
-        out_channels=4,
-        num_attention_heads=2,
-        attention_head_dim=10,
-        num_layers=2,
-        num_single_layers=3,
-        num_refiner_layers=1,
-        patch_size=1,
-        guidance_embeds=True,
-        text_embed_dim=16,
-        pooled_projection_dim=8,
-        rope_axes_dim=(2, 4, 4),
-    )
-    return assembled("HunyuanVideoPipeline", transformer)
 
 
 def _cogvideox() -> Any:
@@ -125,22 +105,6 @@ def _kandinsky5_arguments(n: int) -> dict[str, Any]:
     }
 
 
-def _mochi() -> Any:
-    from diffusers import MochiTransformer3DModel
-
-    transformer = MochiTransformer3DModel(
-        num_attention_heads=2,
-        attention_head_dim=8,
-        num_layers=3,
-        pooled_projection_dim=16,
-        in_channels=4,
-        text_embed_dim=16,
-        time_embed_dim=4,
-        max_sequence_length=TOKENS,
-    )
-    return assembled("MochiPipeline", transformer)
-
-
 def _allegro() -> Any:
     from diffusers import AllegroTransformer3DModel, DDIMScheduler
 
@@ -182,90 +146,8 @@ def _latte() -> Any:
     return assembled("LattePipeline", transformer, vae=testing.tiny_vae(), scheduler=DDIMScheduler())
 
 
-def _easyanimate() -> Any:
-    from diffusers import AutoencoderKLMagvit, EasyAnimateTransformer3DModel
-
-    transformer = EasyAnimateTransformer3DModel(
-        num_attention_heads=2,
-        attention_head_dim=16,
-        in_channels=4,
-        out_channels=4,
-        time_embed_dim=4,
-        text_embed_dim=16,
-        num_layers=3,
-        sample_width=8,
-        sample_height=8,
-        patch_size=2,
-    )
-    vae = AutoencoderKLMagvit(
-        down_block_types=("SpatialDownBlock3D", *("SpatialTemporalDownBlock3D",) * 3),
-        up_block_types=("SpatialUpBlock3D", *("SpatialTemporalUpBlock3D",) * 3),
-        block_out_channels=(4, 4, 4, 4),
-        latent_channels=4,
-        layers_per_block=1,
-        norm_num_groups=2,
-    )
-    return assembled("EasyAnimatePipeline", transformer, vae=vae.eval())
-
-
-def _stable_audio() -> Any:
-    from diffusers import (
-        AutoencoderOobleck,
-        EDMDPMSolverMultistepScheduler,
-        StableAudioDiTModel,
-        StableAudioProjectionModel,
-    )
-
-    transformer = StableAudioDiTModel(
-        sample_size=8,
-        in_channels=3,
-        num_layers=3,
-        attention_head_dim=4,
-        num_attention_heads=2,
-        num_key_value_attention_heads=2,
-        out_channels=3,
-        cross_attention_dim=4,
-        time_proj_dim=8,
-        global_states_input_dim=8,
-        cross_attention_input_dim=4,
-    )
-    vae = AutoencoderOobleck(
-        encoder_hidden_size=6,
-        downsampling_ratios=[1, 2],
-        decoder_channels=3,
-        decoder_input_channels=3,
-        audio_channels=2,
-        channel_multiples=[2, 4],
-        sampling_rate=4,
-    )
-    return assembled(
-        "StableAudioPipeline",
-        transformer,
-        vae=vae.eval(),
-        projection_model=StableAudioProjectionModel(text_encoder_dim=4, conditioning_dim=4, min_value=0, max_value=32),
-        scheduler=EDMDPMSolverMultistepScheduler(prediction_type="v_prediction", sigma_schedule="exponential"),
-    )
-
-
-def _audio(n: int) -> dict[str, Any]:
-    masks = masked(n, "attention_mask", "negative_attention_mask")
-    return {**embedded(n, 4), **masks, "audio_end_in_s": 3.0, "output_type": "latent"}
-
-
 _RESIZED = {"height": 48, "width": 64}
 _VIDEO = {"negative_prompt": None, "num_frames": 8, "clean_caption": False, **sized()}
-
-
-def _hunyuan_video_arguments(n: int) -> dict[str, Any]:
-    return {
-        **embedded(n, 16),
-        **masked(n, *MASKS),
-        "pooled_prompt_embeds": noise(n, 8),
-        "negative_pooled_prompt_embeds": noise(1, 8, seed=99).expand(n, -1),
-        "true_cfg_scale": 2.0,
-        "num_frames": 5,
-        **sized(),
-    }
 
 
 SYSTEMS = (
@@ -294,15 +176,6 @@ SYSTEMS = (
         resized={"height": 96, "width": 64},
     ),
     System(
-        name="hunyuan-video",
-        title="HunyuanVideo",
-        pipeline="HunyuanVideoPipeline",
-        build=_hunyuan_video,
-        arguments=_hunyuan_video_arguments,
-        resized=_RESIZED,
-        parallel=False,
-    ),
-    System(
         name="cogvideox",
         title="CogVideoX",
         pipeline="CogVideoXPipeline",
@@ -320,14 +193,6 @@ SYSTEMS = (
         parallel=False,
     ),
     System(
-        name="mochi",
-        title="Mochi",
-        pipeline="MochiPipeline",
-        build=_mochi,
-        arguments=lambda n: {**embedded(n, 16), **masked(n, *MASKS, kind=torch.bool), "num_frames": 7, **sized()},
-        resized=_RESIZED,
-    ),
-    System(
         name="allegro",
         title="Allegro",
         pipeline="AllegroPipeline",
@@ -342,22 +207,5 @@ SYSTEMS = (
         build=_latte,
         arguments=lambda n: {**embedded(n, 16), "negative_prompt": None, "video_length": 3, **sized(16)},
         resized={"height": 24, "width": 32},
-    ),
-    System(
-        name="easyanimate",
-        title="EasyAnimate 5",
-        pipeline="EasyAnimatePipeline",
-        build=_easyanimate,
-        arguments=lambda n: {**embedded(n, 16), **masked(n, *MASKS), "num_frames": 5, **sized()},
-        resized=_RESIZED,
-        parallel=False,
-    ),
-    System(
-        name="stable-audio",
-        title="Stable Audio Open",
-        pipeline="StableAudioPipeline",
-        build=_stable_audio,
-        arguments=_audio,
-        resized={"audio_end_in_s": 2.0},
     ),
 )
