@@ -50,7 +50,7 @@ def number(name: str, value: Any, least: float, most: float = float("inf")) -> f
         or not least <= value <= most
         or not _finite(value)
     ):
-        limit = f"between {least} and {most}" if most != float("inf") else f"of at least {least}, and finite"
+        limit = f"between {least} and {most}" if most != float("inf") else f"of at least {least}"
         raise ConfigError(f"{name} must be a number {limit}, got {shown(value)}")
     return float(value)
 

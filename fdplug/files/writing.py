@@ -65,8 +65,7 @@ def write_bytes(data: bytes, path: Path) -> None:
     """
     temporary = _temporary(path)
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
+        temporary.write_bytes(data)
         os.replace(temporary, path)
     except (OSError, ValueError) as error:
         reason = one_line(getattr(error, "strerror", None) or error)

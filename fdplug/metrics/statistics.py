@@ -17,7 +17,7 @@ from fdplug.files.arrays import read_npz
 from fdplug.files.limits import is_whole
 from fdplug.files.source import MEGABYTE, Source
 from fdplug.metrics.frechet import Moments
-from fdplug.wording import shown
+from fdplug.wording import cut, printable, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -181,4 +181,6 @@ def _check_origin(
         raise source.refused(f"it holds features of {shown(str(made_by))}, not of '{extractor}'")
     made_at = str(content.get(SIZE, "0x0"))
     if size is not None and made_at not in ("0x0", f"{size[0]}x{size[1]}"):
-        raise source.refused(f"it is of images cropped to {shown(made_at)}, the images are {size[0]}x{size[1]}")
+        raise source.refused(
+            f"it is of images cropped to {cut(printable(made_at), 40)}, the images are {size[0]}x{size[1]}"
+        )

@@ -47,7 +47,7 @@ def test_no_control_characters_reach_the_terminal(fdplug):
 
 
 def test_what_an_error_says_fits_its_line():
-    assert one_line(ValueError("two\n  lines\tand \x1b[0m")) == "two lines and ?[0m"
+    assert one_line(ValueError("two\n  lines\tand \x1b[0m")) == "two lines and \\x1b[0m"
     assert one_line("abcdefgh", 6) == "abc..."
 
 

@@ -62,6 +62,7 @@ def test_a_configuration_file_draws_five_captions(arguments, tmp_path, capsys):
     assert f"Written to {out}: 5 images (000000000003.png ... 000000000031.png)\n" in printed
     assert "  manifest.jsonl, run.json, metrics.json, metrics.csv, config.yaml\n" in printed
     assert {path.name for path in out.iterdir()} - set(images) == {
+        ".lock",
         "manifest.jsonl",
         "run.json",
         "metrics.json",

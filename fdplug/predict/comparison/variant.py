@@ -165,7 +165,7 @@ def _variant(item: Any) -> Variant:
         return Variant.from_name(item)
     if isinstance(item, Mapping):
         return Variant.from_mapping(item)
-    raise ConfigError(f"a variant is a name or a mapping, got {shown(item)}")
+    raise ConfigError(f"a variant must be a name or a mapping, got {shown(item)}")
 
 
 def baseline_of(variant: Variant, variants: list[Variant]) -> Variant | None:

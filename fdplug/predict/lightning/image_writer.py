@@ -119,7 +119,7 @@ class ImageWriter(BasePredictionWriter):
                 self._part.append(self._written(one, pl_module))
             except OutputError as error:
                 raise OutputError(
-                    f"{error} What is listed in the manifest is safe; run the same command again."
+                    f"{error}; what is listed in the manifest is safe: run the same command again"
                 ) from error
             self.drawn += 1
 

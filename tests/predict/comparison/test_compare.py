@@ -15,6 +15,7 @@ from fdplug.commands.compare import main
 from fdplug.errors import ConfigError, DataError, PipelineError
 from fdplug.predict.comparison.results import FILES
 from fdplug.predict.comparison.runner import plan
+from fdplug.predict.storage.run_folder import LOCK
 from tests.predict.conftest import document, opened, written
 
 ALL = "{name: same, sampler: ddim, steps: 6, propagation: {policy: all, injector: none}}"
@@ -60,7 +61,7 @@ def _reference_psnr(a, b):
 
 
 def test_every_file_is_written(compared):
-    assert {path.name for path in compared.iterdir()} == {*FILES, "images"}
+    assert {path.name for path in compared.iterdir()} == {*FILES, "images", LOCK}
     for name in ("ddim-6", "fast", "same", "ddim-3", "euler-5"):
         written = sorted(path.name for path in (compared / "images" / name).iterdir())
         assert written == [f"{7 * index + 3:012d}.png" for index in range(4)]

@@ -68,7 +68,7 @@ def test_a_variant_is_frozen():
         ({"name": "x", "propagation": "paper"}, ConfigError, "are a mapping of policy, .*; got 'paper'"),
         ({"name": "x", "guidance": -1}, ConfigError, "guidance must be a number of at least 0"),
         ({"name": "../.."}, ConfigError, "a text with a letter or digit is needed"),
-        (3, ConfigError, "a variant is a name or a mapping, got 3"),
+        (3, ConfigError, "a variant must be a name or a mapping, got 3"),
         ([], ConfigError, "no variants given"),
         (["ddim-9", "ddim-9"], ConfigError, "two variants are named 'ddim-9'"),
     ],

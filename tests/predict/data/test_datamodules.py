@@ -76,7 +76,7 @@ def test_parquet_is_read(tmp_path):
         ("p.txt", "\n \n", "holds no prompts"),
         ("p.txt", b"a cat\n\xff\xfe", "it is no text in UTF-8"),
         ("p.txt", "a cat\na \x07 dog", r"line 2: 'prompt' holds the control character U\+0007 at position 2"),
-        ("p.jsonl", '{"prompt": "a cat"}\n{"prompt": ', "line 2 not valid json"),
+        ("p.jsonl", '{"prompt": "a cat"}\n{"prompt": ', "line 2 is not valid json"),
         ("p.jsonl", "[1]", "line 1 is a list, an object is needed"),
         ("p.jsonl", '{"prompt": 3}', "line 1: 'prompt' is 3, a text is needed"),
         ("p.jsonl", '{"text": "x"}', r"line 1: no column 'prompt'; found text. Name another"),

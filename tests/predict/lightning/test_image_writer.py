@@ -14,6 +14,7 @@ from fdplug.errors import ConfigError, OutputError
 from fdplug.files.writing import write_bytes
 from fdplug.predict import Caption, TextToImage
 from fdplug.predict.data.seeds import seed_of
+from fdplug.predict.storage.run_folder import LOCK
 from tests.predict.conftest import document, written
 from tests.predict.predicting import UNIFORM, content, predict, records
 
@@ -37,6 +38,7 @@ def test_the_manifest_says_what_was_drawn_and_how(finished):
     assert (first["file"], first["key_steps"]) == ("000000000003.png", 2)
     assert 0 < first["denoiser_seconds"] < first["seconds"]
     assert {path.name for path in finished.iterdir()} - set(content(finished)) == {
+        LOCK,
         "logs",
         "manifest.jsonl",
         "metrics.json",
@@ -192,7 +194,7 @@ def test_a_folder_that_becomes_read_only_stops_the_run_in_one_line(model, annota
 
     original = os.replace
     monkeypatch.setattr(os, "replace", lambda a, b: refused(a, b) if str(b).endswith("24.png") else original(a, b))
-    with pytest.raises(OutputError, match=r"cannot write .*24.png: Read-only file system. What is listed") as caught:
+    with pytest.raises(OutputError, match=r"cannot write .*24.png: Read-only file system; what is listed") as caught:
         predict(model, annotations, tmp_path / "out")
     assert len(str(caught.value).splitlines()) == 1
     assert len(content(tmp_path / "out")) == 3
