@@ -29,7 +29,7 @@ def _begun(model, tmp_path, **options):
     [
         ({"precision": "bf16-mixed"}, 'precision none -> "bf16-mixed"'),
         ({"plugins": [Coarse()]}, "precision none -> .*Coarse"),
-        ({"deterministic": True}, "torch none -> .*"deterministic_algorithms": true"),
+        ({"deterministic": True}, 'torch none -> .*"deterministic_algorithms": true'),
     ],
     ids=("precision", "precision plugin", "deterministic"),
 )
