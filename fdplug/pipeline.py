@@ -17,6 +17,7 @@ from fdplug.patching import Patch, PatchStack, call_patches
 from fdplug.policies import KeyStepPolicy
 from fdplug.profiling import flops
 from fdplug.profiling.ledger import Ledger
+from fdplug.propagation.caller import calling_pipeline
 from fdplug.propagation.decoding import AT_ONCE, Decoding
 from fdplug.propagation.method import Method
 from fdplug.propagation.propagator import Propagator
@@ -24,6 +25,15 @@ from fdplug.propagation.span_budget import SpanBudget
 from fdplug.stacking import Layer, check_stack
 from fdplug.transforms import Transform
 
+# Pipelines that need what a replayed step does not compute, or that a run cannot be followed on.
+REFUSED = {
+    "StableDiffusionSAGPipeline": "self-attention guidance reads the middle block's attention map at every step, and a "
+    "replayed step computes none",
+    "StableDiffusionAttendAndExcitePipeline": "its gradient goes through the encoder's attention maps at every step, "
+    "and a replayed step computes none",
+    "StableDiffusionPanoramaPipeline": "it swaps a scheduler state for each view within every step, so that "
+    "no step can be told from the next",
+}
 _active: WeakValueDictionary[int, Propagation] = WeakValueDictionary()
 
 
@@ -51,6 +61,7 @@ def propagate(pipe: Any, config: PropagationConfig | None = None, **changes: Any
         PropagationError: the part holds no module, or the run cannot be accelerated.
     """
     settings: Any = _settings(config, changes)
+    _check_pipeline(pipe)
     family, network = find_family(pipe)
     part, rule = find_part(settings.part, family, network)
     built: Any = settings.built()
@@ -132,6 +143,24 @@ def _is_parallel(decoding: str, part: Part, policy: KeyStepPolicy) -> bool:
     return decoding != "serial" and part.sample_free and not policy.stepwise
 
 
+def _check_pipeline(pipe: Any) -> None:
+    """Refuse what no run can be followed on.
+
+    Raises:
+        PipelineError: the scheduler takes no steps, or the pipeline needs what a replayed step does not compute.
+    """
+    reason = next((REFUSED[one.__name__] for one in type(pipe).__mro__ if one.__name__ in REFUSED), None)
+    if reason is not None:
+        raise PipelineError(f"cannot accelerate {type(pipe).__name__}: {reason}")
+    scheduler = getattr(pipe, "scheduler", None)
+    for method in ("set_timesteps", "step"):
+        if scheduler is not None and not callable(getattr(scheduler, method, None)):
+            raise PipelineError(
+                f"cannot accelerate {type(pipe).__name__}: its {type(scheduler).__name__} has no method '{method}', by "
+                "which a run is followed; give it a scheduler that has"
+            )
+
+
 def _make_room(pipe: Any, network: Any) -> None:
     """Remove an earlier propagation of the same pipeline; refuse to share a denoiser with another pipeline."""
     earlier = _active.get(id(network))
@@ -158,7 +187,7 @@ class Propagation:
         self._denoiser = PatchStack()
         self._scheduler = PatchStack()
         self._followed: Any = None
-        self._propagator = Propagator(method, network, self._follow, lambda: getattr(pipe, "num_timesteps", None))
+        self._propagator = Propagator(method, network, self._follow, self._count, self._serves)
 
     @property
     def ledger(self) -> Ledger:
@@ -189,7 +218,7 @@ class Propagation:
         """
         self._denoiser.remove()
         self._scheduler.remove()
-        self._propagator.forget()
+        self._propagator.release()
         while self._applied:
             flops.forget(self._network)
             transform = self._applied.pop()
@@ -216,6 +245,14 @@ class Propagation:
                 Patch(scheduler, "step", self._propagator.around_step),
             ]
         )
+
+    def _count(self) -> int | None:
+        """Return how many steps the pipeline that is being called will take; a loop of one's own takes them all."""
+        return getattr(calling_pipeline(), "num_timesteps", None)
+
+    def _serves(self, pipe: Any) -> bool:
+        """Whether a pipeline is this one, or one that shares its scheduler."""
+        return pipe is self.pipe or getattr(pipe, "scheduler", None) is self.pipe.scheduler
 
     def _follow(self) -> Any:
         """Return the pipeline's scheduler; one that was exchanged since is patched in place of the old.

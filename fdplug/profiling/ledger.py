@@ -47,6 +47,7 @@ class Ledger:
     """What ran in the last run: from one `set_timesteps` of the scheduler to the next.
 
     Attributes:
+        one_by_one: why rows that may see each other made the steps be decoded one at a time; None where they did not.
         received: bytes that came from other processes, where they share the work.
         repeats: by how much the denoiser's batch is larger than what the pipeline hands over, 0 where it does not run;
             set by transforms that batch steps.
@@ -65,6 +66,7 @@ class Ledger:
         """Begin a new page."""
         self.num_steps = num_steps
         self.received = 0
+        self.one_by_one: str | None = None
         self.entries: list[Entry] = []
         self.examples: dict[str, Example] = {}
         self.parts: dict[str, tuple[str, ...]] = {}

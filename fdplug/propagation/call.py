@@ -30,6 +30,7 @@ class Call:
 
     role: DenoiserFamily | Companion
     arguments: dict[str, Any]
+    positional: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -40,13 +41,14 @@ class Call:
         kwargs: Mapping[str, Any],
     ) -> Call:
         """Name the arguments of `network(*args, **kwargs)`."""
-        forward = plain(network).forward
-        function = getattr(forward, "__func__", None)
-        if function is None:  # another library's patch
-            return cls(role, dict(inspect.signature(forward).bind(*args, **kwargs).arguments))
-        arguments = dict(_signature(function).bind(network, *args, **kwargs).arguments)
+        # Names are those of the class: what others have put in place of `forward` need not know them.
+        signature = _signature(type(plain(network)).forward)
+        arguments = dict(signature.bind(network, *args, **kwargs).arguments)
         arguments.pop(next(iter(arguments)))
-        return cls(role, arguments)
+        for parameter in signature.parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                arguments.update(arguments.pop(parameter.name, {}))
+        return cls(role, arguments, tuple(list(arguments)[: len(args)]))
 
     @property
     def sample(self) -> Tensor:
@@ -65,8 +67,11 @@ class Call:
 
     @property
     def conditioning(self) -> list[Any]:
-        """What the prediction at a replayed step depends on besides sample and time: values, then tensors."""
-        given = [self.arguments.get(name) for name in self.role.conditioning]
+        """What the prediction at a replayed step depends on besides sample and time: values, then tensors.
+
+        What is added to replayed features counts too.
+        """
+        given = [self.arguments.get(name) for name in (*self.role.conditioning, *self.role.batch_arguments)]
         shape, tensors = trees.dissect(given)
         return [shape, *tensors]
 
@@ -88,15 +93,16 @@ class Call:
         arguments[self.role.timestep] = self.role.timesteps(timesteps, self.timestep, self.rows)
         return arguments
 
-    def portion(self, timesteps: Tensor, window: Window) -> dict[str, Any]:
-        """Return the arguments for those rows of a span that a window decodes.
+    def portion(self, timesteps: Tensor, window: Window) -> tuple[list[Any], dict[str, Any]]:
+        """Return the arguments for those rows of a span that a window decodes; positional ones as they came.
 
         Lists are copies: a U-Net takes the residuals of T2I-Adapters out of the list that it is given, and may be
         called more than once.
         """
         arguments = trees.map_tensors(lambda tensor: tensor, self.spanning(timesteps))
         batched = {*self._batched, self.role.timestep}
-        return {name: window.cut(value) if name in batched else value for name, value in arguments.items()}
+        cut = {name: window.cut(value) if name in batched else value for name, value in arguments.items()}
+        return [cut.pop(name) for name in self.positional], cut
 
     def _spread(self, name: str, value: Any, times: int) -> Any:
         """Repeat an argument; only what is added to replayed features need not be written out."""

@@ -9,6 +9,7 @@ out features for all of them. One step at a time is the same with a window of on
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,11 +21,13 @@ from fdplug.errors import NoEffectWarning, PropagationError, warn
 from fdplug.injectors import NoNoise
 from fdplug.profiling.ledger import WHOLE, Entry, Ledger
 from fdplug.propagation.call import Call
+from fdplug.propagation.caller import ThreadGuard, calling_pipeline
 from fdplug.propagation.decoding import PartComputed
 from fdplug.propagation.messages import shown
 from fdplug.propagation.method import Method
 from fdplug.propagation.replay import Replay
 from fdplug.propagation.run import Lane, Run
+from fdplug.propagation.watched import Watched
 from fdplug.propagation.window import Window
 
 if TYPE_CHECKING:
@@ -32,12 +35,19 @@ if TYPE_CHECKING:
 
     from fdplug.denoisers import Companion
 
+log = logging.getLogger(__name__)
+
 
 class Propagator:
     """Answers for the denoiser, its part, its companions and its scheduler during a run."""
 
     def __init__(
-        self, method: Method, network: nn.Module, follow: Callable[[], Any], count: Callable[[], int | None]
+        self,
+        method: Method,
+        network: nn.Module,
+        follow: Callable[[], Any],
+        count: Callable[[], int | None],
+        serves: Callable[[Any], bool],
     ) -> None:
         """Know what to work on.
 
@@ -46,6 +56,7 @@ class Propagator:
             network: the denoiser.
             follow: returns the pipeline's scheduler, seeing to it that it is patched.
             count: returns how many steps the pipeline is going to take, None where it does not say.
+            serves: whether a pipeline that calls the denoiser works with the scheduler that is followed.
         """
         self.method = method
         self.ledger = Ledger(self.paused)
@@ -59,6 +70,8 @@ class Propagator:
         self._window: Window | None = None
         self._awaited: set[str] = set()
         self._paused = False
+        self._guard = ThreadGuard()
+        self._serves = serves
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -89,8 +102,14 @@ class Propagator:
         self._window = None
         self._replay.clear()
 
+    def release(self) -> None:
+        """Drop the run, and let any thread begin the next."""
+        self.forget()
+        self._guard.release()
+
     def around_set_timesteps(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Begin a new run after the scheduler has set its timesteps."""
+        self._guard.take()
         result = original(*args, **kwargs)
         self.begin(self._follow())
         return result
@@ -100,6 +119,7 @@ class Propagator:
         run = self._run
         if self._paused or run is None or run.over:
             return original(*args, **kwargs)
+        self._guard.check()
         if not isinstance(self.method.injector, NoNoise):
             args, kwargs = self._injected(run, original, args, kwargs)
         result = original(*args, **kwargs)
@@ -143,12 +163,19 @@ class Propagator:
 
     def _follows(self) -> bool:
         """Whether a run may begin or go on."""
-        if self._paused:
+        if self._paused or self._is_foreign():
             return False
+        if self._scheduler is not None and (self._run is None or not self._run.over):
+            self._guard.check()
         scheduler = self._follow()
         if self._scheduler is not None and self._scheduler is not scheduler:
             self.begin(scheduler)
         return self._scheduler is not None
+
+    def _is_foreign(self) -> bool:
+        """Whether another pipeline is calling, which has a scheduler of its own and is not accelerated."""
+        caller = calling_pipeline()
+        return caller is not None and self._scheduler is not None and not self._serves(caller)
 
     def _run_of(self, call: Call) -> Run | None:
         """Return the run that a call belongs to, which its first call starts; None for one of somebody else's."""
@@ -163,34 +190,39 @@ class Propagator:
         return None
 
     def _start(self, call: Call) -> Run:
-        run = Run(self._scheduler, self.method, call, self._count())
-        if self.method.family.couples_rows(self._network):
-            self._decode_one_by_one(run)
+        watched = Watched(self._network, self.method.part)
+        run = Run(self._scheduler, self.method, call, self._count(), watched)
         self._replayed = False
         self._replay.writes = is_compiled(self._network)
         self.method.cache.begin(run.schedule)
         self.ledger.reset(run.schedule.num_steps)
+        if not run.plan.one_by_one and (self.method.family.couples_rows(self._network) or watched.couples_rows()):
+            self._decode_one_by_one(run, watched.couples_rows() or type(self.method.family).__name__)
         self.method.decoding.begin(run.timesteps, call, self.method.described(), self._network, self.ledger)
         return run
 
-    def _decode_one_by_one(self, run: Run) -> None:
+    def _decode_one_by_one(self, run: Run, who: str) -> None:
         run.plan.one_by_one = True
         if self.method.insists:
             raise PropagationError(
-                "the rows of this batch see each other, as Text2Video-Zero's frames do, so a span cannot be decoded in "
-                "one batch; take decoding='auto' or 'serial'"
+                f"the rows of this batch see each other, or may do so in {who}, so a span cannot be decoded in one "
+                "batch; take decoding='auto' or 'serial'"
             )
+        self.ledger.one_by_one = f"the rows of a batch see each other, or may do so in {who}"
+        log.info("decoded one step at a time: %s", self.ledger.one_by_one)
 
     def _ahead(self, run: Run, lane: Lane, call: Call) -> Any:
         """Return what was decoded ahead for this step, None where nothing was or the call no longer fits it."""
         prediction = lane.predictions.pop(run.step, None)
         if prediction is None or not lane.fits(call):
             return None
-        if lane.conditioned_on(call):
+        same = lane.conditioned_on(call)
+        if same and run.watched.stamp() == lane.stamp:
             return prediction
         run.plan.one_by_one = True
-        lane.predictions.clear()
-        warn("the conditioning changed within a span: the rest of this run is decoded one step at a time")
+        run.drop_predictions()
+        what = "denoiser" if same else "conditioning"
+        warn(f"the {what} changed within a span: the rest of this run is decoded one step at a time")
         return None
 
     def _decode(self, run: Run, lane: Lane, call: Call, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -205,8 +237,8 @@ class Propagator:
         except BaseException:
             self.forget()
             raise
-        lane.shape = call.sample.shape
-        lane.conditioning = call.conditioning if times > 1 else []
+        lane.keep(call, times > 1)
+        lane.stamp = run.watched.stamp() if times > 1 else ()
         lane.predictions = dict(zip(window.steps, trees.split_rows(output, times), strict=True))
         return lane.predictions.pop(run.step)
 
@@ -220,7 +252,8 @@ class Propagator:
             if len(steps) == 1 and window.portion is None and not window.part_only:
                 output = as_called()
             else:
-                output = network(**call.portion(timesteps[steps[0] : steps[-1] + 1], window))
+                given, named = call.portion(timesteps[steps[0] : steps[-1] + 1], window)
+                output = network(*given, **named)
         except PartComputed:
             return None
         finally:
@@ -292,7 +325,7 @@ class Propagator:
             except BaseException:
                 self.forget()
                 raise
-            lane.shape, lane.conditioning = call.sample.shape, call.conditioning
+            lane.keep(call)
             self.ledger.record(Entry((run.step,), call.role.component, WHOLE, call.rows, is_key))
         return lane.output
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from fdplug.errors import PropagationError
 from fdplug.propagation.messages import shown, some
 from fdplug.propagation.plan import Plan
+from fdplug.propagation.watched import Watched, version
 from fdplug.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -26,19 +27,33 @@ class Lane:
 
     def __init__(self, index: int) -> None:
         self.index = index
-        self.shape: torch.Size | None = None
         self.conditioning: list[Any] = []
+        self.stamp: tuple[Any, ...] = ()
+        self._kind: tuple[Any, ...] = ()
+        self._versions: list[int] = []
         self.predictions: dict[int, Any] = {}
         self.output: Any = None
 
     def fits(self, call: Call) -> bool:
         """Whether the features kept are for a batch like that of `call`."""
-        return self.shape == call.sample.shape
+        return self._kind == _kind(call.sample)
+
+    def keep(self, call: Call, conditioning: bool = True) -> None:
+        """Learn that what is kept is for a batch like that of `call`, and was made for its conditioning."""
+        self._kind = _kind(call.sample)
+        self.conditioning = call.conditioning if conditioning else []
+        self._versions = [version(one) for one in self.conditioning if isinstance(one, Tensor)]
 
     def conditioned_on(self, call: Call) -> bool:
         """Whether what is kept was made for the conditioning of `call`."""
+        if [version(one) for one in self.conditioning if isinstance(one, Tensor)] != self._versions:
+            return False  # changed in place
         given = call.conditioning
         return len(given) == len(self.conditioning) and all(map(_same, given, self.conditioning))
+
+
+def _kind(sample: Tensor) -> tuple[Any, ...]:
+    return sample.shape, sample.dtype, sample.device
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -61,7 +76,7 @@ def _same(one: Any, other: Any) -> bool:
 class Run:
     """One pass over the scheduler's timesteps, from the first call of the denoiser on."""
 
-    def __init__(self, scheduler: Any, method: Method, call: Call, count: int | None) -> None:
+    def __init__(self, scheduler: Any, method: Method, call: Call, count: int | None, watched: Watched) -> None:
         """Read the scheduler's timesteps, find the step with which the run begins, and make the plan.
 
         Args:
@@ -69,11 +84,13 @@ class Run:
             method: what to plan with.
             call: the first call of the denoiser or of a companion.
             count: how many steps are going to be taken, None where the pipeline does not say.
+            watched: what is computed at replayed steps.
 
         Raises:
             PropagationError: the first timestep is none of the scheduler's, or there is no plan for this run.
         """
         self.scheduler = scheduler
+        self.watched = watched
         self._prior: Tensor | None = None
         self._calls: Counter[str] = Counter()
         self._lanes: dict[tuple[str, int], Lane] = {}

@@ -1,0 +1,66 @@
+"""Who is calling: which pipeline, on which thread."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+from fdplug.errors import PropagationError
+
+
+def calling_pipeline() -> Any:
+    """Return the pipeline whose `__call__` runs on this thread, the innermost one; None for a loop of one's own."""
+    return _pipeline_below(sys._getframe(1))
+
+
+def _pipeline_below(frame: FrameType | None) -> Any:
+    while frame is not None:
+        if frame.f_code.co_name == "__call__":
+            owner = frame.f_locals.get("self")
+            if getattr(owner, "scheduler", None) is not None:
+                return owner
+        frame = frame.f_back
+    return None
+
+
+class ThreadGuard:
+    """Lets one thread at a time use a propagated pipeline: a run keeps its place in one scheduler and one denoiser."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner: int | None = None
+        self._pipe: Any = None
+
+    def take(self) -> None:
+        """Make this thread the one whose run it is.
+
+        Raises:
+            PropagationError: another thread is inside a call of the same pipeline.
+        """
+        me = threading.get_ident()
+        with self._lock:
+            if self._owner not in (None, me) and self._busy():
+                raise PropagationError(
+                    "this pipeline is propagated and another thread is in the middle of a run with it; a scheduler and "
+                    "a denoiser hold one run at a time: give every thread a pipeline of its own, or take turns"
+                )
+            self._owner, self._pipe = me, calling_pipeline()
+
+    def _busy(self) -> bool:
+        if self._pipe is None or self._owner is None:
+            return False
+        return _pipeline_below(sys._current_frames().get(self._owner)) is self._pipe
+
+    def check(self) -> None:
+        """Raise `PropagationError` if the run belongs to another thread."""
+        if self._owner not in (None, threading.get_ident()):
+            raise PropagationError(
+                "another thread has begun a run with this propagated pipeline, so that this one cannot go on; "
+                "give every thread a pipeline of its own, or take turns"
+            )
+
+    def release(self) -> None:
+        """Let any thread begin."""
+        self._owner = self._pipe = None
