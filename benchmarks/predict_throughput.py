@@ -28,6 +28,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 
+from fdplug.config import PropagationConfig
 from fdplug.predict import CocoCaptions, ImageWriter, LogCosts, TextToImage
 from fdplug.predict.data.seeds import generators
 from fdplug.predict.generation.config import GenerationConfig
@@ -37,7 +38,7 @@ from fdplug.profiling.provenance import provenance, summary
 from fdplug.shapes import annotations_file
 
 RESULTS = Path(__file__).parent / "results"
-POLICY = {"uniform": {"interval": 6}}
+POLICY = PropagationConfig(policy={"uniform": {"interval": 6}})
 
 
 class Interleaved(Callback):
@@ -96,7 +97,7 @@ def predicted(folder: Path, data: CocoCaptions, extra: Callback, **options: Any)
 def machinery(folder: Path, captions: int, batch_size: int, steps: int) -> dict[str, Any]:
     """Images/s of both, with propagation and without; the median over batches of the ratio, without the first batch."""
     found: dict[str, Any] = {"captions": captions, "batch_size": batch_size, "steps": steps}
-    for name, options in {"plain": {"propagation": None}, "propagated": {"policy": POLICY}}.items():
+    for name, options in {"plain": {"propagation": None}, "propagated": {"propagation": POLICY}}.items():
         clock = Interleaved()
         data = CocoCaptions(limit=captions, batch_size=batch_size)
         predicted(folder / name, data, clock, steps=steps, **options)
@@ -135,7 +136,7 @@ def command(out: Path, captions: int, batch_size: int, steps: int, count: int) -
     options = [f"--data.limit={captions}", f"--data.batch_size={batch_size}", f"--model.steps={steps}"]
     places = [f"--writer.folder={out}", "--trainer.accelerator=cpu", f"--trainer.devices={count}", *strategy]
     subprocess.run(
-        [sys.executable, "-m", "fdplug", "predict", "--model.propagate=false", *options, *places],
+        [sys.executable, "-m", "fdplug", "predict", "--model.propagation=null", *options, *places],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -27,7 +27,7 @@ def job(model, tmp_path_factory):
     """What every command has in common, and the folder of a run of one process."""
     folder = tmp_path_factory.mktemp("job")
     annotations = written(folder, document())
-    options = [f"--model.model={model}", "--model.steps=4", "--model.policy={uniform: {interval: 2}}"]
+    options = [f"--model.model={model}", "--model.steps=4", "--model.propagation.policy={uniform: {interval: 2}}"]
     options += [f"--data.annotations={annotations}", "--data.batch_size=2", "--trainer.accelerator=cpu"]
     _finish(_start(options, folder / "out"))
     return SimpleNamespace(options=options, out=folder / "out")
