@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from fdplug.errors import ConfigError, missing_extra, suggestion
-from fdplug.wording import shown
+from fdplug.errors.wording import shown
 
 LARGEST = 2**63 - 1
 """The largest whole number that torch, json readers and seeds take."""

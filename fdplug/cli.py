@@ -57,7 +57,7 @@ def main() -> int:
 
 def _run(name: str, argv: list[str]) -> int:
     from fdplug.errors import FdplugError, suggestion
-    from fdplug.wording import one_line
+    from fdplug.errors.wording import one_line
 
     if name not in COMMANDS:
         hint = suggestion(name, COMMANDS, ";")

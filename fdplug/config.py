@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 from fdplug import registry
 from fdplug.checks import choice, span_limit
 from fdplug.errors import ConfigError
+from fdplug.errors.wording import shown
 from fdplug.parts import PartRule
 from fdplug.propagation.decoding import Decoding
 from fdplug.registry import Spec
 from fdplug.settings import Settings, setting
-from fdplug.wording import shown
 
 DECODINGS = ("auto", "parallel", "serial")
 

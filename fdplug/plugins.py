@@ -27,7 +27,7 @@ import pluggy
 
 from fdplug import hookspecs
 from fdplug.errors import PluginError, PluginWarning, suggestion, warn
-from fdplug.wording import cut, one_line
+from fdplug.errors.wording import cut, one_line
 
 BUILT_IN = (
     "fdplug.policies",

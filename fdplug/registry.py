@@ -15,8 +15,8 @@ from typing import Any
 
 from fdplug.checks import LARGEST
 from fdplug.errors import ConfigError, FdplugError, PluginClashError, PluginError, UnknownPluginError, suggestion
+from fdplug.errors.wording import one_line, shown
 from fdplug.plugins import PluginManager, get_plugin_manager, quiet_stdout
-from fdplug.wording import one_line, shown
 
 Spec = str | Mapping[str, Any] | object
 

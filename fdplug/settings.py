@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 from fdplug.errors import ConfigError
-from fdplug.wording import shown
+from fdplug.errors.wording import shown
 
 Check = Callable[[str, Any], Any]
 

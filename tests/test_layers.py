@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[1]
 # A module imports from its own unit and from the layers below, never from a neighbour in its layer. "fdplug" and
 # "predict" are the two faces: the `__init__.py` alone.
 LAYERS = (
-    ("errors", "hooks", "repeated", "schedule", "shapes", "wording"),
+    ("errors", "hooks", "repeated", "schedule", "shapes"),
     ("files",),
-    ("checks", "patching", "predict.storage", "samplers", "settings", "stacking", "trees"),
-    ("caches", "denoisers", "injectors", "policies", "profiling"),
+    ("checks", "patching", "predict.storage", "settings", "stacking", "trees"),
+    ("caches", "denoisers", "injectors", "policies", "profiling", "samplers"),
     ("metrics", "parts", "propagation", "transforms"),
     ("hookspecs", "predict.data"),
     ("plugins",),

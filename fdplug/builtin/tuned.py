@@ -11,6 +11,7 @@ from typing import Any
 from fdplug import checks
 from fdplug.caches import FeatureCache, Features, Reuse
 from fdplug.errors import ConfigError, PropagationError
+from fdplug.errors.wording import shown
 from fdplug.files.json_text import read_json
 from fdplug.files.schema import OBJECT, TEXT, ListOf, Object, OrNone, check, number, one_of, whole
 from fdplug.files.source import Source
@@ -19,7 +20,6 @@ from fdplug.hooks import hookimpl
 from fdplug.injectors import NoiseInjector, PriorNoise
 from fdplug.policies import KeyStepPolicy, Schedule
 from fdplug.profiling.fingerprint import fingerprint
-from fdplug.wording import shown
 
 FORMAT = 2
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from fdplug import registry
 from fdplug.commands.parser import Parser as Parser
 from fdplug.errors import ConfigError
+from fdplug.errors.wording import one_line, shown
 from fdplug.files.schema import kind
 from fdplug.files.source import Source
 from fdplug.files.yaml_text import parse_yaml, read_yaml
@@ -18,7 +19,6 @@ from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import check_size, check_steps
 from fdplug.predict.generation.loading import DTYPES, check_model, default_guidance, load_pipeline
 from fdplug.settings import Settings
-from fdplug.wording import one_line, shown
 
 S = TypeVar("S", bound=Settings)
 

@@ -7,7 +7,7 @@ import re
 from typing import NoReturn
 
 from fdplug.errors import ConfigError, suggestion
-from fdplug.wording import one_line
+from fdplug.errors.wording import one_line
 
 
 class Parser(argparse.ArgumentParser):

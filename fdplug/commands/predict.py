@@ -20,6 +20,7 @@ from fdplug import registry
 from fdplug.commands import ready_configs
 from fdplug.config import PropagationConfig, refuse_flat
 from fdplug.errors import ConfigError, FdplugError, suggestion
+from fdplug.errors.wording import one_line
 from fdplug.files.writing import writable_folder
 from fdplug.files.yaml_text import parse_yaml
 from fdplug.predict.data.datamodules import Captions, ClassLabels, CocoCaptions, PartiPrompts, PromptFile
@@ -31,7 +32,6 @@ from fdplug.predict.lightning.callbacks.truncation import ReportTruncation
 from fdplug.predict.lightning.distributed import check_launch
 from fdplug.predict.lightning.image_writer import ImageWriter, circumstances
 from fdplug.predict.lightning.module import TextToImage
-from fdplug.wording import one_line
 
 DESCRIPTION = "Draw captions, prompts or classes with a diffusers pipeline, with or without propagation."
 MODE = "fdplug"

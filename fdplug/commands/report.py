@@ -17,9 +17,9 @@ from fdplug.predict.comparison.table import print_texts
 from fdplug.report.figures import figures
 from fdplug.report.folder import read
 from fdplug.report.running_costs import Rates
-from fdplug.report.tally import table, tally
-from fdplug.report.vote_pairs import read_key
-from fdplug.report.votes import read_votes
+from fdplug.report.voting.pairs import read_key
+from fdplug.report.voting.tally import table, tally
+from fdplug.report.voting.votes import read_votes
 from fdplug.report.write import PAIRS, VOTES, Choices, write, write_report
 
 DESCRIPTION = """Write report.html and vote.html into a folder of `fdplug compare`: each one file, complete in itself.

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from fdplug.errors import PipelineError
+from fdplug.errors.wording import one_line, shown
 from fdplug.files.json_text import read_json
 from fdplug.files.schema import OBJECT, check
 from fdplug.files.source import Source, is_folder
-from fdplug.wording import one_line, shown
 
 LARGEST, MOST_LAYERS = 1_000_000, 1_000
 LAYERS = ("layers_per_block", "transformer_layers_per_block", "num_layers", "num_single_layers")

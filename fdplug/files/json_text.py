@@ -6,9 +6,9 @@ import json
 import math
 from typing import Any, NoReturn
 
+from fdplug.errors.wording import shown
 from fdplug.files.limits import TooMuch, limited_depth, whole_number
 from fdplug.files.source import Source
-from fdplug.wording import shown
 
 
 def read_json(source: Source) -> Any:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fdplug.errors.wording import shown
 from fdplug.files.source import Source
-from fdplug.wording import shown
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fdplug.errors import DataError, FdplugError
-from fdplug.wording import cut, one_line, printable
+from fdplug.errors.wording import cut, one_line, printable
 
 MEGABYTE = 1_000_000
 KINDS = {

@@ -6,8 +6,8 @@ import csv
 import io
 from collections.abc import Iterator
 
+from fdplug.errors.wording import shown
 from fdplug.files.source import Source
-from fdplug.wording import shown
 
 Record = tuple[str, dict[str, str]]
 """A row's place in the file, and its fields by the names of the first row."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fdplug.errors import ConfigError, OutputError
-from fdplug.wording import cut, one_line, printable
+from fdplug.errors.wording import cut, one_line, printable
 
 PART = ".part"
 

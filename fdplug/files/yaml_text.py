@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
+from fdplug.errors.wording import one_line, shown
 from fdplug.files.limits import DEPTH, ITEMS, TooMuch, whole_number
 from fdplug.files.source import Source
-from fdplug.wording import one_line, shown
 
 _FLOAT = re.compile(
     r"^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"

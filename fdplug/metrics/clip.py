@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from fdplug.errors import PipelineError
+from fdplug.errors.wording import one_line
 from fdplug.metrics.loading import quiet_loading
 from fdplug.metrics.score import Captioned, MeanScore, full_precision
-from fdplug.wording import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor

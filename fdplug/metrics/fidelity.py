@@ -13,10 +13,10 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from fdplug import checks
 from fdplug.errors import PipelineError
+from fdplug.errors.wording import one_line
 from fdplug.metrics.mean import Mean
 from fdplug.metrics.psnr import PEAK, decibels
 from fdplug.metrics.score import full_precision
-from fdplug.wording import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,9 +14,9 @@ import torch
 
 from fdplug import checks
 from fdplug.errors import DataError, PipelineError
+from fdplug.errors.wording import one_line
 from fdplug.files.source import is_folder
 from fdplug.metrics.extractor import INCEPTION, Extractor
-from fdplug.wording import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,11 +13,11 @@ import torch
 from torchmetrics import Metric
 
 from fdplug.errors import DataError
+from fdplug.errors.wording import cut, printable, shown
 from fdplug.files.arrays import read_npz
 from fdplug.files.limits import is_whole
 from fdplug.files.source import MEGABYTE, Source
 from fdplug.metrics.frechet import Moments
-from fdplug.wording import cut, printable, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

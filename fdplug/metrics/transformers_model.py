@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fdplug.errors import PipelineError
+from fdplug.errors.wording import one_line
 from fdplug.metrics.extractor import Extractor
 from fdplug.metrics.loading import quiet_loading
-from fdplug.wording import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor

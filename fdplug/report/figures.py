@@ -6,8 +6,8 @@ import base64
 from pathlib import Path
 
 from fdplug.errors import DataError
+from fdplug.errors.wording import shown
 from fdplug.files.source import MEGABYTE, Source
-from fdplug.wording import shown
 
 LARGEST = 5 * MEGABYTE
 

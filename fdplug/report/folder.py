@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from fdplug.errors import DataError
+from fdplug.errors.wording import shown
 from fdplug.files.json_text import read_json
 from fdplug.files.schema import check
 from fdplug.files.source import Source
 from fdplug.predict.comparison.variant import folder_name
 from fdplug.report.forms import RESULTS as FORM
-from fdplug.wording import shown
 
 RESULTS = "results.json"
 REMEDY = "name a folder that `fdplug compare --out` of this version wrote"

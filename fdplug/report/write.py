@@ -18,7 +18,7 @@ from fdplug.report.folder import Compared, read
 from fdplug.report.forms import COUNTED
 from fdplug.report.gallery import gallery
 from fdplug.report.running_costs import Rates
-from fdplug.report.vote_pairs import KEY, Study, choose, kept, page_data
+from fdplug.report.voting.pairs import KEY, Study, choose, kept, page_data
 
 REPORT, VOTE, VOTES = "report.html", "vote.html", "votes.json"
 PAIRS = 36

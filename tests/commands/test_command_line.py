@@ -8,7 +8,7 @@ import pytest
 
 from fdplug import cli
 from fdplug.errors import suggestion
-from fdplug.wording import one_line
+from fdplug.errors.wording import one_line
 
 
 @pytest.fixture

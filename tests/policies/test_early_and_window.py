@@ -10,7 +10,11 @@ from fdplug.testing import check_policy
 from fdplug.testing.checks import schedule
 
 
-@pytest.mark.parametrize("policy", [Early(1), Early(9), Early(14, 3.0), Window(), Window(3, 1.5, 0.3, 2)], ids=repr)
+@pytest.mark.parametrize(
+    "policy",
+    [Early(1), Early(9), Early(14, 3.0), Window(), Window(3, 1.5, 0.3, 2)],
+    ids=lambda one: f"{one.name}-{sorted(vars(one).values(), key=str)}",
+)
 def test_contract(policy):
     check_policy(policy)
 

@@ -15,8 +15,8 @@ import pytest
 
 from fdplug.report.page import short
 from fdplug.report.running_costs import Rates, cost
-from fdplug.report.vote_pairs import read_key
-from fdplug.report.votes import read_votes
+from fdplug.report.voting.pairs import read_key
+from fdplug.report.voting.votes import read_votes
 from tests.report.conftest import reference_front
 
 sync_api = pytest.importorskip(

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import pytest
 
 from fdplug.report.folder import read
-from fdplug.report.vote_pairs import choose, page_data
+from fdplug.report.voting.pairs import choose, page_data
 from tests.report.conftest import CAPTIONS, HOSTILE
 
 

@@ -14,9 +14,9 @@ from scipy.stats import binomtest
 from fdplug.commands.report import main
 from fdplug.errors import ConfigError, DataError
 from fdplug.report.folder import read
-from fdplug.report.tally import sign_test, table, tally, wilson
-from fdplug.report.vote_pairs import Pair, choose, page_data, read_key
-from fdplug.report.votes import Vote, read_votes
+from fdplug.report.voting.pairs import Pair, choose, page_data, read_key
+from fdplug.report.voting.tally import sign_test, table, tally, wilson
+from fdplug.report.voting.votes import Vote, read_votes
 from tests.report.conftest import answers
 
 

@@ -11,9 +11,9 @@ from fdplug import registry
 from fdplug.checks import check_choice
 from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError
+from fdplug.errors.wording import shown
 from fdplug.files.limits import TooMuch, whole_number
 from fdplug.predict.generation.config import GenerationConfig
-from fdplug.wording import shown
 
 _NAME = re.compile(r"(?P<sampler>.+?)-(?P<steps>\d+)(?:\+(?P<policy>.+?))?")
 _UNIFORM = re.compile(r"uniform(\d+)")

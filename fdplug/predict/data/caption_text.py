@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
-from fdplug.wording import shown
+from fdplug.errors.wording import shown
 
 ALLOWED = frozenset("\t\n\r")
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fdplug.checks import check_choice
 from fdplug.errors import DataError
+from fdplug.errors.wording import shown
 from fdplug.files.json_text import read_json
 from fdplug.files.schema import kind
 from fdplug.files.source import MEGABYTE, Source
 from fdplug.predict.data.caption_text import problem_of
 from fdplug.predict.data.seeds import seed_of
-from fdplug.wording import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

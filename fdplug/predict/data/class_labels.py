@@ -8,12 +8,12 @@ from typing import Any
 
 from fdplug import checks
 from fdplug.errors import ConfigError
+from fdplug.errors.wording import shown
 from fdplug.files.json_text import read_json
 from fdplug.files.limits import is_whole
 from fdplug.files.source import Source, is_folder
 from fdplug.predict.data.caption_text import problem_of
 from fdplug.predict.data.captions import LARGEST_ID, Caption
-from fdplug.wording import shown
 
 
 def class_captions(

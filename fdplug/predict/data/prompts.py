@@ -8,6 +8,7 @@ from typing import Any
 
 from fdplug import checks
 from fdplug.errors import DataError
+from fdplug.errors.wording import shown
 from fdplug.files.json_text import parse_json
 from fdplug.files.limits import is_whole
 from fdplug.files.schema import kind
@@ -15,7 +16,6 @@ from fdplug.files.source import MEGABYTE, Source
 from fdplug.files.tables import read_csv, read_tsv
 from fdplug.predict.data.caption_text import problem_of
 from fdplug.predict.data.captions import LARGEST_ID, Caption
-from fdplug.wording import shown
 
 Record = tuple[str, dict[str, Any]]
 PARTI_COLUMNS = ("Prompt", "Category", "Challenge", "Note")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fdplug.errors import DataError
+from fdplug.errors.wording import one_line, shown
 from fdplug.files.source import is_folder
 from fdplug.metrics.images import fitted, read_image
-from fdplug.wording import one_line, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

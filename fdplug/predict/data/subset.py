@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from fdplug import checks
 from fdplug.errors import DataError
+from fdplug.errors.wording import shown
 from fdplug.files.json_text import parse_json
 from fdplug.files.limits import is_whole
 from fdplug.files.source import Source
 from fdplug.predict.data.seeds import seed_of
-from fdplug.wording import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from fdplug import registry
+from fdplug.errors.wording import shown
 from fdplug.profiling.provenance import content_hash
-from fdplug.wording import shown
 
 KINDS = ("policy", "cache", "injector", "part")
 MODES = {

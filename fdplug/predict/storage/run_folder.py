@@ -14,11 +14,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from fdplug.errors import ConfigError
+from fdplug.errors.wording import one_line
 from fdplug.files.json_text import read_json
 from fdplug.files.schema import OBJECT, Object, check
 from fdplug.files.source import Source
 from fdplug.files.writing import remove_parts, writable_folder, write_text
-from fdplug.wording import one_line
 
 SETTINGS, METRICS = "run.json", "metrics.json"
 LOCK = ".lock"

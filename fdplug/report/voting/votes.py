@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from fdplug.errors import DataError
+from fdplug.errors.wording import shown
 from fdplug.files.json_text import read_json
 from fdplug.files.schema import check
 from fdplug.files.source import Source
 from fdplug.report.forms import EXPORT, VOTES_FORMAT
-from fdplug.report.vote_pairs import Pair, Study
-from fdplug.wording import shown
+from fdplug.report.voting.pairs import Pair, Study
 
 
 @dataclass(frozen=True)

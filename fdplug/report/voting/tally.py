@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fdplug.report.votes import Vote
+from fdplug.report.voting.votes import Vote
 
 QUANTILE = 1.959963984540054  # of the normal distribution, at 0.975: an interval of 95 %
 NOTE = (

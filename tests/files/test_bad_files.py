@@ -25,8 +25,8 @@ from fdplug.predict.data.subset import read_ids
 from fdplug.predict.storage.run_folder import RunFolder
 from fdplug.report import forms
 from fdplug.report.folder import read as read_comparison
-from fdplug.report.vote_pairs import Study, read_key
-from fdplug.report.votes import read_votes
+from fdplug.report.voting.pairs import Study, read_key
+from fdplug.report.voting.votes import read_votes
 from fdplug.report.write import earlier_votes
 from tests.bad_inputs.refusing import refusal
 from tests.report.conftest import make_folder, results

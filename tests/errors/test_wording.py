@@ -1,0 +1,42 @@
+"""Words of messages: one line, short, printable, whatever they are made of; warnings at the user's line."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from fdplug.errors import FdplugWarning, suggestion, warn
+from fdplug.errors.wording import one_line, printable, shown
+
+
+class Unsayable(Exception):
+    def __str__(self):
+        raise ValueError
+
+
+def test_an_error_is_one_line_without_control_characters():
+    assert one_line("two\n  lines \x1b[31m") == "two lines \\x1b[31m"
+    assert one_line(Unsayable()) == "Unsayable"
+    assert len(one_line("x" * 1000)) == 300
+
+
+@pytest.mark.parametrize(
+    "value", [10**5000, [[[[[1]]]]] * 1000, {"a": "b" * 10**6}, Unsayable()], ids=lambda one: type(one).__name__
+)
+def test_any_value_is_shown_in_few_letters(value):
+    assert len(shown(value)) <= 60
+    assert printable(shown(value)) == shown(value)
+
+
+def test_the_nearest_name_is_suggested_or_none():
+    assert suggestion("uniforn", ["paper", "uniform"]) == ", did you mean 'uniform'?"
+    assert suggestion("xyz", ["paper"], "; there is paper") == "; there is paper"
+
+
+def test_a_warning_names_the_caller_s_line():
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        warn("look here")
+    assert seen[0].filename == __file__
+    assert seen[0].category is FdplugWarning
