@@ -151,10 +151,10 @@ def _full(limit):
 def test_a_full_disk_loses_nothing_that_was_done(model, annotations, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(Path, "write_bytes", _full(3))
-        with pytest.raises(OutputError, match=r"000000000024.png: No space left on device. What is listed .* is safe"):
+        with pytest.raises(OutputError, match=r"000000000024.png: No space left on device; what is listed .* is safe"):
             predict(model, annotations, tmp_path / "out")
     assert len(content(tmp_path / "out")) == 3
-    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".") and path.name != LOCK]
     _, writer, _ = predict(model, annotations, tmp_path / "out")
     assert writer.drawn == 2
     predict(model, annotations, tmp_path / "again")
