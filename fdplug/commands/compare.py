@@ -17,7 +17,7 @@ from fdplug.errors import ConfigError, FdplugWarning
 from fdplug.metrics.clip import CLIP_MODEL
 from fdplug.predict.comparison import feature_changes
 from fdplug.predict.comparison.batch_plan import plan
-from fdplug.predict.comparison.checkpoint import Rounds
+from fdplug.predict.comparison.checkpoint import Checkpoint
 from fdplug.predict.comparison.footnotes import equal_time_sentences, explanations
 from fdplug.predict.comparison.progress import LiveWatcher, bars
 from fdplug.predict.comparison.results import SHOWN, ResultFolder
@@ -110,9 +110,9 @@ def compare(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     folder.check(settings)
     pipe = load_pipeline(options.model, **shared.loading(options))
     check_size(pipe, options.size)
-    rounds = folder.begin(settings, networks(pipe))
+    checkpoint = folder.begin(settings, networks(pipe))
     try:
-        results = _results(request, pipe, *_measured(request, console, pipe, rounds))
+        results = _results(request, pipe, *_measured(request, console, pipe, checkpoint))
         _write(folder, results, request)
     finally:
         folder.end()
@@ -150,7 +150,7 @@ def _asked(options: argparse.Namespace) -> Iterable[Any]:
 
 
 def _measured(
-    request: Request, console: Console, pipe: Any, rounds: Rounds
+    request: Request, console: Console, pipe: Any, checkpoint: Checkpoint
 ) -> tuple[list[dict[str, Any]], dict[str, Any] | None, list[str]]:
     """Generate what is missing and score everything; returns the rows, feature changes, and warnings."""
     scoring, captions, batch_size = request.scoring, request.captions, request.given["batch_size"]
@@ -162,10 +162,10 @@ def _measured(
         comparison = Comparison(pipe, request.variants, request.generation, scores)
         number, count = len(plan(captions, batch_size)), len(request.variants)
         watcher = LiveWatcher(console, progress, number * count, count)
-        rows = [trial.row() for trial in comparison.run(captions, batch_size, watcher, rounds)]
+        rows = [trial.row() for trial in comparison.run(captions, batch_size, watcher, checkpoint)]
         longest, some = feature_changes.longest_plain(comparison.trials), captions[: request.given["drift"]]
         changes = feature_changes.measure(pipe, some, longest) if longest and some else None
-    rounds.close()
+    checkpoint.close()
     return rows, changes, _texts(caught)
 
 

@@ -97,12 +97,16 @@ class PredictCLI(LightningCLI):
         """Refuse what cannot go well, before processes are launched and models loaded."""
         check_launch(self.trainer)
         writer = _only(self.trainer, ImageWriter)
-        writer.overwrite = self.overwrite
         writer.check(self.model.settings(self.trainer.strategy.root_device), circumstances(self.trainer, self.model))
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
         bar = [] if config.get("enable_progress_bar") is False else [ImageBar()]
-        return super()._instantiate_trainer(config, [*callbacks, ReportTruncation(), LogCosts(), *bar, Summary()])
+        kept = [self._told_to_overwrite(one) if isinstance(one, ImageWriter) else one for one in callbacks]
+        return super()._instantiate_trainer(config, [*kept, ReportTruncation(), LogCosts(), *bar, Summary()])
+
+    def _told_to_overwrite(self, writer: ImageWriter) -> ImageWriter:
+        """Return a writer to the same folder that begins anew there if `--overwrite` is given."""
+        return ImageWriter(str(writer.folder), self.overwrite)
 
 
 def main(argv: list[str]) -> int:

@@ -31,7 +31,7 @@ class LiveWatcher:
     def __init__(self, console: Console, progress: Progress, total: int, per_round: int) -> None:
         self.console, self.progress = console, progress
         self.total, self.per_round = total, per_round
-        self.done = self.drawn = 0
+        self.done = self.generated = 0
         self.start = time.perf_counter()
         self._batches: Any = progress.add_task("variants x batches", total=total)
         self._steps: Any = progress.add_task("denoising", total=None)
@@ -45,17 +45,17 @@ class LiveWatcher:
         """A denoising step is done."""
         self.progress.update(self._steps, completed=done, total=total)
 
-    def finish(self, drawn: bool) -> None:
-        """A variant has drawn a batch, or an earlier run had."""
+    def finish(self, generated: bool) -> None:
+        """A variant has generated a batch, or an earlier run had."""
         self.done += 1
-        self.drawn += drawn
+        self.generated += generated
         self.progress.update(self._batches, completed=self.done)
         if not self.console.is_terminal and self.done % self.per_round == 0:
             self.console.print(f"round {self.done // self.per_round} of {self.total // self.per_round}, {self._pace()}")
 
     def _pace(self) -> str:
-        """Seconds so far, and those to come at the pace of what was drawn."""
+        """Seconds so far, and those to come at the pace of what was generated."""
         seconds = time.perf_counter() - self.start
-        if not self.drawn:
+        if not self.generated:
             return f"{seconds:.0f} s, by an earlier run"
-        return f"{seconds:.0f} s, {seconds / self.drawn * (self.total - self.done):.0f} s left"
+        return f"{seconds:.0f} s, {seconds / self.generated * (self.total - self.done):.0f} s left"

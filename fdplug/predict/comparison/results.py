@@ -14,7 +14,7 @@ from PIL import Image
 from fdplug.errors import ConfigError
 from fdplug.files.images import read_image
 from fdplug.files.writing import writable_folder, write_text
-from fdplug.predict.comparison.checkpoint import ROUNDS, Rounds, image_file
+from fdplug.predict.comparison.checkpoint import ROUNDS, Checkpoint, image_file
 from fdplug.predict.comparison.image_grid import crossed_out, side_by_side
 from fdplug.predict.comparison.table import texts, to_csv, to_markdown
 from fdplug.predict.storage.atomic import write_png
@@ -70,14 +70,14 @@ class ResultFolder:
         if not self.overwrite:
             self.run.check("settings", settings)
 
-    def begin(self, settings: Mapping[str, Any], weights: Mapping[str, str]) -> Rounds:
+    def begin(self, settings: Mapping[str, Any], weights: Mapping[str, str]) -> Checkpoint:
         """Keep others out, and return what an interrupted comparison has left."""
         self.run.open()
         if self.overwrite:
             self._clear()
         self.run.keep("settings", settings)
         self.run.keep("weights", weights)
-        return Rounds(self.folder)
+        return Checkpoint(self.folder)
 
     def end(self) -> None:
         """Let others in."""
@@ -107,7 +107,7 @@ class ResultFolder:
         return path
 
     def _picture(self, variant: Variant, caption: Caption) -> Image.Image:
-        """An image that was drawn, or a cross where it holds not-a-number."""
+        """An image that was generated, or a cross where it holds not-a-number."""
         path = self.folder / image_file(variant, caption)
         if not path.is_file():
             return crossed_out()

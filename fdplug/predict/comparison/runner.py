@@ -1,4 +1,4 @@
-"""Draw the same captions with several variants, interleaved batch by batch in one process."""
+"""Generate the same captions with several variants, interleaved batch by batch in one process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fdplug.predict.comparison.variant_run import Trial
 
 if TYPE_CHECKING:
     from fdplug.metrics.score import Score
-    from fdplug.predict.comparison.checkpoint import Rounds
+    from fdplug.predict.comparison.checkpoint import Checkpoint
     from fdplug.predict.comparison.variant import Variant
     from fdplug.predict.data.captions import Caption
     from fdplug.predict.generation.config import GenerationConfig
@@ -27,8 +27,8 @@ class Watcher(Protocol):
     def step(self, done: int, total: int) -> None:
         """A denoising step is done."""
 
-    def finish(self, drawn: bool) -> None:
-        """A variant has drawn a batch, or an earlier run had."""
+    def finish(self, generated: bool) -> None:
+        """A variant has generated a batch, or an earlier run had."""
 
 
 class Comparison:
@@ -55,35 +55,37 @@ class Comparison:
             baseline = baseline_of(trial.variant, list(variants))
             trial.baseline = None if baseline is None else by_name[baseline.name]
 
-    def run(self, captions: Sequence[Caption], batch_size: int, watcher: Watcher, rounds: Rounds) -> list[Trial]:
-        """Draw everything that `rounds` has not; the order of the variants rotates from round to round."""
+    def run(
+        self, captions: Sequence[Caption], batch_size: int, watcher: Watcher, checkpoint: Checkpoint
+    ) -> list[Trial]:
+        """Generate everything that `checkpoint` has not; the order of the variants rotates from round to round."""
         scheduler = self.pipe.scheduler
         try:
             for number, one in enumerate(plan(captions, batch_size)):
-                self._round(one, number, watcher, rounds)
+                self._round(one, number, watcher, checkpoint)
         finally:
             self.pipe.scheduler = scheduler
         return self.trials
 
-    def _round(self, one: Round, number: int, watcher: Watcher, rounds: Rounds) -> None:
+    def _round(self, one: Round, number: int, watcher: Watcher, checkpoint: Checkpoint) -> None:
         batches: dict[str, GenerationOutput] = {}
         for trial in self._rotated(number):
             watcher.begin(trial, number)
-            earlier = rounds.read(trial, number, one)
-            done = self._draw(trial, one, watcher) if earlier is None else earlier
+            earlier = checkpoint.read(trial, number, one)
+            done = self._generate(trial, one, watcher) if earlier is None else earlier
             if earlier is None:
-                rounds.write(trial, number, one, done)
+                checkpoint.write(trial, number, one, done)
             if one.keep:
                 trial.keep(done, one.captions)
                 batches[trial.variant.name] = done
-            watcher.finish(drawn=earlier is None)
+            watcher.finish(generated=earlier is None)
         for trial in self.trials if one.keep else ():
             if trial.baseline is not None:
                 trial.compare(batches[trial.variant.name], batches[trial.baseline.variant.name])
 
-    def _draw(self, trial: Trial, one: Round, watcher: Watcher) -> GenerationOutput:
-        draw = trial.warm_up if one.warm_up else trial.timed if one.timed else trial.untimed
-        return draw(self.pipe, one.captions, watcher.step)
+    def _generate(self, trial: Trial, one: Round, watcher: Watcher) -> GenerationOutput:
+        generate = trial.warm_up if one.warm_up else trial.timed if one.timed else trial.untimed
+        return generate(self.pipe, one.captions, watcher.step)
 
     def _rotated(self, number: int) -> Iterator[Trial]:
         start = number % len(self.trials)

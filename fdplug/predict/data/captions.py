@@ -20,6 +20,7 @@ from fdplug.files.schema import kind
 from fdplug.files.source import MEGABYTE, Source
 from fdplug.predict.data.caption_text import problem_of
 from fdplug.predict.data.seeds import seed_of
+from fdplug.predict.storage.names import image_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +49,7 @@ class Caption(NamedTuple):
     @property
     def output_name(self) -> str:
         """File name of a generated image; made from the id alone, never from `file_name`."""
-        return f"{self.image_id:012d}.png"
+        return image_name(self.image_id)
 
 
 def read_captions(

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import BasePredictionWriter
 
-from fdplug.errors import ConfigError, OutputError
-from fdplug.files.writing import write_bytes
-from fdplug.predict.data.seeds import seed_of
+from fdplug.errors import ConfigError
 from fdplug.predict.generation.beyond_settings import beyond_settings
 from fdplug.predict.lightning.distributed import die_with_launcher, first_decides, over_ranks
-from fdplug.predict.lightning.prediction import Drawn, Earlier, Prediction
-from fdplug.predict.storage.atomic import encode_png
-from fdplug.predict.storage.manifest import (
-    NOT_A_NUMBER,
-    OK,
-    Entry,
-    ManifestPart,
-    clear_manifest,
-    merge_manifest,
-    read_manifest,
-    sha256,
-)
+from fdplug.predict.storage.image_store import ImageStore
 from fdplug.predict.storage.run_folder import METRICS, SETTINGS, RunFolder
 from fdplug.profiling.provenance import provenance
 
 if TYPE_CHECKING:
     from fdplug.predict.data.captions import Caption
+    from fdplug.predict.lightning.prediction import Prediction
+    from fdplug.predict.storage.manifest import Entry
 
 
 class ImageWriter(BasePredictionWriter):
@@ -47,9 +36,9 @@ class ImageWriter(BasePredictionWriter):
         self.folder = Path(folder)
         self.overwrite = overwrite
         self.entries: list[Entry] = []
-        self.drawn = 0
+        self.generated = 0
+        self.store = ImageStore(self.folder)
         self._run = RunFolder(folder, "name another with --writer.folder")
-        self._part = ManifestPart(self.folder)
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Find out before any model is loaded whether the run may begin or go on here.
@@ -59,11 +48,9 @@ class ImageWriter(BasePredictionWriter):
         """
         super().setup(trainer, pl_module, stage)
         die_with_launcher(trainer)
+        self.store = ImageStore(self.folder, trainer.global_rank)
+        self.generated = 0
         first_decides(trainer, lambda: self._begin(trainer, pl_module))
-        entries = read_manifest(self.folder).values()
-        pl_module.earlier = Earlier(self.folder, {entry.id: entry for entry in entries})
-        self._part = ManifestPart(self.folder, trainer.global_rank)
-        self.drawn = 0
 
     def check(self, settings: dict[str, Any], others: dict[str, Any] | None = None) -> None:
         """Refuse settings and circumstances that the folder was not begun with; nothing is written.
@@ -80,14 +67,15 @@ class ImageWriter(BasePredictionWriter):
         if self.overwrite:
             self._clear()
         else:
-            _check_captions(self._run, trainer.datamodule.captions if trainer.datamodule else None)
+            captions = trainer.datamodule.captions if trainer.datamodule else None
+            _check_captions(self._run, self.store.entries, captions)
         self._run.keep("settings", pl_module.settings(trainer.strategy.root_device))
         self._run.keep("circumstances", circumstances(trainer, pl_module))
         self._run.note("begun", provenance(trainer.strategy.root_device))
-        merge_manifest(self.folder)
+        self.store.merge()
 
     def _clear(self) -> None:
-        clear_manifest(self.folder)
+        self.store.clear()
         for name in (SETTINGS, METRICS):
             (self.folder / name).unlink(missing_ok=True)
 
@@ -114,48 +102,22 @@ class ImageWriter(BasePredictionWriter):
         Raises:
             OutputError: The disk is full, or the folder cannot be written any more.
         """
-        for one in prediction.drawn:
-            try:
-                self._part.append(self._written(one, pl_module))
-            except OutputError as error:
-                raise OutputError(
-                    f"{error}; what is listed in the manifest is safe: run the same command again"
-                ) from error
-            self.drawn += 1
-
-    def _written(self, one: Drawn, pl_module: Any) -> Entry:
-        """Write an image, and return its entry."""
-        name, digest = None, None
-        if one.image is not None:
-            data = encode_png(one.image)
-            name, digest = one.caption.output_name, sha256(data)
-            write_bytes(data, self.folder / name)
-        return Entry(
-            id=one.caption.image_id,
-            caption=one.caption.text,
-            seed=seed_of(pl_module.generation.seed, one.caption.image_id),
-            variant=pl_module.variant,
-            status=NOT_A_NUMBER if one.image is None else OK,
-            file=name,
-            sha256=digest,
-            seconds=one.seconds,
-            denoiser_seconds=one.denoiser_seconds,
-            gflops=one.gflops,
-            key_steps=one.key_steps,
-        )
+        for one in prediction.generated:
+            self.store.write(one)
+            self.generated += 1
 
     def on_predict_end(self, trainer: Any, pl_module: Any) -> None:
         """Make one manifest of those of all processes."""
-        self._part.close()
+        self.store.close()
         trainer.strategy.barrier("manifest")
         if trainer.is_global_zero:
-            self.entries = merge_manifest(self.folder)
+            self.entries = self.store.merge()
             self._run.close()
-        self.drawn = int(over_ranks(trainer, self.drawn))
+        self.generated = int(over_ranks(trainer, self.generated))
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Let another run go on here."""
-        self._part.close()
+        self.store.close()
         self._run.close()
 
 
@@ -164,7 +126,12 @@ def circumstances(trainer: Any, pl_module: Any) -> dict[str, Any]:
     return beyond_settings(pl_module.generation.sampler, pl_module.propagation, trainer)
 
 
-def _check_captions(run: RunFolder, captions: Sequence[Caption] | None) -> None:
+def image_store(trainer: Any) -> ImageStore | None:
+    """Return the store of the trainer's `ImageWriter`; None where no images are kept."""
+    return next((one.store for one in trainer.callbacks if isinstance(one, ImageWriter)), None)
+
+
+def _check_captions(run: RunFolder, entries: Iterable[Entry], captions: Sequence[Caption] | None) -> None:
     """Refuse a folder that holds images of other captions, or images that nothing is known of.
 
     Raises:
@@ -172,11 +139,13 @@ def _check_captions(run: RunFolder, captions: Sequence[Caption] | None) -> None:
     """
     remedy = f"add --overwrite, or {run.advice}."
     if not run.begun and any(run.path.glob("*.png")):
-        raise ConfigError(f"the folder {run.path} holds images, but no {SETTINGS} says how they were drawn; {remedy}")
+        raise ConfigError(
+            f"the folder {run.path} holds images, but no {SETTINGS} says how they were generated; {remedy}"
+        )
     if captions is None:
         return
     texts = {caption.image_id: caption.text for caption in captions}
-    for entry in read_manifest(run.path).values():
+    for entry in entries:
         if texts.get(entry.id) != entry.caption:
             now = f"now it is {texts[entry.id]!r:.80}" if entry.id in texts else "which is not asked for now"
             raise ConfigError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,15 +16,19 @@ from fdplug.predict.data.captions import SHAPES, Caption
 from fdplug.predict.generation.batch_size import Room
 from fdplug.predict.generation.conditioning import check_conditioning
 from fdplug.predict.generation.config import GenerationConfig
-from fdplug.predict.generation.generate import check_size, check_steps, per_image, run
+from fdplug.predict.generation.generate import check_size, check_steps, run
+from fdplug.predict.generation.generated_images import generated_images
 from fdplug.predict.generation.loading import DTYPES, check_model, default_guidance, load_pipeline, resolve_dtype
-from fdplug.predict.lightning.prediction import Drawn, Earlier, Prediction, gathered
+from fdplug.predict.lightning.callbacks.progress_bar import step_watcher
+from fdplug.predict.lightning.image_writer import image_store
+from fdplug.predict.lightning.prediction import Prediction, gathered
+from fdplug.predict.storage.image_store import GeneratedImage, ImageStore
 from fdplug.profiling.provenance import networks
 from fdplug.settings import plain
 
 
 class TextToImage(LightningModule):
-    """Draw captions with a diffusers pipeline, with or without propagation.
+    """Generate images of captions with a diffusers pipeline, with or without propagation.
 
     The image of a caption depends on `seed` and its image id alone, not on the batch it falls into. Weights are loaded
     in `setup`, from safetensors only unless `allow_pickle`; code that comes with a model is never run.
@@ -58,8 +61,8 @@ class TextToImage(LightningModule):
         self.generation = self.generation.resolved(default_guidance(model))
         self.model = model
         self.loading = {"dtype": dtype, "allow_pickle": allow_pickle, "safety_checker": safety_checker}
-        self.on_step: Callable[[int, int], None] | None = None
-        self.earlier = Earlier(Path(), {})
+        self._store: ImageStore | None = None
+        self._on_step: Callable[[int, int], None] | None = None
         self.ledger: Any = None
         self.pipe: Any = None
         self._propagation: Any = None
@@ -90,7 +93,12 @@ class TextToImage(LightningModule):
         return [_LetGo()]
 
     def setup(self, stage: str) -> None:
-        """Load the pipeline onto the device of this rank; it is no submodule, so nothing broadcasts or casts it."""
+        """Load the pipeline onto the device of this rank; it is no submodule, so nothing broadcasts or casts it.
+
+        Take what the callbacks of the trainer offer: the images of an interrupted run, and a bar over denoising steps.
+        """
+        self._store = image_store(self.trainer)
+        self._on_step = step_watcher(self.trainer)
         device = self.trainer.strategy.root_device
         self.pipe = load_pipeline(self.model, device=device, needs_prompt=False, **self.loading)
         given: Any = getattr(self.trainer, "datamodule", None)
@@ -102,28 +110,40 @@ class TextToImage(LightningModule):
             self._propagation = fdplug.propagate(self.pipe, self.propagation)
 
     def predict_step(self, batch: list[Caption], batch_idx: int = 0, dataloader_idx: int = 0) -> Prediction:
-        """Draw one batch, but for the images that an interrupted run has left."""
-        earlier = {caption.image_id: done for caption in batch if (done := self.earlier.read(caption)) is not None}
+        """Generate one batch, but for the images that an interrupted run has left."""
+        earlier = self._earlier(batch)
         missing = [caption for caption in batch if caption.image_id not in earlier]
-        drawn = self._draw(missing) if missing else []
-        both = earlier | {one.caption.image_id: one for one in drawn}
-        return gathered([both[caption.image_id] for caption in batch], drawn)
+        generated = self._generate(missing) if missing else []
+        both = earlier | {one.id: one for one in generated}
+        return gathered(batch, [both[caption.image_id] for caption in batch], generated)
 
-    def _draw(self, captions: list[Caption]) -> list[Drawn]:
-        done = self._room.draw(
-            captions, lambda some: run(self.pipe, some, self.generation, self._propagation, self.on_step)
+    def _earlier(self, captions: list[Caption]) -> dict[int, GeneratedImage]:
+        """Return what the image store has of these captions, by image id."""
+        if self._store is None:
+            return {}
+        variant = self.variant
+        found = (self._store.read(variant, caption.image_id) for caption in captions)
+        return {one.id: one for one in found if one is not None}
+
+    def _generate(self, captions: list[Caption]) -> list[GeneratedImage]:
+        output = self._room.draw(
+            captions, lambda some: run(self.pipe, some, self.generation, self._propagation, self._on_step)
         )
-        self.ledger = done.ledger
-        count, key_steps = len(captions), None if done.ledger is None else len(done.ledger.key_steps)
-        costs = (done.seconds / count, per_image(done.denoiser_seconds, count), done.gflops(), key_steps)
-        images = [image if whole else None for image, whole in zip(done.images, done.whole, strict=True)]
-        return [Drawn(caption, image, *costs) for caption, image in zip(captions, images, strict=True)]
+        self.ledger = output.ledger
+        return generated_images(
+            output,
+            captions,
+            seed=self.generation.seed,
+            variant=self.variant,
+            gflops=output.gflops(),
+            key_steps=None if output.ledger is None else len(output.ledger.key_steps),
+        )
 
     def teardown(self, stage: str) -> None:
         """Let go of the pipeline, as it was."""
         if self._propagation is not None:
             self._propagation.remove()
-        self._propagation = self.pipe = None
+        self._propagation = self.pipe = self._store = self._on_step = None
 
 
 class _LetGo(Callback):

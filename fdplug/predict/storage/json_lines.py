@@ -39,7 +39,7 @@ class JsonLines:
                 os.write(file, b"\n")
                 raise OSError(0, "only half of a line could be written")
         except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}.") from error
+            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def close(self) -> None:
         """Close the file; another `append` opens it again."""

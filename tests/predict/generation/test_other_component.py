@@ -129,4 +129,4 @@ def test_what_no_family_knows_is_generated_as_it_is(prior, model, annotations, t
 def test_an_interrupted_run_of_such_a_pipeline_goes_on(prior, model, annotations, tmp_path):
     predict(model, annotations, tmp_path, propagate=False)
     _, writer, _ = predict(model, annotations, tmp_path, propagate=False)
-    assert writer.drawn == 0
+    assert writer.generated == 0

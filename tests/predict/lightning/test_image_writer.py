@@ -104,7 +104,9 @@ def test_other_weights_are_refused(model, annotations, tmp_path, monkeypatch):
 
 def test_images_of_an_unknown_run_are_not_overwritten(model, annotations, tmp_path):
     (tmp_path / "mine.png").write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"holds images, but no run.json says how they were drawn; add --overwrite"):
+    with pytest.raises(
+        ConfigError, match=r"holds images, but no run.json says how they were generated; add --overwrite"
+    ):
         predict(model, annotations, tmp_path)
 
 
@@ -124,7 +126,7 @@ def test_more_captions_are_added_to_a_finished_run(model, tmp_path):
     predict(model, written(tmp_path, document(("a red circle", "a green square"))), tmp_path / "out")
     before = content(tmp_path / "out")
     _, writer, _ = predict(model, written(tmp_path, document()), tmp_path / "out")
-    assert writer.drawn == 3
+    assert writer.generated == 3
     assert len(content(tmp_path / "out")) == 5
     assert before.items() <= content(tmp_path / "out").items()
 
@@ -156,7 +158,7 @@ def test_a_full_disk_loses_nothing_that_was_done(model, annotations, tmp_path, m
     assert len(content(tmp_path / "out")) == 3
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".") and path.name != LOCK]
     _, writer, _ = predict(model, annotations, tmp_path / "out")
-    assert writer.drawn == 2
+    assert writer.generated == 2
     predict(model, annotations, tmp_path / "again")
     assert content(tmp_path / "out") == content(tmp_path / "again")
 

@@ -108,7 +108,7 @@ def test_a_finished_run_is_read_and_not_drawn(model, whole, tmp_path, monkeypatc
     )
     before = content(whole / "out"), numbers(whole / "out")
     _, writer, _ = _again(model, whole / "out", str(whole / "captions.json"), whole / "plain")
-    assert writer.drawn == 0
+    assert writer.generated == 0
     assert (content(whole / "out"), numbers(whole / "out")) == before
 
 
@@ -118,7 +118,7 @@ def test_a_harmed_image_is_drawn_again(model, whole, tmp_path):
     path = tmp_path / "out" / "000000000010.png"
     path.write_bytes(path.read_bytes()[:-20])
     _, writer, _ = _again(*arguments)
-    assert writer.drawn == 1
+    assert writer.generated == 1
     assert (opened(path) == opened(whole / "out" / path.name)).all()
     assert len(records(tmp_path / "out")) == 3
 
@@ -150,7 +150,7 @@ def test_a_manifest_that_points_out_of_the_folder_is_not_followed(model, whole, 
     lines[0]["file"] = "../precious.png"
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
     _, writer, _ = _again(*arguments)
-    assert writer.drawn == 1
+    assert writer.generated == 1
     _again(*arguments, overwrite=True)
     assert precious.is_file()
 

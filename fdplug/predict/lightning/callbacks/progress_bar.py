@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -37,6 +38,11 @@ class ImageBar(ProgressBar):
         """Show again."""
         self._on = True
 
+    @property
+    def has_bars(self) -> bool:
+        """Whether bars are shown: in the first process, on a terminal."""
+        return self._on and self.console.is_terminal
+
     def print(self, *args: Any, **kwargs: Any) -> None:
         """Print above the bars."""
         self.console.print(*args, **kwargs)
@@ -44,9 +50,9 @@ class ImageBar(ProgressBar):
     def on_predict_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin to count; on a terminal, show the bars."""
         self._ranks = trainer.world_size
-        self._total, self._done, self._drawn = _share(trainer), 0, 0
+        self._total, self._done, self._generated = _share(trainer), 0, 0
         self._start = self._said = time.perf_counter()
-        if self._on and self.console.is_terminal:
+        if self.has_bars:
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -57,7 +63,6 @@ class ImageBar(ProgressBar):
             self._images = self._bars.add_task(_name(self._ranks), total=self._total, pace="")
             self._steps = self._bars.add_task("denoising", total=None, pace="")
             self._bars.start()
-            pl_module.on_step = self.show_step
 
     def show_step(self, done: int, total: int) -> None:
         """Move the lower bar."""
@@ -69,9 +74,9 @@ class ImageBar(ProgressBar):
     ) -> None:
         """Move the upper bar, or say how far it is if nothing was said for a while."""
         self._done += len(batch)
-        self._drawn += len(outputs.drawn)
+        self._generated += len(outputs.generated)
         now = time.perf_counter()
-        pace = _pace(self._done, self._total, self._drawn, now - self._start, self._ranks)
+        pace = _pace(self._done, self._total, self._generated, now - self._start, self._ranks)
         if self._bars is not None:
             self._bars.update(self._images, completed=self._done, pace=pace)
         elif self._on and (now - self._said >= self.every or self._done == self._total):
@@ -82,21 +87,26 @@ class ImageBar(ProgressBar):
 
     def on_predict_end(self, trainer: Any, pl_module: Any) -> None:
         """Leave the bars as they are."""
-        self._close(pl_module)
+        self._close()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Give the terminal back."""
-        self._close(pl_module)
+        self._close()
 
-    def _close(self, pl_module: Any) -> None:
-        pl_module.on_step = None
+    def _close(self) -> None:
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
 
 
+def step_watcher(trainer: Any) -> Callable[[int, int], None] | None:
+    """Return what is to be called as the denoising goes on; None where no `ImageBar` of the trainer shows it."""
+    bars = (one for one in trainer.callbacks if isinstance(one, ImageBar) and one.has_bars)
+    return next((one.show_step for one in bars), None)
+
+
 def _share(trainer: Any) -> int | None:
-    """How many images this process has to draw or to read; None if the data do not say."""
+    """How many images this process has to generate or to read; None if the data do not say."""
     loaders = trainer.predict_dataloaders
     batches = getattr(getattr(loaders, "dataset", None), "batches", None)
     if batches is None:
@@ -108,9 +118,9 @@ def _name(ranks: int) -> str:
     return "images" if ranks == 1 else f"images (of process 1 of {ranks})"
 
 
-def _pace(done: int, total: int | None, drawn: int, seconds: float, ranks: int) -> str:
-    """Images per second of all processes, and the time left; only what was drawn is counted, not what was read."""
-    rate = drawn / seconds if seconds > 0 else 0.0
+def _pace(done: int, total: int | None, generated: int, seconds: float, ranks: int) -> str:
+    """Images per second of all processes, and the time left; only what was generated is counted, not what was read."""
+    rate = generated / seconds if seconds > 0 else 0.0
     if total is None or not rate:
         return f"{rate * ranks:.2f} images/s"
     left = timedelta(seconds=round((total - done) / rate))

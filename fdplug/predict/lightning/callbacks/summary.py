@@ -43,7 +43,7 @@ def _numbers(values: Mapping[str, float]) -> str:
 
 
 def _images(writer: ImageWriter, whole: list[Entry]) -> str:
-    earlier = len(writer.entries) - writer.drawn
+    earlier = len(writer.entries) - writer.generated
     span = f" ({whole[0].file} ... {whole[-1].file})" if whole else ""
     from_before = f", {earlier} of them by an earlier run" if earlier else ""
     return f"Written to {writer.folder}: {len(whole)} images{span}{from_before}"
