@@ -162,8 +162,8 @@ def _measured(
         comparison = Comparison(pipe, request.variants, request.generation, scores)
         number, count = len(plan(captions, batch_size)), len(request.variants)
         watcher = LiveWatcher(console, progress, number * count, count)
-        rows = [trial.row() for trial in comparison.run(captions, batch_size, watcher, checkpoint)]
-        longest, some = feature_changes.longest_plain(comparison.trials), captions[: request.given["drift"]]
+        rows = [variant_run.row() for variant_run in comparison.run(captions, batch_size, watcher, checkpoint)]
+        longest, some = feature_changes.longest_plain(comparison.variant_runs), captions[: request.given["drift"]]
         changes = feature_changes.measure(pipe, some, longest) if longest and some else None
     checkpoint.close()
     return rows, changes, _texts(caught)

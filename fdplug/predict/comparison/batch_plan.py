@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Round:
-    """One batch that every variant draws.
+    """One batch that every variant generates.
 
-    The first round of a run warms up: it is counted, not timed. `keep` is False for a round that is drawn for its time
-    alone, when there is no other to be timed.
+    The first round of a run warms up: it is counted, not timed. `keep` is False for a round that is there for its time
+    alone, when no other is to be timed.
     """
 
     captions: Sequence[Caption]

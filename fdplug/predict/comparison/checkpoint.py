@@ -19,7 +19,7 @@ from fdplug.predict.storage.json_lines import JsonLines, read_json_lines
 if TYPE_CHECKING:
     from fdplug.predict.comparison.batch_plan import Round
     from fdplug.predict.comparison.variant import Variant
-    from fdplug.predict.comparison.variant_run import Trial
+    from fdplug.predict.comparison.variant_run import VariantRun
     from fdplug.predict.data.captions import Caption
 
 ROUNDS = "rounds.jsonl"
@@ -43,34 +43,34 @@ class Checkpoint:
         self._store = ImageStore(folder)
         self._store.merge()
 
-    def read(self, trial: Trial, number: int, one: Round) -> GenerationOutput | None:
-        """Return what an earlier run generated; None if that is still to be done. Its measurements go to the trial."""
-        facts = self._facts.get((trial.variant.name, number))
+    def read(self, variant_run: VariantRun, number: int, one: Round) -> GenerationOutput | None:
+        """Return what an earlier run generated; None if that is still to be done. The measurements go to the run."""
+        facts = self._facts.get((variant_run.variant.name, number))
         if facts is None:
             return None
         if not one.keep:
-            trial.restore(facts)
+            variant_run.restore(facts)
             return GenerationOutput(
                 images=_BLACK.expand(len(one.captions), *_BLACK.shape),
                 whole=torch.ones(len(one.captions), dtype=torch.bool),
                 seconds=0,
                 denoiser_seconds=0,
             )
-        done = self._images(trial.variant, one)
+        done = self._images(variant_run.variant, one)
         if done is not None:
-            trial.restore(facts)
+            variant_run.restore(facts)
         return done
 
-    def write(self, trial: Trial, number: int, one: Round, done: GenerationOutput) -> None:
+    def write(self, variant_run: VariantRun, number: int, one: Round, done: GenerationOutput) -> None:
         """Keep what a variant has just generated.
 
         Raises:
             OutputError: The disk is full, or the folder cannot be written any more.
         """
         if one.keep:
-            self._write_images(trial, one, done)
-        facts = trial.facts(one.timed)
-        self._lines.append({"variant": trial.variant.name, "round": number, "facts": facts})
+            self._write_images(variant_run, one, done)
+        facts = variant_run.facts(one.timed)
+        self._lines.append({"variant": variant_run.variant.name, "round": number, "facts": facts})
 
     def close(self) -> None:
         """Make one manifest; nothing more is written."""
@@ -78,17 +78,17 @@ class Checkpoint:
         self._store.close()
         self._store.merge()
 
-    def _write_images(self, trial: Trial, one: Round, done: GenerationOutput) -> None:
+    def _write_images(self, variant_run: VariantRun, one: Round, done: GenerationOutput) -> None:
         images = generated_images(
             done,
             one.captions,
-            seed=trial.generation.seed,
-            variant=trial.variant.name,
-            gflops=trial.gflops.get("full"),
-            key_steps=len(trial.key_steps),
+            seed=variant_run.generation.seed,
+            variant=variant_run.variant.name,
+            gflops=variant_run.gflops.get("full"),
+            key_steps=len(variant_run.key_steps),
         )
         for image in images:
-            self._store.write(image, image_folder(trial.variant))
+            self._store.write(image, image_folder(variant_run.variant))
 
     def _images(self, variant: Variant, one: Round) -> GenerationOutput | None:
         """The images of a round, black where they hold not-a-number; None if one is missing."""

@@ -14,7 +14,7 @@ from fdplug.predict.generation.generate import run
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fdplug.predict.comparison.variant_run import Trial
+    from fdplug.predict.comparison.variant_run import VariantRun
     from fdplug.predict.data.captions import Caption
 
 
@@ -38,7 +38,7 @@ class Changes:
         self._before[name] = features.clone()
 
 
-def measure(pipe: Any, captions: Sequence[Caption], trial: Trial) -> dict[str, Any] | None:
+def measure(pipe: Any, captions: Sequence[Caption], variant_run: VariantRun) -> dict[str, Any] | None:
     """Draw captions un-accelerated and return every block's changes, ready for json.
 
     None where blocks run more or less often than there are timesteps: their calls are then not the steps of one run.
@@ -46,25 +46,25 @@ def measure(pipe: Any, captions: Sequence[Caption], trial: Trial) -> dict[str, A
     Args:
         pipe: the pipeline; its scheduler is put back.
         captions: drawn in one batch.
-        trial: whose scheduler and generation are taken.
+        variant_run: whose scheduler and generation are taken.
     """
     (family, network), scheduler, changes = find_family(pipe), pipe.scheduler, Changes()
     blocks = find_blocks(network, family.part(network, "encoder"))
-    pipe.scheduler = trial.scheduler
+    pipe.scheduler = variant_run.scheduler
     try:
         with listening(network, [block.name for block in blocks], changes.hear):
-            run(pipe, captions, trial.generation)
+            run(pipe, captions, variant_run.generation)
     finally:
         pipe.scheduler = scheduler
-    steps = len(trial.scheduler.timesteps)
+    steps = len(variant_run.scheduler.timesteps)
     if steps < 2 or any(len(found) != steps - 1 for found in changes.found.values()) or not changes.found:
         return None
     names = labels(blocks, changes.inputs)
     return {
-        "variant": trial.variant.name,
+        "variant": variant_run.variant.name,
         "steps": steps,
-        "note": f"{trial.variant.name}, {len(captions)} captions: by how much every block's output changes from one"
-        " step to the next, as the norm of the change over the norm before; mean over the images and both halves of"
+        "note": f"{variant_run.variant.name}, {len(captions)} captions: by how much every block's output changes from"
+        " one step to the next, as the norm of the change over the norm before; mean over the images and both halves of"
         " guidance.",
         "blocks": [
             {"name": block.name, "label": names[block.name], "half": block.half, "change": changes.found[block.name]}
@@ -73,7 +73,7 @@ def measure(pipe: Any, captions: Sequence[Caption], trial: Trial) -> dict[str, A
     }
 
 
-def longest_plain(trials: Sequence[Trial]) -> Trial | None:
-    """The un-accelerated trial of the most steps; None if every one is propagated."""
-    plain = [trial for trial in trials if trial.variant.propagation is None]
-    return max(plain, key=lambda trial: trial.generation.resolved_steps, default=None)
+def longest_plain(variant_runs: Sequence[VariantRun]) -> VariantRun | None:
+    """Return the un-accelerated run of the most steps; None if every one is propagated."""
+    plain = [variant_run for variant_run in variant_runs if variant_run.variant.propagation is None]
+    return max(plain, key=lambda variant_run: variant_run.generation.resolved_steps, default=None)

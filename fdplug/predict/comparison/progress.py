@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from fdplug.predict.comparison.variant_run import Trial
+    from fdplug.predict.comparison.variant_run import VariantRun
 
 
 def bars(console: Console) -> Progress:
@@ -36,10 +36,10 @@ class LiveWatcher:
         self._batches: Any = progress.add_task("variants x batches", total=total)
         self._steps: Any = progress.add_task("denoising", total=None)
 
-    def begin(self, trial: Trial, number: int) -> None:
+    def begin(self, variant_run: VariantRun, number: int) -> None:
         """A variant starts a round."""
-        title = f"round {number + 1}, {trial.variant.name}"
-        self.progress.reset(self._steps, total=trial.generation.resolved_steps, description=title)
+        title = f"round {number + 1}, {variant_run.variant.name}"
+        self.progress.reset(self._steps, total=variant_run.generation.resolved_steps, description=title)
 
     def step(self, done: int, total: int) -> None:
         """A denoising step is done."""

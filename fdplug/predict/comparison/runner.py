@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fdplug.predict.comparison.batch_plan import Round, plan
 from fdplug.predict.comparison.variant import baseline_of
-from fdplug.predict.comparison.variant_run import Trial
+from fdplug.predict.comparison.variant_run import VariantRun
 
 if TYPE_CHECKING:
     from fdplug.metrics.score import Score
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Watcher(Protocol):
     """Who is told how the comparison goes on."""
 
-    def begin(self, trial: Trial, number: int) -> None:
+    def begin(self, variant_run: VariantRun, number: int) -> None:
         """A variant starts a round."""
 
     def step(self, done: int, total: int) -> None:
@@ -32,7 +32,7 @@ class Watcher(Protocol):
 
 
 class Comparison:
-    """Variants, one pipeline, and the trials that measure them.
+    """Variants, one pipeline, and the runs that measure them.
 
     Args:
         pipe: The pipeline; its scheduler is exchanged for each variant and put back at the end.
@@ -49,15 +49,15 @@ class Comparison:
         scores: Callable[[], list[Score]] = list,
     ) -> None:
         self.pipe = pipe
-        self.trials = [Trial.of(variant, pipe, generation, scores()) for variant in variants]
-        by_name = {trial.variant.name: trial for trial in self.trials}
-        for trial in self.trials:
-            baseline = baseline_of(trial.variant, list(variants))
-            trial.baseline = None if baseline is None else by_name[baseline.name]
+        self.variant_runs = [VariantRun.of(variant, pipe, generation, scores()) for variant in variants]
+        by_name = {variant_run.variant.name: variant_run for variant_run in self.variant_runs}
+        for variant_run in self.variant_runs:
+            baseline = baseline_of(variant_run.variant, list(variants))
+            variant_run.baseline = None if baseline is None else by_name[baseline.name]
 
     def run(
         self, captions: Sequence[Caption], batch_size: int, watcher: Watcher, checkpoint: Checkpoint
-    ) -> list[Trial]:
+    ) -> list[VariantRun]:
         """Generate everything that `checkpoint` has not; the order of the variants rotates from round to round."""
         scheduler = self.pipe.scheduler
         try:
@@ -65,29 +65,29 @@ class Comparison:
                 self._round(one, number, watcher, checkpoint)
         finally:
             self.pipe.scheduler = scheduler
-        return self.trials
+        return self.variant_runs
 
     def _round(self, one: Round, number: int, watcher: Watcher, checkpoint: Checkpoint) -> None:
         batches: dict[str, GenerationOutput] = {}
-        for trial in self._rotated(number):
-            watcher.begin(trial, number)
-            earlier = checkpoint.read(trial, number, one)
-            done = self._generate(trial, one, watcher) if earlier is None else earlier
+        for variant_run in self._rotated(number):
+            watcher.begin(variant_run, number)
+            earlier = checkpoint.read(variant_run, number, one)
+            done = self._generate(variant_run, one, watcher) if earlier is None else earlier
             if earlier is None:
-                checkpoint.write(trial, number, one, done)
+                checkpoint.write(variant_run, number, one, done)
             if one.keep:
-                trial.keep(done, one.captions)
-                batches[trial.variant.name] = done
+                variant_run.keep(done, one.captions)
+                batches[variant_run.variant.name] = done
             watcher.finish(generated=earlier is None)
-        for trial in self.trials if one.keep else ():
-            if trial.baseline is not None:
-                trial.compare(batches[trial.variant.name], batches[trial.baseline.variant.name])
+        for variant_run in self.variant_runs if one.keep else ():
+            if variant_run.baseline is not None:
+                variant_run.compare(batches[variant_run.variant.name], batches[variant_run.baseline.variant.name])
 
-    def _generate(self, trial: Trial, one: Round, watcher: Watcher) -> GenerationOutput:
-        generate = trial.warm_up if one.warm_up else trial.timed if one.timed else trial.untimed
+    def _generate(self, variant_run: VariantRun, one: Round, watcher: Watcher) -> GenerationOutput:
+        generate = variant_run.warm_up if one.warm_up else variant_run.timed if one.timed else variant_run.untimed
         return generate(self.pipe, one.captions, watcher.step)
 
-    def _rotated(self, number: int) -> Iterator[Trial]:
-        start = number % len(self.trials)
-        yield from self.trials[start:]
-        yield from self.trials[:start]
+    def _rotated(self, number: int) -> Iterator[VariantRun]:
+        start = number % len(self.variant_runs)
+        yield from self.variant_runs[start:]
+        yield from self.variant_runs[:start]

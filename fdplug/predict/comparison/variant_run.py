@@ -1,4 +1,4 @@
-"""One variant while it is being compared: what it drew, what it scored, and what it cost."""
+"""One variant while it is being compared: what it generated, what it scored, and what it cost."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Timing:
 
 
 @dataclass
-class Trial:
+class VariantRun:
     """A variant with its scheduler, its scores and its measurements so far."""
 
     variant: Variant
     generation: GenerationConfig
     scheduler: Any
     scores: list[Score]
-    baseline: Trial | None = None
+    baseline: VariantRun | None = None
     fidelity: Fidelity = field(default_factory=Fidelity)
     timings: list[Timing] = field(default_factory=list)
     key_steps: tuple[int, ...] = ()
@@ -54,14 +54,14 @@ class Trial:
     room: Room = field(default_factory=Room)
 
     @classmethod
-    def of(cls, variant: Variant, pipe: Any, generation: GenerationConfig, scores: list[Score]) -> Trial:
-        """A trial on `pipe`, with a scheduler of its own."""
+    def of(cls, variant: Variant, pipe: Any, generation: GenerationConfig, scores: list[Score]) -> VariantRun:
+        """Return a run on `pipe`, with a scheduler of its own."""
         scheduler = registry.build("sampler", variant.sampler).fit(pipe.scheduler)
         check_steps(scheduler, variant.generation(generation).resolved_steps)
         return cls(variant, variant.generation(generation), scheduler, scores)
 
     def warm_up(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> GenerationOutput:
-        """Draw a batch that is not timed, and count what ran."""
+        """Generate a batch that is not timed, and count what ran."""
         counted = self.variant.propagation or PropagationConfig.unaccelerated()
         done = self._run(pipe, captions, counted, on_step, count=True)
         self.key_steps = tuple(done.ledger.key_steps)
@@ -70,7 +70,7 @@ class Trial:
         return done
 
     def timed(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> GenerationOutput:
-        """Draw a batch and note its costs per image; if nothing was drawn before in this process, warm up first."""
+        """Generate a batch and note its costs per image; warm up before the first batch of this process."""
         if not self.warm:
             self.untimed(pipe, captions, on_step)
         with PeakMemory(pipe.device) as memory:
@@ -80,7 +80,7 @@ class Trial:
         return done
 
     def untimed(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> GenerationOutput:
-        """Draw a batch and nothing else."""
+        """Generate a batch and nothing else."""
         return self._run(pipe, captions, self.variant.propagation, on_step)
 
     def keep(self, done: GenerationOutput, captions: Sequence[Caption]) -> None:

@@ -17,7 +17,7 @@ from fdplug.predict.generation.generate import run
 CAPTIONS = [Caption(1, "a red circle"), Caption(2, "a green square")]
 
 
-def _trial(pipe, name):
+def _variant_run(pipe, name):
     variant = Variant.from_name(name)
     scheduler = registry.build("sampler", variant.sampler).build(pipe.scheduler.config)
     return SimpleNamespace(
@@ -25,7 +25,7 @@ def _trial(pipe, name):
     )
 
 
-def _reference_features(pipe, trial):
+def _reference_features(pipe, variant_run):
     """All outputs of `down_blocks.0` and `up_blocks.1`, by call."""
     kept = {"down_blocks.0": [], "up_blocks.1": []}
     hooks = [
@@ -34,8 +34,8 @@ def _reference_features(pipe, trial):
         )
         for name in kept
     ]
-    before, pipe.scheduler = pipe.scheduler, trial.scheduler
-    run(pipe, CAPTIONS, trial.generation)
+    before, pipe.scheduler = pipe.scheduler, variant_run.scheduler
+    run(pipe, CAPTIONS, variant_run.generation)
     pipe.scheduler = before
     for hook in hooks:
         hook.remove()
@@ -43,13 +43,13 @@ def _reference_features(pipe, trial):
 
 
 def test_changes_are_those_of_the_kept_features(pipe):
-    trial, before = _trial(pipe, "ddim-4"), pipe.scheduler
-    found = measure(pipe, CAPTIONS, trial)
+    variant_run, before = _variant_run(pipe, "ddim-4"), pipe.scheduler
+    found = measure(pipe, CAPTIONS, variant_run)
     assert pipe.scheduler is before
     assert (found["variant"], found["steps"]) == ("ddim-4", 4)
     blocks = {block["name"]: block for block in found["blocks"]}
     assert {block["half"] for block in found["blocks"]} == {"encoder", "bottleneck", "decoder"}
-    for name, features in _reference_features(pipe, trial).items():
+    for name, features in _reference_features(pipe, variant_run).items():
         wanted = []
         for earlier, later in pairwise(features):
             rows = [float((b - a).norm() / a.norm()) for a, b in zip(earlier, later, strict=True)]
@@ -59,7 +59,7 @@ def test_changes_are_those_of_the_kept_features(pipe):
 
 
 def test_nothing_is_claimed_where_there_is_no_step_before(pipe):
-    assert measure(pipe, CAPTIONS, _trial(pipe, "ddim-1")) is None
+    assert measure(pipe, CAPTIONS, _variant_run(pipe, "ddim-1")) is None
 
 
 def test_nothing_is_claimed_where_calls_are_not_the_steps(pipe):
@@ -71,10 +71,10 @@ def test_nothing_is_claimed_where_calls_are_not_the_steps(pipe):
         return original(*args, **kwargs)
 
     pipe.unet.forward = twice
-    assert measure(pipe, CAPTIONS, _trial(pipe, "ddim-3")) is None
+    assert measure(pipe, CAPTIONS, _variant_run(pipe, "ddim-3")) is None
 
 
 def test_the_longest_plain_trial_is_chosen(pipe):
-    trials = [_trial(pipe, name) for name in ("ddim-9+paper", "ddim-3", "ddim-5")]
-    assert longest_plain(trials) is trials[2]
-    assert longest_plain(trials[:1]) is None
+    variant_runs = [_variant_run(pipe, name) for name in ("ddim-9+paper", "ddim-3", "ddim-5")]
+    assert longest_plain(variant_runs) is variant_runs[2]
+    assert longest_plain(variant_runs[:1]) is None
