@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
 from fdplug.errors import ConfigError, DataError, PipelineError, UnknownPluginError
-from fdplug.predict import LogFidelity, TextToImage
+from fdplug.predict import CocoCaptions, LogFidelity, TextToImage
 from fdplug.predict.lightning.callbacks.scores import LogShapesScores
 from tests.predict.conftest import opened
 from tests.predict.predicting import UNIFORM, content, predict, text_to_image
@@ -31,6 +33,21 @@ def test_predict_writes_every_image_and_returns_it(model, annotations, tmp_path)
     assert module.pipe is None
     assert not list(module.parameters())
     assert module.ledger.key_steps == (0, 2)
+
+
+def test_without_a_writer_everything_is_generated_and_nothing_kept(model, annotations, tmp_path, monkeypatch):
+    predict(model, annotations, tmp_path / "out")
+    before = content(tmp_path / "out")
+    monkeypatch.chdir(tmp_path / "out")
+    trainer = Trainer(logger=False, enable_progress_bar=False, accelerator="cpu", devices=1)
+    module = text_to_image(model, steps=4, policy=UNIFORM)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        predictions = trainer.predict(module, CocoCaptions(annotations, batch_size=2))
+    assert [one.id for prediction in predictions for one in prediction.generated] == [3, 10, 17, 24, 31]
+    images = torch.cat([prediction.images for prediction in predictions])
+    assert (_pixels(tmp_path / "out") == images.permute(0, 2, 3, 1).numpy()).all()
+    assert content(tmp_path / "out") == before
 
 
 def test_costs_and_fidelity_are_logged(model, annotations, tmp_path):
