@@ -22,7 +22,7 @@ from fdplug.testing import registered
 from fdplug.testing.components import tiny_unet
 from tests.predict.predicting import predict
 
-VARIANTS = ["ddim-4", "{name: half, sampler: ddim, steps: 4, propagate: {policy: {uniform: {interval: 2}}}}"]
+VARIANTS = ["ddim-4", "{name: half, sampler: ddim, steps: 4, propagation: {policy: {uniform: {interval: 2}}}}"]
 
 
 class PriorUNet(UNet2DConditionModel):
@@ -113,7 +113,7 @@ def test_generate_finds_it(prior, family, model, tmp_path, capsys):
 
 def test_what_no_family_knows_is_generated_as_it_is(prior, model, annotations, tmp_path, capsys):
     """Its seconds are known, those of its denoiser are left out; what would need them is refused."""
-    predict(model, annotations, tmp_path / "plain", propagate=False)
+    predict(model, annotations, tmp_path / "plain", propagation=None)
     values = json.loads((tmp_path / "plain" / "metrics.json").read_text())
     assert values["images"] == 5
     assert values["seconds_per_image"] > 0
@@ -127,6 +127,6 @@ def test_what_no_family_knows_is_generated_as_it_is(prior, model, annotations, t
 
 
 def test_an_interrupted_run_of_such_a_pipeline_goes_on(prior, model, annotations, tmp_path):
-    predict(model, annotations, tmp_path, propagate=False)
-    _, writer, _ = predict(model, annotations, tmp_path, propagate=False)
+    predict(model, annotations, tmp_path, propagation=None)
+    _, writer, _ = predict(model, annotations, tmp_path, propagation=None)
     assert writer.generated == 0
