@@ -6,18 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from torch import Tensor
-
 from fdplug.denoisers.base import DenoiserFamily, Part, plain, spread
 from fdplug.denoisers.transformer import transformer_parts
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 _SOURCE = "    The paper names no such model; the share is DiT's (section 3.1)."
 
-Clock = Callable[[Tensor, Tensor], Tensor]
+Clock = Callable[["Tensor", "Tensor"], "Tensor"]
 
 
 def as_scheduled(values: Tensor, given: Tensor) -> Tensor:
@@ -105,7 +102,7 @@ class TableTransformer(DenoiserFamily):
         if given.dim() < 2:
             return made
         clean = (given[:rows] == 0).repeat(len(values), 1)
-        return torch.where(clean, torch.zeros_like(made[:, None]), made[:, None])
+        return made[:, None].masked_fill(clean, 0)
 
     def couples_rows(self, denoiser: nn.Module) -> bool:
         """Whether the row says that steps are decoded one by one, or the model takes a clean timestep along.

@@ -192,11 +192,11 @@ def test_wrong_part_options_are_refused(cases, part, message):
 
 @pytest.mark.parametrize(("depth", "leading"), [(28, 18), (57, 36), (24, 15), (2, 1)])
 def test_the_paper_s_share_of_blocks(depth, leading):
-    from fdplug.denoisers.transformer import leading_part
+    from fdplug.denoisers.transformer import transformer_parts
 
     model = torch.nn.Module()
     model.blocks = torch.nn.ModuleList(torch.nn.Identity() for _ in range(depth))
-    (part,) = leading_part(model, ("blocks",), stem=())
+    part, _ = transformer_parts(model, ("blocks",), stem=())
     assert len(part.modules) == leading
     assert part.chained == frozenset(part.modules[:-1])
 
