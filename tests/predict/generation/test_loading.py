@@ -88,5 +88,5 @@ def test_dtypes_by_name(model):
 
 def test_a_size_the_pipeline_cannot_make_is_refused(loaded):
     check_size(loaded, 16)
-    with pytest.raises(ConfigError, match="size must be a multiple of 8 up to 16384 for StableDiffusionPipeline, got 17"):
+    with pytest.raises(ConfigError, match="a multiple of 8 up to 16384 for StableDiffusionPipeline, got 17"):
         check_size(loaded, 17)
