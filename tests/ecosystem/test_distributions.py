@@ -6,10 +6,12 @@ import ast
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ import torch
 import fdplug
 from fdplug import hookspecs, plugins, propagate, registry
 from fdplug.errors import PluginWarning, StackError
+from fdplug.plugins import check_contract
 from fdplug.testing import latents
 from tests.ecosystem.conftest import DISTRIBUTIONS, PLUGINS
 
@@ -78,7 +81,10 @@ def test_a_distribution_is_complete(distribution):
     assert f"pip install {project['name']}" in (distribution / "README.md").read_text()
     assert list((distribution / "tests").glob("test_*.py"))
     for module in project["entry-points"]["fdplug"].values():
-        assert f'FDPLUG_CONTRACT = "{hookspecs.CONTRACT}"' in (distribution / f"{module}.py").read_text()
+        source = (distribution / f"{module}.py").read_text()
+        stated = re.search(r'^FDPLUG_CONTRACT = "(.+)"$', source, re.MULTILINE)
+        assert stated, f"{module} does not state the contract that it was written for"
+        check_contract(SimpleNamespace(FDPLUG_CONTRACT=stated[1]))
 
 
 def test_a_distribution_imports_only_what_is_public(distribution):
