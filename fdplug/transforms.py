@@ -49,10 +49,10 @@ class NoTransform(Transform):
     changes_cost = False
 
     def apply(self, pipe: Any) -> None:
-        """Do nothing."""
+        """Leave the pipeline as it is."""
 
     def undo(self, pipe: Any) -> None:
-        """Do nothing."""
+        """Leave the pipeline as it is."""
 
 
 @hookimpl

@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the command."""
+    """Return the parser of the command's options."""
     parser = shared.Parser(prog="fdplug analyze", description=DESCRIPTION)
     shared.add_sampler_options(parser)
     parser.add_argument("--annotations", default=SHAPES, help="json in the form of captions_val2017.json, or 'shapes'")

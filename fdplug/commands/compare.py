@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the command."""
+    """Return the parser of the command's options."""
     parser = shared.Parser(
         prog="fdplug compare", description="Compare variants over the same captions and seeds.", epilog=EPILOG
     )
@@ -131,7 +131,7 @@ def _checked(options: argparse.Namespace) -> Request:
     annotated = read_captions(options.annotations)
     captions = annotated[: options.captions]
     if len(captions) < options.captions and options.annotations == SHAPES:
-        raise ConfigError(f"captions is {options.captions}, but there are only {len(captions)} of them.")
+        raise ConfigError(f"captions is {options.captions}, but there are only {len(captions)} of them")
     return Request(
         variants=variants,
         captions=captions,
@@ -145,7 +145,7 @@ def _asked(options: argparse.Namespace) -> Iterable[Any]:
     if options.suite is None:
         return shared.variants(options.variants or list(DEFAULT_NAMES))
     if options.variants is not None:
-        raise ConfigError("give either --suite or --variants, not both.")
+        raise ConfigError("give either --suite or --variants, not both")
     return suite.load(options.suite).variants
 
 

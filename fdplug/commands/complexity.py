@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
 
 
 def parser() -> Parser:
-    """The options of the command."""
+    """Return the parser of the command's options."""
     parser = Parser(prog="fdplug complexity", description=DESCRIPTION)
     parser.add_argument(
         "--model",

@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the command."""
+    """Return the parser of the command's options."""
     parser = shared.Parser(prog="fdplug evaluate", description="Score finished folders of images.", epilog=EPILOG)
     add = parser.add_argument
     add("images", nargs="+", help="folders of images, as fdplug predict and fdplug compare write them")
@@ -107,7 +107,7 @@ def chosen(given: str, sets: list[ImageSet], options: argparse.Namespace) -> lis
 
 
 def _nothing() -> list[str]:
-    raise ConfigError("nothing to compute: give --reference, --baseline, or name --metrics such as clip or is.")
+    raise ConfigError("nothing to compute: give --reference, --baseline, or name --metrics such as clip or is")
 
 
 def _check(names: list[str], sets: list[ImageSet], baseline: ImageSet | None, options: argparse.Namespace) -> None:
@@ -121,13 +121,11 @@ def _check(names: list[str], sets: list[ImageSet], baseline: ImageSet | None, op
         for one in sets:
             check_captions(one.captions)
     if {"fid", "pr"} & set(names) and options.reference is None:
-        raise ConfigError(
-            "fid and pr need --reference: a folder of real images, or for fid a file of their statistics."
-        )
+        raise ConfigError("fid and pr need --reference: a folder of real images, or for fid a file of their statistics")
     if set(PAIRS) & set(names) and baseline is None:
-        raise ConfigError(f"{' and '.join(PAIRS)} need --baseline: the folder of the un-accelerated images.")
+        raise ConfigError(f"{' and '.join(PAIRS)} need --baseline: the folder of the un-accelerated images")
     if "ftc" in names and not {"fid", "clip"} <= set(names):
-        raise ConfigError("ftc is made of FID and CLIP score; name --metrics fid,clip,ftc.")
+        raise ConfigError("ftc is made of FID and CLIP score; name --metrics fid,clip,ftc")
     for one in sets if baseline else ():
         one.need_same_names(baseline)
 
@@ -162,7 +160,7 @@ def _reference(options: argparse.Namespace, names: list[str], first: ImageSet, a
 
 def _save_statistics(options: argparse.Namespace, models: Models, console: Console) -> None:
     if len(options.images) > 1:
-        raise ConfigError("--save-statistics takes the images of one folder.")
+        raise ConfigError("--save-statistics takes the images of one folder")
     models.check(["fid"])
     folder = ImageFolder(options.images[0])
     size = (options.size, options.size) if options.size else None

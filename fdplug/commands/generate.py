@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the command."""
+    """Return the parser of the command's options."""
     parser = shared.Parser(prog="fdplug generate", description="Draw one caption.")
     parser.add_argument("caption", help="what to draw")
     parser.add_argument("--out", default="image.png", help="PNG file to write (default image.png)")
@@ -107,13 +107,13 @@ def _beside(plain: GenerationOutput, done: GenerationOutput, caption: str) -> Im
 def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, PropagationConfig | None, Path]:
     """Refuse every option that cannot be right, before any model is loaded."""
     if not options.caption.strip():
-        raise ConfigError("the caption is empty; say what to draw.")
+        raise ConfigError("the caption is empty; say what to draw")
     generation = shared.check_model_options(options)
     propagation = shared.read_settings(options, PropagationConfig)
     if options.compare and options.no_propagate:
         raise ConfigError("--compare shows what propagation changes; leave out --no-propagate")
     path = Path(options.out)
     if path.suffix.lower() != ".png" or path.is_dir():
-        raise ConfigError(f"--out is '{path}', the name of a .png file is needed.")
+        raise ConfigError(f"--out is '{path}', the name of a .png file is needed")
     writable_file(path)
     return generation, None if options.no_propagate else propagation, path

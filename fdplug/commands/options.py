@@ -96,7 +96,7 @@ def device(name: str) -> Any:
     """The torch device behind `--device`.
 
     Raises:
-        ConfigError: There is no such device here.
+        ConfigError: there is no such device here.
     """
     import torch
 
@@ -107,7 +107,7 @@ def device(name: str) -> Any:
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"no device '{name}' here: {reason}; take cpu, cuda or mps.") from error
+        raise ConfigError(f"no device '{name}' here: {reason}; take cpu, cuda or mps") from error
     return found
 
 

@@ -81,7 +81,7 @@ class PredictCLI(LightningCLI):
             PropagationConfig.of(dict(given))  # says what is wrong in the words of the setting
         self.overwrite = bool(self.config["predict"].pop("overwrite"))  # it is no setting to be kept with the images
         if self.config["predict"]["writer"]["overwrite"]:
-            raise ConfigError("writer.overwrite would be kept in config.yaml; give --overwrite on the command line.")
+            raise ConfigError("writer.overwrite would be kept in config.yaml; give --overwrite on the command line")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Log beside the images, and add the bar over denoising steps unless bars are off."""
@@ -173,7 +173,7 @@ def _of_data(text: str) -> str:
         return f"data ({inner[1]}): {inner[2]}"
     names = ", ".join(one.__name__ for one in DATA)
     given = re.findall(r"Given value: (.*)", text)
-    return f"data: no data module '{given[-1] if given else ''}'; there are {names}."
+    return f"data: no data module '{given[-1] if given else ''}'; there are {names}"
 
 
 def _refused(message: str) -> list[str]:

@@ -24,7 +24,7 @@ def find(given: str) -> str:
     """The path of a configuration: a file that exists, or a ready one by its name (with or without `.yaml`).
 
     Raises:
-        ConfigError: Neither; the message suggests one and lists what is ready.
+        ConfigError: neither; the message suggests one and lists what is ready.
     """
     if is_file(given):
         read_yaml(Source(Path(given), "configuration", REMEDY, ConfigError))

@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the command."""
+    """Return the parser of the command's options."""
     parser, rates, shows = Parser(prog="fdplug report", description=DESCRIPTION), Rates(), Choices()
     parser.add_argument("folder", help="folder that `fdplug compare --out` wrote")
     parser.add_argument("--votes", nargs="+", metavar="FILE", help="votes*.json that the voting page exported")
@@ -65,7 +65,7 @@ def _choices(options: argparse.Namespace) -> Choices:
         if getattr(options, name) is not None:
             checks.whole(name, getattr(options, name), least)
     if options.votes is not None and (options.pairs, options.seed) != (None, None):
-        raise ConfigError("--pairs and --seed choose pairs, and votes are about those chosen before: leave them out.")
+        raise ConfigError("--pairs and --seed choose pairs, and votes are about those chosen before: leave them out")
     rates = Rates(power=options.power, price=options.price, carbon=options.carbon)
     return Choices(pictures=options.pictures, side=options.side, pairs=options.pairs, seed=options.seed, rates=rates)
 
@@ -76,7 +76,7 @@ def _count(options: argparse.Namespace, choices: Choices, extra: dict[str, Any],
     study = read_key(compared.folder)
     votes = read_votes(options.votes, study)
     if not votes:
-        raise ConfigError(f"{', '.join(options.votes)}: no votes in there yet.")
+        raise ConfigError(f"{', '.join(options.votes)}: no votes in there yet")
     counted = {**table(tally(votes), len({vote.voter for vote in votes})), "study": study.digest}
     print_texts(counted, console)
     write_text(json.dumps(counted, indent=2) + "\n", compared.folder / VOTES)

@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the command."""
+    """Return the parser of the command's options."""
     parser = shared.Parser(prog="fdplug tune", description=DESCRIPTION)
     shared.add_sampler_options(parser)
     parser.add_argument("--keys", type=int, help="number of key steps; as many as the paper's policy if left out")
@@ -140,10 +140,10 @@ def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Goal, list[
     generation = shared.check_model_options(options)
     given = [name for name in BUDGETS if getattr(options, name) is not None]
     if len(given) > 1:
-        raise ConfigError(f"give one of --keys, --gflops and --psnr, not {' and '.join('--' + one for one in given)}.")
+        raise ConfigError(f"give one of --keys, --gflops and --psnr, not {' and '.join('--' + one for one in given)}")
     if options.keys is not None and not 1 <= options.keys <= generation.resolved_steps:
         raise ConfigError(
-            f"--keys is {options.keys}, a number from 1 to the {generation.resolved_steps} steps is needed."
+            f"--keys is {options.keys}, a number from 1 to the {generation.resolved_steps} steps is needed"
         )
     if options.gflops is not None:
         number("--gflops", options.gflops, 0)
@@ -153,9 +153,9 @@ def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Goal, list[
     whole("--refine", options.refine, 0)
     whole("--responses", options.responses, 0)
     if options.captions < 1:
-        raise ConfigError(f"--captions is {options.captions}, at least one is needed.")
+        raise ConfigError(f"--captions is {options.captions}, at least one is needed")
     if Path(options.out).suffix != ".json":
-        raise ConfigError(f"--out is '{options.out}', the name of a .json file is needed.")
+        raise ConfigError(f"--out is '{options.out}', the name of a .json file is needed")
     writable_file(Path(options.out))
     goal = Goal(
         keys=options.keys,

@@ -24,8 +24,8 @@ class Clip(nn.Module):
     """A CLIP model that answers with plain unit vectors, whatever version of transformers it comes from.
 
     Args:
-        model: What `CLIPModel.from_pretrained` gave.
-        processor: What `CLIPProcessor.from_pretrained` gave.
+        model: what `CLIPModel.from_pretrained` gave.
+        processor: what `CLIPProcessor.from_pretrained` gave.
     """
 
     def __init__(self, model: Any, processor: Callable[..., Any]) -> None:
@@ -59,7 +59,7 @@ class ClipScore(MeanScore):
     between pairs.
 
     Args:
-        clip: What `load_clip` returns; several scores may share one.
+        clip: what `load_clip` returns; several scores may share one.
     """
 
     labels: ClassVar[dict[str, str]] = {"clip_score": "CLIP score"}
@@ -90,12 +90,12 @@ def load_clip(name: str = CLIP_MODEL, device: torch.device | str = "cpu", allow_
     """A CLIP model and its processor, by hub id or folder; asked again, it gives the same one.
 
     Args:
-        name: Hub id or folder.
-        device: Where it runs.
-        allow_pickle: Also load `.bin` weights, which can run code.
+        name: hub id or folder.
+        device: where it runs.
+        allow_pickle: also load `.bin` weights, which can run code.
 
     Raises:
-        PipelineError: It cannot be loaded.
+        PipelineError: it cannot be loaded.
     """
     from transformers import CLIPModel, CLIPProcessor
 
@@ -105,5 +105,5 @@ def load_clip(name: str = CLIP_MODEL, device: torch.device | str = "cpu", allow_
             processor = CLIPProcessor.from_pretrained(name)
     except Exception as error:
         reason = one_line(error, 200)
-        raise PipelineError(f"cannot load the CLIP model '{name}': {reason}; name another, or 'none'.") from error
+        raise PipelineError(f"cannot load the CLIP model '{name}': {reason}; name another, or 'none'") from error
     return Clip(model, processor).to(device)

@@ -18,7 +18,7 @@ class FrechetDistance(nn.Module):
     """Distance of generated features to those of a fixed reference set.
 
     Args:
-        reference: The moments of the reference set, or statistics that are still being added up.
+        reference: the moments of the reference set, or statistics that are still being added up.
     """
 
     def __init__(self, reference: Moments | FeatureStatistics) -> None:
@@ -40,7 +40,7 @@ class FrechetDistance(nn.Module):
         reference = self.reference.compute() if isinstance(self.reference, FeatureStatistics) else self.reference
         moments = self.generated.compute()
         if min(moments.count, reference.count or 2) < 2:
-            message = f"no Frechet distance of {moments.count} image(s) to {reference.count}: 2 of each are needed."
+            message = f"no Frechet distance of {moments.count} image(s) to {reference.count}: 2 of each are needed"
             warn(message)
             return None
         warn_of_few(moments, "images")
@@ -54,6 +54,6 @@ def warn_of_few(moments: Moments, what: str) -> None:
     if 0 < moments.count <= width:
         message = (
             f"Frechet distance of {moments.count} {what} with {width} features: fewer images than features. Compare it"
-            " only with distances of as many images."
+            " only with distances of as many images"
         )
         warn(message)

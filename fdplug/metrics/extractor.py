@@ -24,9 +24,9 @@ class Extractor(nn.Module):
     Several scores may share one: what was made of the last batch is kept.
 
     Attributes:
-        kind: What sort of network it is.
-        width: Number of features, d.
-        num_classes: How many classes it tells apart, K; 0 if none.
+        kind: what sort of network it is.
+        width: number of features, d.
+        num_classes: how many classes it tells apart, K; 0 if none.
     """
 
     kind: str
@@ -56,7 +56,7 @@ class Extractor(nn.Module):
         """Probabilities (N, K) of the classes, float64.
 
         Raises:
-            ConfigError: It tells no classes.
+            ConfigError: it tells no classes.
         """
         check_classes(self)
         return self._made("logits", images, self.logits).double().softmax(-1)
@@ -82,4 +82,4 @@ def check_classes(extractor: Extractor) -> None:
     """Refuse an extractor that tells no classes."""
     if not extractor.num_classes:
         kind = extractor.kind
-        raise ConfigError(f"the extractor '{kind}' tells no classes; take inception, or an image classifier.")
+        raise ConfigError(f"the extractor '{kind}' tells no classes; take inception, or an image classifier")

@@ -18,12 +18,12 @@ def load_extractor(name: str = INCEPTION, device: torch.device | str = "cpu", al
     Args:
         name: `inception` (FID's own, downloaded by torch-fidelity), `inception:PATH` (its weights in a file or folder),
             `shapes` (the embedded model's), or the hub id or folder of a transformers vision model.
-        device: Where it runs.
-        allow_pickle: Also read weights that are no safetensors.
+        device: where it runs.
+        allow_pickle: also read weights that are no safetensors.
 
     Raises:
-        ConfigError: An extra package is missing.
-        PipelineError: The weights cannot be loaded.
+        ConfigError: an extra package is missing.
+        PipelineError: the weights cannot be loaded.
     """
     kind, _, path = name.partition(":")
     if kind == INCEPTION:

@@ -32,11 +32,11 @@ class Models:
     """The networks behind the scores.
 
     Args:
-        extractor: Of FID, Inception score, precision and recall; see `load_extractor`.
-        clip: Hub id or folder of the CLIP model.
+        extractor: of FID, Inception score, precision and recall; see `load_extractor`.
+        clip: hub id or folder of the CLIP model.
         neighbours: k of precision and recall.
-        allow_pickle: Also read weights that are no safetensors.
-        device: Where everything runs; scores stay on the CPU where that has no float64.
+        allow_pickle: also read weights that are no safetensors.
+        device: where everything runs; scores stay on the CPU where that has no float64.
     """
 
     extractor: str = INCEPTION
@@ -63,12 +63,12 @@ def score_maker(name: str, models: Models, reference: Reference | None = None) -
     Args:
         name: `fid`, `is` (Inception score), `pr` (precision and recall), `clip`, or `shapes` (those of the embedded
             model).
-        models: The networks.
-        reference: The real images, for `fid`, `pr` and `shapes`; without them `shapes` leaves out its distance.
+        models: the networks.
+        reference: the real images, for `fid`, `pr` and `shapes`; without them `shapes` leaves out its distance.
 
     Raises:
-        ConfigError: A package or the reference is missing.
-        PipelineError: A network cannot be loaded.
+        ConfigError: a package or the reference is missing.
+        PipelineError: a network cannot be loaded.
     """
     make = MAKERS[checks.choice("metric", name, tuple(MAKERS))](models, reference)
     return lambda: make().to(models.home)
@@ -107,7 +107,7 @@ def _shapes(models: Models, reference: Reference | None) -> Make:
 
 def _given(name: str, reference: Reference | None) -> Reference:
     if reference is None:
-        raise ConfigError(f"'{name}' needs real images: name a folder of them, or for fid a file of their statistics.")
+        raise ConfigError(f"'{name}' needs real images: name a folder of them, or for fid a file of their statistics")
     return reference
 
 

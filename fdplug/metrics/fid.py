@@ -20,8 +20,8 @@ class Fid(Score):
     """Frechet distance to the reference images; FID proper with the extractor `inception`.
 
     Args:
-        extractor: What makes the features; several scores may share one.
-        reference: Moments of the reference images, or statistics that add up over ranks.
+        extractor: what makes the features; several scores may share one.
+        reference: moments of the reference images, or statistics that add up over ranks.
     """
 
     labels: ClassVar[dict[str, str]] = {"fid": "FID"}
@@ -32,7 +32,7 @@ class Fid(Score):
         self.distance = FrechetDistance(reference)
 
     def update(self, images: Tensor, captions: Sequence[Captioned] = ()) -> None:
-        """Add a batch."""
+        """Add a batch of images."""
         self.distance.update(self.extractor.features(images))
 
     def compute(self) -> dict[str, float]:

@@ -52,7 +52,7 @@ class PerceptualDistance(nn.Module):
     """LPIPS (Zhang et al. 2018), mean over pairs of images, by torchmetrics.
 
     Args:
-        network: What `load_lpips` returns.
+        network: what `load_lpips` returns.
     """
 
     def __init__(self, network: Metric) -> None:
@@ -80,7 +80,7 @@ def load_lpips(net: Literal["alex", "vgg", "squeeze"] = "alex", device: torch.de
 
     Raises:
         ConfigError: torchvision is not installed.
-        PipelineError: The weights cannot be loaded.
+        PipelineError: the weights cannot be loaded.
     """
     checks.installed("LPIPS", "fid", "torchvision", otherwise=" (torchvision from torch's index)")
     try:

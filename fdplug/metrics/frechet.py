@@ -24,11 +24,11 @@ class Moments(NamedTuple):
         """The moments of features (N, d), in float64 on the CPU.
 
         Raises:
-            DataError: There are fewer than two rows, so there is no covariance.
+            DataError: there are fewer than two rows, so there is no covariance.
         """
         wide = features.detach().double().cpu()
         if wide.ndim != 2 or len(wide) < 2:
-            raise DataError(f"moments need features (N, d) of at least 2 images, got {tuple(wide.shape)}.")
+            raise DataError(f"moments need features (N, d) of at least 2 images, got {tuple(wide.shape)}")
         return cls(wide.mean(0), wide.T.cov().reshape(wide.shape[1], -1), len(wide))
 
 
@@ -40,11 +40,11 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     mean of both is returned, which makes the result the same bit for bit when the sets change places.
 
     Raises:
-        DataError: The sets have features of another width.
+        DataError: the sets have features of another width.
     """
     mean_a, cov_a, mean_b, cov_b = (one.detach().cpu().double() for one in (*a[:2], *b[:2]))
     if mean_a.shape != mean_b.shape:
-        raise DataError(f"features of {len(mean_a)} and of {len(mean_b)} numbers come from different extractors.")
+        raise DataError(f"features of {len(mean_a)} and of {len(mean_b)} numbers come from different extractors")
     shift = (mean_a - mean_b).square().sum()
     traces = cov_a.trace() + cov_b.trace()
     roots = _root_trace(cov_a, cov_b) + _root_trace(cov_b, cov_a)

@@ -11,7 +11,7 @@ def ftc(fid: float, seconds: float, clip_score: float) -> float:
 
     Args:
         fid: FID.
-        seconds: Seconds per image of the whole pipeline.
+        seconds: seconds per image of the whole pipeline.
         clip_score: 100 x the mean cosine, as fdplug and torchmetrics report it; it is put into the paper's scale.
     """
     return fid * seconds / (CLIP_WEIGHT * clip_score / 100)

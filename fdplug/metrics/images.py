@@ -26,7 +26,7 @@ def read_image(path: Path) -> np.ndarray:
     """An image as (H, W, 3) uint8.
 
     Raises:
-        DataError: The file cannot be read as an image.
+        DataError: the file cannot be read as an image.
     """
     return np.asarray(images.read_image(path))
 
@@ -48,20 +48,20 @@ class ImageFolder:
     """The images of a folder, in the order of their names; hidden files do not count.
 
     Args:
-        folder: Where they are; sub-folders are not searched.
+        folder: where they are; sub-folders are not searched.
 
     Raises:
-        DataError: There is no such folder, or no image in it.
+        DataError: there is no such folder, or no image in it.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         if not is_folder(self.folder):
-            raise DataError(f"the image folder {self.folder} does not exist or is not a folder.")
+            raise DataError(f"the image folder {self.folder} does not exist or is not a folder")
         found = (path for path in self.folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
         self.paths = sorted(found)
         if not self.paths:
-            raise DataError(f"the folder {self.folder} holds no images; {', '.join(SUFFIXES)} files are read.")
+            raise DataError(f"the folder {self.folder} holds no images; {', '.join(SUFFIXES)} files are read")
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -82,7 +82,7 @@ def batches(
     """Images as (N, 3, H, W) uint8, `batch_size` at a time.
 
     Raises:
-        DataError: An image cannot be read, or is not of the size of the others in its batch.
+        DataError: an image cannot be read, or is not of the size of the others in its batch.
     """
     for start in range(0, len(indices), batch_size):
         part = indices[start : start + batch_size]
@@ -90,5 +90,5 @@ def batches(
         odd = [index for index, one in zip(part, pixels, strict=True) if one.shape != pixels[0].shape]
         if odd:
             shapes = " and ".join(f"{h}x{w}" for h, w in (pixels[0].shape[:2], source.read(odd[0], size).shape[:2]))
-            raise DataError(f"images of {shapes} pixels (number {odd[0]}) cannot be batched; give a size to crop to.")
+            raise DataError(f"images of {shapes} pixels (number {odd[0]}) cannot be batched; give a size to crop to")
         yield torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()

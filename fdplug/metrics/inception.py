@@ -44,13 +44,13 @@ def load_inception(path: str | None = None, allow_pickle: bool = False) -> Incep
     """FID's Inception-v3.
 
     Args:
-        path: A file with its weights, or a folder with one such file; None lets torch-fidelity download them once.
-        allow_pickle: Also read `.pth` and `.pt` files; even then torch reads tensors only.
+        path: a file with its weights, or a folder with one such file; None lets torch-fidelity download them once.
+        allow_pickle: also read `.pth` and `.pt` files; even then torch reads tensors only.
 
     Raises:
-        ConfigError: An extra package is missing.
-        DataError: The file is not there, or is pickled.
-        PipelineError: The weights cannot be loaded, or belong to another network.
+        ConfigError: an extra package is missing.
+        DataError: the file is not there, or is pickled.
+        PipelineError: the weights cannot be loaded, or belong to another network.
     """
     weights = None if path is None else read_weights(Path(path), allow_pickle)
     check_inception()
@@ -71,7 +71,7 @@ def check_inception() -> None:
     """Refuse FID's Inception-v3 where the packages it needs are not installed.
 
     Raises:
-        ConfigError: Names what to install.
+        ConfigError: names what to install.
     """
     otherwise = (
         " (torchvision from torch's index), or name another extractor: the hub id or folder of a transformers vision"
@@ -84,15 +84,15 @@ def read_weights(path: Path, allow_pickle: bool = False) -> dict[str, Tensor]:
     """The tensors of a `.safetensors`, `.pth` or `.pt` file, or of the one such file in a folder.
 
     Raises:
-        DataError: There is none, or it is pickled and `allow_pickle` is off, or it holds something else than tensors.
+        DataError: there is none, or it is pickled and `allow_pickle` is off, or it holds something else than tensors.
     """
     if is_folder(path):
         found = sorted(one for one in path.iterdir() if one.suffix in (".safetensors", ".pth", ".pt"))
         if len(found) != 1:
-            raise DataError(f"the folder {path} holds {len(found)} files of weights; name one of them.")
+            raise DataError(f"the folder {path} holds {len(found)} files of weights; name one of them")
         path = found[0]
     if path.suffix != ".safetensors" and not allow_pickle:
-        raise DataError(f"{path} may be pickled; give .safetensors, or allow pickled weights (--allow-pickle).")
+        raise DataError(f"{path} may be pickled; give .safetensors, or allow pickled weights (--allow-pickle)")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -100,11 +100,11 @@ def read_weights(path: Path, allow_pickle: bool = False) -> dict[str, Tensor]:
             return load_file(path)
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise DataError(f"there are no weights {path}.") from error
+        raise DataError(f"there are no weights {path}") from error
     except Exception as error:  # what the two libraries raise for a broken file is not written down
         raise DataError(f"cannot read the weights {path}: {one_line(error, 160)}") from error
     if not isinstance(weights, dict) or not all(isinstance(one, torch.Tensor) for one in weights.values()):
-        raise DataError(f"{path} holds something else than named tensors.")
+        raise DataError(f"{path} holds something else than named tensors")
     return weights
 
 

@@ -21,7 +21,7 @@ class ClassSums(Metric):
     """Sums of which the Inception score is made; float64, and they add up over ranks.
 
     Args:
-        classes: How many classes, K.
+        classes: how many classes, K.
     """
 
     full_state_update = False
@@ -54,7 +54,7 @@ class InceptionScore(Score):
     nor on how many processes drew them. It is a little higher than the mean over splits.
 
     Args:
-        extractor: One that tells classes.
+        extractor: one that tells classes.
     """
 
     labels: ClassVar[dict[str, str]] = {"inception_score": "Inception score"}
@@ -66,7 +66,7 @@ class InceptionScore(Score):
         self.sums = ClassSums(extractor.num_classes)
 
     def update(self, images: Tensor, captions: Sequence[Captioned] = ()) -> None:
-        """Add a batch."""
+        """Add a batch of images."""
         self.sums.update(self.extractor.probabilities(images))
 
     def compute(self) -> dict[str, float]:

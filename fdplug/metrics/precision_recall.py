@@ -34,17 +34,17 @@ def precision_recall(real: Tensor, generated: Tensor, k: int = NEIGHBOURS, rows:
     Memory is bounded by `rows` x max(N, M) distances in float64, whatever the number of images.
 
     Args:
-        real: Features of real images.
-        generated: Features of generated images.
-        k: Each point's ball reaches to its k-th nearest neighbour in its own set.
-        rows: Distances of so many points at a time.
+        real: features of real images.
+        generated: features of generated images.
+        k: each point's ball reaches to its k-th nearest neighbour in its own set.
+        rows: distances of so many points at a time.
 
     Raises:
-        ConfigError: There are not more than k images in a set.
+        ConfigError: there are not more than k images in a set.
     """
     if min(len(real), len(generated)) <= k:
         given = f"{len(generated)} generated and {len(real)} real images"
-        raise ConfigError(f"precision and recall with {k} neighbours need more than {k} images each, got {given}.")
+        raise ConfigError(f"precision and recall with {k} neighbours need more than {k} images each, got {given}")
     real, generated = real.double(), generated.double()
     return Shares(
         _share_inside(generated, real, _radii(real, k, rows), rows),
@@ -80,9 +80,9 @@ class PrecisionRecall(Score):
     """Improved precision and recall; both depend on the number of images, so compare equal numbers only.
 
     Args:
-        extractor: What makes the features; several scores may share one.
-        reference: Features (N, d) of the real images, or this rank's share of them.
-        k: Neighbours.
+        extractor: what makes the features; several scores may share one.
+        reference: features (N, d) of the real images, or this rank's share of them.
+        k: neighbours.
     """
 
     labels: ClassVar[dict[str, str]] = {"precision": "precision", "recall": "recall"}
@@ -93,7 +93,7 @@ class PrecisionRecall(Score):
         self.generated: list[Tensor] = []
 
     def update(self, images: Tensor, captions: Sequence[Captioned] = ()) -> None:
-        """Add a batch."""
+        """Add a batch of images."""
         self.generated.append(self.extractor.features(images).cpu())
 
     def compute(self) -> dict[str, float]:

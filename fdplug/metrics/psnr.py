@@ -11,8 +11,8 @@ def decibels(error: float, peak: float = PEAK) -> float:
     """Peak signal-to-noise ratio in dB.
 
     Args:
-        error: Mean squared error.
-        peak: The largest value that a pixel can have; 255 for 8 bits.
+        error: mean squared error.
+        peak: the largest value that a pixel can have; 255 for 8 bits.
 
     Returns:
         `10 log10(peak^2 / error)`, infinite without an error.

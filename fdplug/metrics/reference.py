@@ -35,10 +35,10 @@ def reference_features(
     """Features (N, d) of real images, batch by batch.
 
     Args:
-        extractor: What makes the features.
-        references: The real images.
-        size: Height and width they are cropped and resized to; None leaves them as they are.
-        advance: Called with the number of images just read.
+        extractor: what makes the features.
+        references: the real images.
+        size: height and width they are cropped and resized to; None leaves them as they are.
+        advance: called with the number of images just read.
         share: (rank, ranks): which part of the images to take, so that every image is taken once over all ranks.
     """
     rank, ranks = share
@@ -56,7 +56,7 @@ def reference_statistics(
 ) -> FeatureStatistics:
     """Feature statistics of real images; see `reference_features`. Those of several ranks add up in `compute`."""
     if not len(references):
-        raise ConfigError("no reference images to compare with.")
+        raise ConfigError("no reference images to compare with")
     statistics = FeatureStatistics(extractor.width)
     for features in reference_features(extractor, references, size, advance, share):
         statistics.update(features.cpu())
@@ -79,13 +79,13 @@ class Reference:
     """The real images of a comparison: a source of images, or a file of their statistics.
 
     Args:
-        given: A folder of images, a `.npz` or `.safetensors` file, or something that reads images one by one.
-        size: Height and width to crop and resize real images to; None leaves them as they are.
-        advance: Called with the number of images just read.
+        given: a folder of images, a `.npz` or `.safetensors` file, or something that reads images one by one.
+        size: height and width to crop and resize real images to; None leaves them as they are.
+        advance: called with the number of images just read.
         share: (rank, ranks) of this process.
 
     Raises:
-        DataError: There is no such folder or file.
+        DataError: there is no such folder or file.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Reference:
         if self.file is None:
             self.source = ImageFolder(given) if isinstance(given, str | Path) else given
         elif not is_file(self.file):
-            raise DataError(f"there are no statistics {self.file}; make them: fdplug evaluate --save-statistics.")
+            raise DataError(f"there are no statistics {self.file}; make them: fdplug evaluate --save-statistics")
         self.size, self.advance, self.share = size, advance, share
 
     def __len__(self) -> int:
@@ -116,8 +116,8 @@ class Reference:
         """Features (N, d) of the images, or of this rank's share of them.
 
         Raises:
-            DataError: Only statistics are there.
+            DataError: only statistics are there.
         """
         if self.source is None:
-            raise DataError(f"precision and recall need the real images themselves, not the statistics {self.file}.")
+            raise DataError(f"precision and recall need the real images themselves, not the statistics {self.file}")
         return reference_rows(extractor, self.source, self.size, self.advance, self.share)

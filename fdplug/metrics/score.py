@@ -35,7 +35,7 @@ class ImageSource(Protocol):
     """Images that are read one by one."""
 
     def __len__(self) -> int:
-        """How many."""
+        """Return how many images there are."""
         ...
 
     def read(self, index: int, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -47,7 +47,7 @@ class Score(nn.Module):
     """Something to compute over all generated images of a run.
 
     Attributes:
-        labels: Key of each number -> how a table calls it; `<key>_se` is the standard error of `<key>`.
+        labels: key of each number -> how a table calls it; `<key>_se` is the standard error of `<key>`.
     """
 
     labels: ClassVar[dict[str, str]]
@@ -65,10 +65,10 @@ class MeanScore(Score):
     """A score that is the mean over images of something that each image has; it comes with its standard error.
 
     Args:
-        keys: What is a mean; all of `labels` if none is named.
+        keys: what is a mean; all of `labels` if none is named.
 
     Attributes:
-        last: What each image of the last batch has, by key.
+        last: what each image of the last batch has, by key.
     """
 
     def __init__(self, *keys: str) -> None:
@@ -81,7 +81,6 @@ class MeanScore(Score):
         """What each image has, (N,) for each key."""
 
     def update(self, images: Tensor, captions: Sequence[Captioned]) -> None:
-        """Add a batch."""
         self.last = self.values(images, captions)
         for key, value in self.last.items():
             self._mean(key).update(value)

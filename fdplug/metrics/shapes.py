@@ -36,7 +36,7 @@ class ShapesExtractor(Extractor):
     """The embedding of the shapes evaluators.
 
     Args:
-        evaluators: What `fdplug.shapes.evaluators.load` returns.
+        evaluators: what `fdplug.shapes.evaluators.load` returns.
     """
 
     kind = SHAPES
@@ -54,8 +54,8 @@ class ShapesScores(MeanScore):
     """shapes-FD (x 1000), shapes-CLIP, what of the caption is right, and texture, each with its standard error.
 
     Args:
-        extractor: The embedding, with the evaluators.
-        reference: Statistics of the embeddings of drawn scenes; None leaves out shapes-FD.
+        extractor: the embedding, with the evaluators.
+        reference: statistics of the embeddings of drawn scenes; None leaves out shapes-FD.
     """
 
     labels: ClassVar[dict[str, str]] = {
@@ -87,7 +87,7 @@ class ShapesScores(MeanScore):
             return values | _texture(floats, captions)
 
     def update(self, images: Tensor, captions: Sequence[Captioned]) -> None:
-        """Add a batch."""
+        """Add a batch of images."""
         super().update(images, captions)
         if self.distance is not None:
             features = self.extractor.features(images)
@@ -143,7 +143,7 @@ def check_captions(captions: Sequence[Any]) -> None:
     """Refuse captions that are not of the shapes world: their semantics cannot be checked.
 
     Raises:
-        DataError: Names the first such caption.
+        DataError: names the first such caption.
     """
     from fdplug.shapes.captions import parse_caption
 

@@ -34,7 +34,7 @@ class FeatureStatistics(Metric):
     """Mean and covariance of features; sums are kept in float64 and add up over ranks.
 
     Args:
-        width: Number of features, d.
+        width: number of features, d.
     """
 
     full_state_update = False
@@ -67,17 +67,17 @@ def save_statistics(moments: Moments, path: str | Path, *, extractor: str, size:
     """Write statistics as `.npz` (arrays `mu` and `sigma`, as pytorch-fid calls them) or `.safetensors`.
 
     Args:
-        moments: What to write.
-        path: Its ending decides the format.
-        extractor: Name of what made the features; statistics of another one are refused when read.
-        size: Height and width that the images were cropped and resized to; None if they were left as they are.
+        moments: what to write.
+        path: its ending decides the format.
+        extractor: name of what made the features; statistics of another one are refused when read.
+        size: height and width that the images were cropped and resized to; None if they were left as they are.
 
     Raises:
-        DataError: The ending is neither of the two, the file cannot be written, or there are fewer than two images.
+        DataError: the ending is neither of the two, the file cannot be written, or there are fewer than two images.
     """
     path = Path(path)
     if moments.count < 2:
-        raise DataError(f"statistics need at least 2 images, got {moments.count}.")
+        raise DataError(f"statistics need at least 2 images, got {moments.count}")
     height, width = size or (0, 0)
     notes = {COUNT: str(moments.count), EXTRACTOR: extractor, SIZE: f"{height}x{width}"}
     arrays = {"mu": moments.mean.cpu().numpy(), "sigma": moments.covariance.cpu().numpy()}
@@ -87,7 +87,7 @@ def save_statistics(moments: Moments, path: str | Path, *, extractor: str, size:
             whole = _write(Path(folder) / path.name, arrays, notes)
             os.replace(whole, path)
     except OSError as error:
-        raise DataError(f"cannot write the statistics {path}: {error.strerror or error}.") from error
+        raise DataError(f"cannot write the statistics {path}: {error.strerror or error}") from error
     return path
 
 
@@ -95,12 +95,12 @@ def load_statistics(path: str | Path, *, extractor: str | None = None, size: tup
     """Read statistics that `save_statistics` or pytorch-fid wrote; pickled files are refused.
 
     Args:
-        path: An `.npz` or `.safetensors` file.
-        extractor: What the features of the images to be compared are made by.
-        size: Height and width of the images to be compared.
+        path: an `.npz` or `.safetensors` file.
+        extractor: what the features of the images to be compared are made by.
+        size: height and width of the images to be compared.
 
     Raises:
-        DataError: The file cannot be read, is not as it should be, or belongs to another extractor or size.
+        DataError: the file cannot be read, is not as it should be, or belongs to another extractor or size.
     """
     source = Source(_checked(Path(path)), "statistics", "write them anew with --save-statistics", limit=MOST)
     content = _read(source)
@@ -112,7 +112,7 @@ def load_statistics(path: str | Path, *, extractor: str | None = None, size: tup
 
 def _checked(path: Path) -> Path:
     if path.suffix not in SUFFIXES:
-        raise DataError(f"statistics are kept in {' or '.join(SUFFIXES)} files, got {path}; pickled ones are not read.")
+        raise DataError(f"statistics are kept in {' or '.join(SUFFIXES)} files, got {path}; pickled ones are not read")
     return path
 
 

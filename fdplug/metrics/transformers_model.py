@@ -19,8 +19,8 @@ class VisionModel(Extractor):
     """Pooled features of a transformers model, and its classes if it is an image classifier.
 
     Args:
-        model: What `AutoModel` or `AutoModelForImageClassification` gave.
-        processor: What `AutoImageProcessor` gave.
+        model: what `AutoModel` or `AutoModelForImageClassification` gave.
+        processor: what `AutoImageProcessor` gave.
     """
 
     def __init__(self, model: Any, processor: Any) -> None:
@@ -53,11 +53,11 @@ def load_vision_model(name: str, allow_pickle: bool = False) -> VisionModel:
     """A vision model and its processor, by hub id or folder; code that comes with it is never run.
 
     Args:
-        name: Hub id or folder.
-        allow_pickle: Also load `.bin` weights, which can run code.
+        name: hub id or folder.
+        allow_pickle: also load `.bin` weights, which can run code.
 
     Raises:
-        PipelineError: It cannot be loaded, or is no vision model.
+        PipelineError: it cannot be loaded, or is no vision model.
     """
     from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageClassification
 

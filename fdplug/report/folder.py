@@ -59,7 +59,7 @@ class Compared:
             DataError: there is no such caption.
         """
         if not 0 <= index < len(self.image_ids):
-            raise DataError(f"{self.folder} has {len(self.image_ids)} captions, but not number {index}.")
+            raise DataError(f"{self.folder} has {len(self.image_ids)} captions, but not number {index}")
         return self.folder / "images" / folder_name(name) / f"{self.image_ids[index]:012d}.png"
 
     def drawn(self, name: str, index: int) -> bool:

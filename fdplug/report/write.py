@@ -73,7 +73,7 @@ def chosen(compared: Compared, choices: Choices) -> Study:
     study = choose(compared, PAIRS if choices.pairs is None else choices.pairs, choices.seed or 0)
     if before is not None and before != study:
         message = f"{compared.folder / KEY} holds other pairs, and votes on them would be lost"
-        raise ConfigError(f"{message}; leave out --pairs and --seed, or delete that file to choose anew.")
+        raise ConfigError(f"{message}; leave out --pairs and --seed, or delete that file to choose anew")
     return study
 
 

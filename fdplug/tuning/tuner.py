@@ -121,7 +121,7 @@ class Tuner:
         affordable = [len(choice.keys) for choice in self.curve if choice.gflops <= goal.gflops]
         if not affordable:
             least = self.curve[0].gflops
-            raise ConfigError(f"--gflops is {goal.gflops:g}, but one key step takes {least:.4g} per image.")
+            raise ConfigError(f"--gflops is {goal.gflops:g}, but one key step takes {least:.4g} per image")
         return max(affordable)
 
     def _quality(self, count: int) -> float:

@@ -29,7 +29,7 @@ class Checkpoint:
     """What every variant generated in every round.
 
     Args:
-        folder: Where the images of a variant are: `images/<variant>/<image id, 12 digits>.png`.
+        folder: where the images of a variant are: `images/<variant>/<image id, 12 digits>.png`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -65,7 +65,7 @@ class Checkpoint:
         """Keep what a variant has just generated.
 
         Raises:
-            OutputError: The disk is full, or the folder cannot be written any more.
+            OutputError: the disk is full, or the folder cannot be written any more.
         """
         if one.keep:
             self._write_images(variant_run, one, done)

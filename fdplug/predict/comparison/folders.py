@@ -42,7 +42,7 @@ class ImageSet:
         """The images of a folder, with the captions of an annotation file or of the folder's own manifest.
 
         Raises:
-            DataError: The folder has no images, or an image has no caption in the annotation file.
+            DataError: the folder has no images, or an image has no caption in the annotation file.
         """
         images = ImageFolder(folder)
         if annotations is not None:
@@ -55,7 +55,7 @@ class ImageSet:
         if missing:
             source = annotations or images.folder / MANIFEST
             count = f"{len(missing)} of {len(images)} images in {images.folder} have no caption in {source}"
-            raise DataError(f"{count}; the first is {missing[0]}.")
+            raise DataError(f"{count}; the first is {missing[0]}")
         return cls(images, [known[path.name] for path in images.paths])
 
     @property
@@ -80,7 +80,7 @@ class ImageSet:
     def need_captions(self) -> None:
         """Refuse images whose captions nobody knows."""
         if not self.captions:
-            raise DataError(f"nobody knows the captions of {self.images.folder}: no {MANIFEST} there; give --captions.")
+            raise DataError(f"nobody knows the captions of {self.images.folder}: no {MANIFEST} there; give --captions")
 
     def need_same_names(self, baseline: ImageSet | None) -> None:
         """Refuse a baseline without an image of each name."""
@@ -88,7 +88,7 @@ class ImageSet:
         missing = [path.name for path in self.images.paths if path.name not in names]
         if missing and baseline:
             count = f"{len(missing)} of {len(self.images)} images of {self.images.folder}"
-            raise DataError(f"{count} have no counterpart in {baseline.images.folder}; the first is {missing[0]}.")
+            raise DataError(f"{count} have no counterpart in {baseline.images.folder}; the first is {missing[0]}")
 
 
 def _manifest(path: Path) -> dict[str, Caption]:
@@ -125,10 +125,10 @@ class Evaluation:
     """Goes through folders of images once each and computes everything that was asked for.
 
     Args:
-        makers: Name of a score -> what makes a fresh one.
-        names: Everything asked for, also what is compared pair by pair.
-        models: Where to compute, and how.
-        batch_size: Images at a time.
+        makers: name of a score -> what makes a fresh one.
+        names: everything asked for, also what is compared pair by pair.
+        models: where to compute, and how.
+        batch_size: images at a time.
     """
 
     def __init__(self, makers: Mapping[str, Make], names: Sequence[str], models: Models, batch_size: int) -> None:
@@ -195,7 +195,7 @@ class Evaluation:
         if there.shape != images.shape:
             shapes = " and ".join("x".join(map(str, part.shape[2:])) for part in (images, there))
             folders = f"{one.images.folder} and {baseline.images.folder}"
-            raise DataError(f"the images of {folders} are of {shapes} pixels; only equal sizes can be compared.")
+            raise DataError(f"the images of {folders} are of {shapes} pixels; only equal sizes can be compared")
         return there
 
     def _add_ftc(self, row: dict[str, Any], one: ImageSet | None, seconds: float | None) -> None:
@@ -204,7 +204,7 @@ class Evaluation:
         seconds = one.seconds if seconds is None else seconds
         if seconds is None:
             raise DataError(
-                f"ftc needs the seconds per image of {one.images.folder}: no {METRICS} there; give --seconds."
+                f"ftc needs the seconds per image of {one.images.folder}: no {METRICS} there; give --seconds"
             )
         row["seconds_per_image"] = seconds
         if row.get("fid") is not None and row.get("clip_score", 0) > 0:

@@ -16,8 +16,8 @@ def side_by_side(columns: Sequence[str], rows: Sequence[str], pictures: Sequence
     """Lay pictures out in a labelled grid.
 
     Args:
-        columns: One label per column.
-        rows: One label per row.
+        columns: one label per column.
+        rows: one label per row.
         pictures: `pictures[row][column]`; small ones are enlarged without smoothing, large ones reduced.
     """
     font = ImageFont.load_default(FONT_SIZE)

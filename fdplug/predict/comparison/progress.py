@@ -22,10 +22,10 @@ class LiveWatcher:
     """Shows how far the comparison is.
 
     Args:
-        console: Where it shows.
-        progress: What `bars` returned, started.
-        total: Batches in all, over variants and rounds.
-        per_round: Batches in one round.
+        console: where it shows.
+        progress: what `bars` returned, started.
+        total: batches in all, over variants and rounds.
+        per_round: batches in one round.
     """
 
     def __init__(self, console: Console, progress: Progress, total: int, per_round: int) -> None:

@@ -48,11 +48,11 @@ class ResultFolder:
     """Where a comparison writes.
 
     Args:
-        folder: Made if it is missing.
-        overwrite: Replace the results of an earlier comparison.
+        folder: made if it is missing.
+        overwrite: replace the results of an earlier comparison.
 
     Raises:
-        ConfigError: The folder holds something else already, or cannot be written.
+        ConfigError: the folder holds something else already, or cannot be written.
     """
 
     def __init__(self, folder: str | Path, overwrite: bool = False) -> None:
@@ -61,7 +61,7 @@ class ResultFolder:
         self.run = RunFolder(self.folder, "name another with --out")
         found = [path for path in self.folder.iterdir() if path.name[0] != "."] if self.folder.is_dir() else []
         if found and not self.run.begun and not overwrite:
-            raise ConfigError(f"the folder {self.folder} is not empty; name another with --out, or add --overwrite.")
+            raise ConfigError(f"the folder {self.folder} is not empty; name another with --out, or add --overwrite")
         writable_folder(self.folder)
         self.real: list[Image.Image] = []
 

@@ -35,10 +35,10 @@ class Comparison:
     """Variants, one pipeline, and the runs that measure them.
 
     Args:
-        pipe: The pipeline; its scheduler is exchanged for each variant and put back at the end.
-        variants: What to compare.
-        generation: Guidance, size and seed of the run; `steps` is each variant's own.
-        scores: Called once per variant for its scores.
+        pipe: the pipeline; its scheduler is exchanged for each variant and put back at the end.
+        variants: what to compare.
+        generation: guidance, size and seed of the run; `steps` is each variant's own.
+        scores: called once per variant for its scores.
     """
 
     def __init__(

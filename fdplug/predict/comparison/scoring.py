@@ -32,7 +32,7 @@ def chosen(given: str, model: str, images: str | None, clip_model: str) -> list[
     for name in names:
         check_choice("score", name, ("auto", NONE, *NAMES))
         if name not in NAMES:
-            raise ConfigError(f"the score '{name}' stands alone; combine only {', '.join(NAMES)}.")
+            raise ConfigError(f"the score '{name}' stands alone; combine only {', '.join(NAMES)}")
     return names
 
 
@@ -40,12 +40,12 @@ class Scoring:
     """Builds scores; everything that can be refused is refused before a model is loaded.
 
     Args:
-        names: What `chosen` returns.
-        annotated: All captions of the annotation file; its real images are the reference of FID and shapes-FD.
-        images: Folder of the real images, if they are files.
-        captions: The captions that will be drawn.
-        clip_model: Hub id or folder of the CLIP model.
-        extractor: Of FID, Inception score, precision and recall.
+        names: what `chosen` returns.
+        annotated: all captions of the annotation file; its real images are the reference of FID and shapes-FD.
+        images: folder of the real images, if they are files.
+        captions: the captions that will be drawn.
+        clip_model: hub id or folder of the CLIP model.
+        extractor: of FID, Inception score, precision and recall.
     """
 
     def __init__(
@@ -81,9 +81,9 @@ class Scoring:
         """Load the models; the result makes fresh scores for one variant each.
 
         Args:
-            device: Where the models run.
-            advance: Called with the number of real images just read.
-            size: Height and width of the generated images, to which real ones are cropped and resized.
+            device: where the models run.
+            advance: called with the number of real images just read.
+            size: height and width of the generated images, to which real ones are cropped and resized.
         """
         models = Models(clip=self.models.clip, extractor=self.models.extractor, device=device)
         reference = None if self.references is None else Reference(self.references, size, advance)

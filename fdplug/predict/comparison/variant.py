@@ -24,15 +24,15 @@ class Variant:
     """One row of a comparison.
 
     Args:
-        name: What the row is called, and its folder of images.
-        sampler: A registered sampler: a name, `{name: {option: value}}`, or a ready `Sampler`.
-        steps: Steps of the run; None takes the sampler's own default.
-        guidance: Guidance scale; None takes that of the whole run.
-        propagation: Settings of `fdplug.propagate`, or a mapping of some; None runs the pipeline as it is.
+        name: what the row is called, and its folder of images.
+        sampler: a registered sampler: a name, `{name: {option: value}}`, or a ready `Sampler`.
+        steps: steps of the run; None takes the sampler's own default.
+        guidance: guidance scale; None takes that of the whole run.
+        propagation: settings of `fdplug.propagate`, or a mapping of some; None runs the pipeline as it is.
 
     Raises:
-        ConfigError: A setting is impossible.
-        UnknownPluginError: A plugin name is unknown; the message suggests one.
+        ConfigError: a setting is impossible.
+        UnknownPluginError: a plugin name is unknown; the message suggests one.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Variant:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.slug:
-            raise ConfigError(f"a variant's name is {shown(self.name)}, a text with a letter or digit is needed.")
+            raise ConfigError(f"a variant's name is {shown(self.name)}, a text with a letter or digit is needed")
         self.generation(GenerationConfig())
         if self.propagation is not None:
             object.__setattr__(self, "propagation", PropagationConfig.of(self.propagation))
@@ -55,7 +55,7 @@ class Variant:
         if match is None:
             raise ConfigError(
                 f"no variant {shown(name)}; write sampler-steps or sampler-steps+policy, such as 'ddim-25' or"
-                " 'ddim-50+paper', or a mapping {name: ..., sampler: ..., steps: ..., propagation: {...}}."
+                " 'ddim-50+paper', or a mapping {name: ..., sampler: ..., steps: ..., propagation: {...}}"
             )
         policy = match["policy"]
         propagation = None if policy is None else PropagationConfig(policy=_policy(policy))
@@ -69,7 +69,7 @@ class Variant:
         for key in mapping:
             check_choice("variant setting", key, list(cls.__dataclass_fields__))
         if "name" not in mapping:
-            raise ConfigError(f"a variant needs a name, got {shown(dict(mapping), 80)}.")
+            raise ConfigError(f"a variant needs a name, got {shown(dict(mapping), 80)}")
         return cls(**mapping)
 
     @property
@@ -150,11 +150,11 @@ def read_variants(given: Any) -> list[Variant]:
     items = list(given) if isinstance(given, (list, tuple)) else [given]
     variants = [_variant(item) for item in items]
     if not variants:
-        raise ConfigError(f"no variants given; the default ones are {', '.join(DEFAULT_NAMES)}.")
+        raise ConfigError(f"no variants given; the default ones are {', '.join(DEFAULT_NAMES)}")
     slugs = [variant.slug.lower() for variant in variants]
     for variant, slug in zip(variants, slugs, strict=True):
         if slugs.count(slug) > 1:
-            raise ConfigError(f"two variants are named '{variant.name}'; every name (and its folder) must differ.")
+            raise ConfigError(f"two variants are named '{variant.name}'; every name (and its folder) must differ")
     return variants
 
 

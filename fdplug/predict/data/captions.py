@@ -58,14 +58,14 @@ def read_captions(
     """Captions of an annotation file.
 
     Args:
-        annotations: Path of a json file, or `"shapes"` for the held-out captions of the embedded model.
-        limit: Take the first so many only.
-        pick: Which captions of an image: `first` (lowest annotation id), `random`, or `all` (ids are then those of the
+        annotations: path of a json file, or `"shapes"` for the held-out captions of the embedded model.
+        limit: take the first so many only.
+        pick: which captions of an image: `first` (lowest annotation id), `random`, or `all` (ids are then those of the
             annotations).
-        pick_seed: Decides, with the image id, which caption `random` takes.
+        pick_seed: decides, with the image id, which caption `random` takes.
 
     Raises:
-        DataError: The file cannot be read, or one of its records is not as it should be.
+        DataError: the file cannot be read, or one of its records is not as it should be.
     """
     check_choice("pick", pick, PICKS)
     path = annotation_path(annotations)
@@ -75,7 +75,7 @@ def read_captions(
     del document
     captions = list(_picked(path, texts, images, pick, pick_seed))
     if not captions:
-        raise DataError(f"{path}: no captions: 'annotations' is empty; {EXPECTED}.")
+        raise DataError(f"{path}: no captions: 'annotations' is empty; {EXPECTED}")
     return captions[:limit]
 
 
@@ -99,10 +99,10 @@ def _records(path: Path, document: dict[str, Any], key: str) -> list[Any]:
     records = document.get(key)
     if not isinstance(records, list):
         found = "is missing" if key not in document else f"is {kind(records)}"
-        raise DataError(f"{path}: '{key}' {found}, a list is needed; {EXPECTED}.")
+        raise DataError(f"{path}: '{key}' {found}, a list is needed; {EXPECTED}")
     for index, record in enumerate(records):
         if not isinstance(record, dict):
-            raise DataError(f"{path}: {key}[{index}] is {kind(record)}, an object is needed; {EXPECTED}.")
+            raise DataError(f"{path}: {key}[{index}] is {kind(record)}, an object is needed; {EXPECTED}")
     return records
 
 
@@ -110,7 +110,7 @@ def _identifier(path: Path, place: str, index: int, record: dict[str, Any], key:
     value = record.get(key)
     if type(value) is not int or not 0 <= value <= LARGEST_ID:
         where = f"{place}[{index}]: '{key}' is {shown(value)}"
-        raise DataError(f"{path}: {where}, a non-negative whole number is needed.")
+        raise DataError(f"{path}: {where}, a non-negative whole number is needed")
     return value
 
 
@@ -123,9 +123,9 @@ def _texts(path: Path, records: Sequence[dict[str, Any]]) -> list[Texts]:
         image_id = _identifier(path, "annotations", index, record, "image_id")
         text = record.get("caption")
         if problem := problem_of(text):
-            raise DataError(f"{path}: annotations[{index}] (id {identifier}): 'caption' {problem}.")
+            raise DataError(f"{path}: annotations[{index}] (id {identifier}): 'caption' {problem}")
         if identifier in seen:
-            raise DataError(f"{path}: annotations[{index}]: the annotation id {identifier} appears twice.")
+            raise DataError(f"{path}: annotations[{index}]: the annotation id {identifier} appears twice")
         seen.add(identifier)
         texts.append((image_id, identifier, str(text).strip(), index))
     texts.sort()
@@ -139,11 +139,11 @@ def _images(path: Path, records: Sequence[dict[str, Any]]) -> dict[int, Caption]
         image_id = _identifier(path, "images", index, record, "id")
         file_name, scene = record.get("file_name"), record.get("scene")
         if file_name is not None and not isinstance(file_name, str):
-            raise DataError(f"{path}: images[{index}]: 'file_name' is {shown(file_name)}, a text is needed.")
+            raise DataError(f"{path}: images[{index}]: 'file_name' is {shown(file_name)}, a text is needed")
         if scene is not None and not isinstance(scene, dict):
-            raise DataError(f"{path}: images[{index}]: 'scene' is {shown(scene)}, an object is needed.")
+            raise DataError(f"{path}: images[{index}]: 'scene' is {shown(scene)}, an object is needed")
         if image_id in images:
-            raise DataError(f"{path}: images[{index}]: the image id {image_id} appears twice.")
+            raise DataError(f"{path}: images[{index}]: the image id {image_id} appears twice")
         images[image_id] = Caption(image_id, "", file_name, scene)
     return images
 
@@ -155,7 +155,7 @@ def _picked(
         own = list(group)
         if image_id not in images:
             place = f"annotations[{own[0][3]}]: image_id {image_id}"
-            raise DataError(f"{path}: {place} is not among 'images'. Add it there.")
+            raise DataError(f"{path}: {place} is not among 'images'. Add it there")
         if pick == "all":
             yield from (images[image_id]._replace(image_id=one[1], text=one[2]) for one in own)
         else:

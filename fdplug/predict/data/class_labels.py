@@ -24,13 +24,13 @@ def class_captions(
     The id of an image is `round * num_classes + class`, so that an image keeps its seed when other classes are added.
 
     Args:
-        classes: Numbers or names; None takes all.
-        names: What the classes are called, as far as known.
-        num_classes: How many classes the model knows.
-        per_class: Images of each class.
+        classes: numbers or names; None takes all.
+        names: what the classes are called, as far as known.
+        num_classes: how many classes the model knows.
+        per_class: images of each class.
 
     Raises:
-        ConfigError: A class is unknown or named twice.
+        ConfigError: a class is unknown or named twice.
     """
     checks.whole("num_classes", num_classes, 1, 1_000_000)
     checks.whole("per_class", per_class, 1, LARGEST_ID // num_classes)
@@ -48,7 +48,7 @@ def read_class_names(path: str | Path) -> dict[int, str]:
     """What classes are called: a json object of number -> name, a text file of names, or a pipeline with `id2label`.
 
     Raises:
-        DataError: The file cannot be read, or holds something else.
+        DataError: the file cannot be read, or holds something else.
     """
     path = Path(path)
     file = path / "model_index.json" if is_folder(path) else path

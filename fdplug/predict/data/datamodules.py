@@ -24,8 +24,8 @@ class Captions(LightningDataModule):
     """Base of the data modules: reads captions, chooses a subset, and hands out batches.
 
     Args:
-        selection: Which captions are drawn.
-        batch_size: Images per pipeline call.
+        selection: which captions are drawn.
+        batch_size: images per pipeline call.
     """
 
     def __init__(self, selection: Selection, batch_size: int = 8) -> None:
@@ -52,7 +52,7 @@ class Captions(LightningDataModule):
     def references(self) -> ReferenceImages:
         """The real images to compare with."""
         name = type(self).__name__
-        raise DataError(f"{name} has no real images; give the metric a `reference`: a folder, or a file of statistics.")
+        raise DataError(f"{name} has no real images; give the metric a `reference`: a folder, or a file of statistics")
 
     @property
     def selection_hash(self) -> str:
@@ -71,15 +71,15 @@ class CocoCaptions(Captions):
     The rule: of each image the caption with the lowest annotation id, stripped; images in the order of their ids.
 
     Args:
-        annotations: Path of the json file, or `shapes` for the held-out captions of the embedded model.
-        images: Folder of the real images, for scores that need them; every `file_name` must be there.
-        pick: Which captions of an image: `first`, `random`, or `all`; with `all` an image is named by the id of its
+        annotations: path of the json file, or `shapes` for the held-out captions of the embedded model.
+        images: folder of the real images, for scores that need them; every `file_name` must be there.
+        pick: which captions of an image: `first`, `random`, or `all`; with `all` an image is named by the id of its
             annotation.
-        pick_seed: Seed of `random`.
-        limit: At most so many captions.
-        ids: A file with the ids to take: one per line, or a json list.
-        subset_seed: Take `limit` captions at random instead of the first.
-        batch_size: Images per pipeline call.
+        pick_seed: seed of `random`.
+        limit: at most so many captions.
+        ids: a file with the ids to take: one per line, or a json list.
+        subset_seed: take `limit` captions at random instead of the first.
+        batch_size: images per pipeline call.
     """
 
     def __init__(
@@ -120,13 +120,13 @@ class PartiPrompts(Captions):
     """The prompts of google-research/parti's `PartiPrompts.tsv`; the id of a prompt is the number of its row, from 0.
 
     Args:
-        prompts: Path of the tsv file, with the columns Prompt, Category, Challenge and Note.
-        category: Only prompts of this category, such as `Animals`.
-        challenge: Only prompts of this challenge, such as `Fine-grained Detail`.
-        limit: At most so many prompts.
-        ids: A file with the ids to take: one per line, or a json list.
-        subset_seed: Take `limit` prompts at random instead of the first.
-        batch_size: Images per pipeline call.
+        prompts: path of the tsv file, with the columns Prompt, Category, Challenge and Note.
+        category: only prompts of this category, such as `Animals`.
+        challenge: only prompts of this challenge, such as `Fine-grained Detail`.
+        limit: at most so many prompts.
+        ids: a file with the ids to take: one per line, or a json list.
+        subset_seed: take `limit` prompts at random instead of the first.
+        batch_size: images per pipeline call.
     """
 
     def __init__(
@@ -151,13 +151,13 @@ class PromptFile(Captions):
     """Prompts of a file: `.txt` (one per line), `.jsonl`, `.csv`, `.tsv` or `.parquet`.
 
     Args:
-        prompts: Path of the file.
-        column: Where the prompts stand, except in `.txt`.
-        id_column: Where ids stand (whole numbers); without it prompts are numbered from 0.
-        limit: At most so many prompts.
-        ids: A file with the ids to take: one per line, or a json list.
-        subset_seed: Take `limit` prompts at random instead of the first.
-        batch_size: Images per pipeline call.
+        prompts: path of the file.
+        column: where the prompts stand, except in `.txt`.
+        id_column: where ids stand (whole numbers); without it prompts are numbered from 0.
+        limit: at most so many prompts.
+        ids: a file with the ids to take: one per line, or a json list.
+        subset_seed: take `limit` prompts at random instead of the first.
+        batch_size: images per pipeline call.
     """
 
     def __init__(
@@ -182,15 +182,15 @@ class ClassLabels(Captions):
     """Classes for class-conditional models such as DiT; the id of an image is `round * num_classes + class`.
 
     Args:
-        classes: Numbers, or names where `names` is given; all classes if left out.
-        per_class: Images of each class.
-        names: What classes are called: a json object of number -> name, a text file with one name per line, or the
+        classes: numbers, or names where `names` is given; all classes if left out.
+        per_class: images of each class.
+        names: what classes are called: a json object of number -> name, a text file with one name per line, or the
             folder of a pipeline whose `model_index.json` has an `id2label`.
-        num_classes: How many classes the model knows.
-        limit: At most so many images.
-        ids: A file with the ids to take: one per line, or a json list.
-        subset_seed: Take `limit` images at random instead of the first.
-        batch_size: Images per pipeline call.
+        num_classes: how many classes the model knows.
+        limit: at most so many images.
+        ids: a file with the ids to take: one per line, or a json list.
+        subset_seed: take `limit` images at random instead of the first.
+        batch_size: images per pipeline call.
     """
 
     def __init__(

@@ -28,17 +28,17 @@ def read_prompts(path: str | Path, column: str = "prompt", id_column: str | None
 
     Args:
         path: `.txt` (one prompt per line, empty lines do not count), `.jsonl`, `.csv`, `.tsv` or `.parquet`.
-        column: Where the prompts stand, except in `.txt`.
-        id_column: Where ids stand; without it prompts are numbered from 0.
+        column: where the prompts stand, except in `.txt`.
+        id_column: where ids stand; without it prompts are numbered from 0.
 
     Raises:
-        DataError: The file cannot be read, or a record is not as it should be.
-        ConfigError: Parquet is asked for and pyarrow is not installed.
+        DataError: the file cannot be read, or a record is not as it should be.
+        ConfigError: parquet is asked for and pyarrow is not installed.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in READERS:
-        raise DataError(f"{path}: prompts are read from {', '.join(READERS)} files; rename or convert it.")
+        raise DataError(f"{path}: prompts are read from {', '.join(READERS)} files; rename or convert it")
     column = "prompt" if suffix == ".txt" else column
     return list(_captions(path, READERS[suffix](_source(path)), column, id_column))
 
@@ -47,12 +47,12 @@ def read_parti(path: str | Path, category: str | None = None, challenge: str | N
     """The prompts of google-research/parti's `PartiPrompts.tsv`; an id is the number of the row, from 0.
 
     Args:
-        path: The tsv file, with the columns Prompt, Category, Challenge and Note.
-        category: Only prompts of this category.
-        challenge: Only prompts of this challenge.
+        path: the tsv file, with the columns Prompt, Category, Challenge and Note.
+        category: only prompts of this category.
+        challenge: only prompts of this challenge.
 
     Raises:
-        DataError: The file cannot be read, a column is missing, or no prompt is of this kind.
+        DataError: the file cannot be read, a column is missing, or no prompt is of this kind.
     """
     path = Path(path)
     records = list(read_tsv(_source(path)))
@@ -67,7 +67,7 @@ def read_parti(path: str | Path, category: str | None = None, challenge: str | N
     for key, value in wanted.items():
         known = sorted({str(record[key]) for _, record in records})
         if value is not None and value not in known:
-            raise DataError(f"{path}: no {key.lower()} '{value}'; it has {', '.join(known)}.")
+            raise DataError(f"{path}: no {key.lower()} '{value}'; it has {', '.join(known)}")
     captions = _captions(path, iter(records), "Prompt", None)
     chosen = [
         caption
@@ -75,7 +75,7 @@ def read_parti(path: str | Path, category: str | None = None, challenge: str | N
         if all(value in (None, record[key]) for key, value in wanted.items())
     ]
     if not chosen:
-        raise DataError(f"{path}: no prompt has both category '{category}' and challenge '{challenge}'.")
+        raise DataError(f"{path}: no prompt has both category '{category}' and challenge '{challenge}'")
     return chosen
 
 
@@ -84,12 +84,12 @@ def _captions(path: Path, records: Iterator[Record], column: str, id_column: str
     for number, (place, record) in enumerate(records):
         for name in filter(None, (column, id_column)):
             if name not in record:
-                raise DataError(f"{path}: {place}: no column '{name}'; found {_listed(record)}. Name another.")
+                raise DataError(f"{path}: {place}: no column '{name}'; found {_listed(record)}. Name another")
         if problem := problem_of(record[column]):
-            raise DataError(f"{path}: {place}: '{column}' {problem}.")
+            raise DataError(f"{path}: {place}: '{column}' {problem}")
         identifier = number if id_column is None else _identifier(path, place, id_column, record[id_column])
         if identifier in places:
-            raise DataError(f"{path}: {place}: the id {identifier} appears twice, first in {places[identifier]}.")
+            raise DataError(f"{path}: {place}: the id {identifier} appears twice, first in {places[identifier]}")
         places[identifier] = place
         yield Caption(identifier, record[column].strip())
     if not places:

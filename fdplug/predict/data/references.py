@@ -22,11 +22,11 @@ class ReferenceImages:
     """The real images of some captions, read one by one.
 
     Args:
-        captions: Every one needs a file under `folder`, or a scene to draw.
-        folder: Where the `file_name`s of the annotation file lie; None draws the scenes instead.
+        captions: every one needs a file under `folder`, or a scene to draw.
+        folder: where the `file_name`s of the annotation file lie; None draws the scenes instead.
 
     Raises:
-        DataError: The folder or one of its files is missing, or a `file_name` leaves the folder.
+        DataError: the folder or one of its files is missing, or a `file_name` leaves the folder.
     """
 
     def __init__(self, captions: Sequence[Caption], folder: str | Path | None = None) -> None:
@@ -55,14 +55,14 @@ class ReferenceImages:
             where = "have no 'scene' to draw. Name the folder of their image files with `images`"
         else:
             if not is_folder(self.folder):
-                raise DataError(f"the image folder {self.folder} does not exist or is not a folder.")
+                raise DataError(f"the image folder {self.folder} does not exist or is not a folder")
             missing = [caption for caption in self.captions if not reference_path(self.folder, caption).is_file()]
             where = f"have no file under {self.folder}"
         if missing:
             first = missing[0]
             raise DataError(
                 f"{len(missing)} of {len(self.captions)} images {where}; the first is image {first.image_id}"
-                f" ({shown(first.file_name, 80)})."
+                f" ({shown(first.file_name, 80)})"
             )
 
 
@@ -75,10 +75,10 @@ def reference_path(folder: Path, caption: Caption) -> Path:
     """Path of a real image; refused if it could leave `folder`."""
     name = caption.file_name
     if not name:
-        raise DataError(f"image {caption.image_id} has no 'file_name', so {folder} cannot hold its reference image.")
+        raise DataError(f"image {caption.image_id} has no 'file_name', so {folder} cannot hold its reference image")
     posix, windows = PurePosixPath(name), PureWindowsPath(name)
     if posix.is_absolute() or windows.anchor or ".." in windows.parts or "\0" in name:
-        raise DataError(f"image {caption.image_id}: the file_name {shown(name, 80)} leaves the image folder; refused.")
+        raise DataError(f"image {caption.image_id}: the file_name {shown(name, 80)} leaves the image folder; refused")
     return folder / name
 
 

@@ -27,9 +27,9 @@ class Selection:
     """A subset of captions.
 
     Args:
-        limit: At most so many.
-        ids: A file with the ids to take: one per line (`#` begins a comment), or a json list.
-        seed: Take `limit` captions at random instead of the first; a larger `limit` only adds to a smaller one.
+        limit: at most so many.
+        ids: a file with the ids to take: one per line (`#` begins a comment), or a json list.
+        seed: take `limit` captions at random instead of the first; a larger `limit` only adds to a smaller one.
     """
 
     limit: int | None = None
@@ -46,7 +46,7 @@ class Selection:
         """The chosen ones, in the order they came in.
 
         Raises:
-            DataError: The file of ids cannot be read, or names a caption that is not there.
+            DataError: the file of ids cannot be read, or names a caption that is not there.
         """
         chosen = list(captions)
         if self.ids is not None:
@@ -75,7 +75,7 @@ def read_ids(path: str | Path) -> dict[int, str]:
     """Id -> its place in a file of ids.
 
     Raises:
-        DataError: The file cannot be read, or holds something else than ids, or one of them twice.
+        DataError: the file cannot be read, or holds something else than ids, or one of them twice.
     """
     source = Source(Path(path), "file of ids", "give whole numbers, one a line or as a json list")
     text = source.text()

@@ -32,11 +32,11 @@ class Room:
         """Draw captions by as many calls as it takes.
 
         Args:
-            captions: At least one.
-            call: Draws some captions in one pipeline call.
+            captions: at least one.
+            call: draws some captions in one pipeline call.
 
         Raises:
-            PipelineError: There is no room for a single image.
+            PipelineError: there is no room for a single image.
         """
         runs: list[GenerationOutput] = []
         rest = captions
@@ -58,7 +58,7 @@ class Room:
             if not is_out_of_memory(error):
                 raise
             if len(captions) == 1:
-                raise PipelineError(f"out of memory with a single image: {HINTS}.") from error
+                raise PipelineError(f"out of memory with a single image: {HINTS}") from error
             reason = str(error).strip().splitlines()
         self.most = len(captions) // 2
         message = (

@@ -22,12 +22,12 @@ def check_conditioning(pipe: Any, captions: Sequence[Caption], size: int | None 
     """Refuse a pipeline that cannot draw these captions, or not at this size.
 
     Raises:
-        PipelineError: It takes neither a prompt nor a class label, or the other one of the two.
-        ConfigError: A size is asked of a pipeline that has only one.
+        PipelineError: it takes neither a prompt nor a class label, or the other one of the two.
+        ConfigError: a size is asked of a pipeline that has only one.
     """
     conditioning(pipe, captions[:1])
     if size is not None and not _takes(pipe, "height"):
-        raise ConfigError(f"{type(pipe).__name__} draws images of one size only; leave out size, got {size}.")
+        raise ConfigError(f"{type(pipe).__name__} draws images of one size only; leave out size, got {size}")
 
 
 def conditioning(pipe: Any, captions: Sequence[Caption]) -> dict[str, Any]:
@@ -35,12 +35,12 @@ def conditioning(pipe: Any, captions: Sequence[Caption]) -> dict[str, Any]:
     name = type(pipe).__name__
     if _takes(pipe, "prompt"):
         if any(caption.label is not None for caption in captions):
-            raise PipelineError(f"{name} draws prompts, not class labels; give --data CocoCaptions or PromptFile.")
+            raise PipelineError(f"{name} draws prompts, not class labels; give --data CocoCaptions or PromptFile")
         return {"prompt": [caption.text for caption in captions]}
     if not _takes(pipe, "class_labels"):
-        raise PipelineError(f"{name} takes no prompt; a text-to-image or class-conditional pipeline is needed.")
+        raise PipelineError(f"{name} takes no prompt; a text-to-image or class-conditional pipeline is needed")
     if any(caption.label is None for caption in captions):
-        raise PipelineError(f"{name} takes no prompt but class labels; give --data ClassLabels.")
+        raise PipelineError(f"{name} takes no prompt but class labels; give --data ClassLabels")
     return {"class_labels": [caption.label for caption in captions]}
 
 
@@ -48,18 +48,18 @@ def drawn_size(pipe: Any, size: int | None = None) -> tuple[int, int]:
     """Height and width in pixels of what a pipeline draws.
 
     Args:
-        pipe: A pipeline.
-        size: What was asked for; None is the pipeline's own.
+        pipe: a pipeline.
+        size: what was asked for; None is the pipeline's own.
 
     Raises:
-        ConfigError: The pipeline does not say.
+        ConfigError: the pipeline does not say.
     """
     if size is not None:
         return size, size
     config = getattr(find_denoiser(pipe), "config", None)
     sample = getattr(pipe, "default_sample_size", None) or getattr(config, "sample_size", None)
     if sample is None:
-        raise ConfigError(f"{type(pipe).__name__} does not say how large it draws; give a size.")
+        raise ConfigError(f"{type(pipe).__name__} does not say how large it draws; give a size")
     height, width = (sample, sample) if isinstance(sample, int) else sample
     factor = 2 ** (len(pipe.vae.config.block_out_channels) - 1) if getattr(pipe, "vae", None) else 1
     factor = getattr(pipe, "vae_scale_factor", factor)

@@ -41,10 +41,10 @@ class GenerationOutput:
     Attributes:
         images: (N, 3, H, W) uint8 on the CPU; black where the pipeline gave not-a-number.
         whole: (N,), whether an image holds numbers only.
-        seconds: In the pipeline.
-        denoiser_seconds: In the denoiser; None where no family knows it.
-        ledger: Of the last pipeline call, if features were propagated.
-        in_ledger: Images of the last pipeline call.
+        seconds: in the pipeline.
+        denoiser_seconds: in the denoiser; None where no family knows it.
+        ledger: of the last pipeline call, if features were propagated.
+        in_ledger: images of the last pipeline call.
         counted: GFLOPs per image of the last pipeline call by convention, where propagation was still on to count them.
     """
 
@@ -98,12 +98,12 @@ def run(
     """Draw captions in one pipeline call.
 
     Args:
-        pipe: A diffusers text-to-image pipeline.
-        captions: One image each.
-        generation: Steps, guidance, size, seed.
-        propagation: Settings of `fdplug.propagate`, or what it returned; None leaves the pipeline as it is.
-        on_step: Called with (steps done, steps in all) as the denoising goes on.
-        count: Count GFLOPs before propagation is switched off: what transforms change cannot be counted later.
+        pipe: a diffusers text-to-image pipeline.
+        captions: one image each.
+        generation: steps, guidance, size, seed.
+        propagation: settings of `fdplug.propagate`, or what it returned; None leaves the pipeline as it is.
+        on_step: called with (steps done, steps in all) as the denoising goes on.
+        count: count GFLOPs before propagation is switched off: what transforms change cannot be counted later.
     """
     with propagated(pipe, propagation) as on:
         with DenoiserTimer(find_denoiser(pipe)) as timer, watched(pipe, on_step):
@@ -145,7 +145,7 @@ def to_uint8(images: Tensor) -> tuple[Tensor, Tensor]:
     whole = torch.isfinite(images).flatten(1).all(1)
     bad = int((~whole).sum())
     if bad:
-        message = f"{bad} of {len(images)} images hold not-a-number; try dtype float32."
+        message = f"{bad} of {len(images)} images hold not-a-number; try dtype float32"
         warn(message)
     return (images.nan_to_num(0.0, 1.0, 0.0).clamp(0, 1) * 255).round().to(torch.uint8), whole
 

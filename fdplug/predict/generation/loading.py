@@ -25,7 +25,7 @@ def check_model(model: str) -> None:
     """Refuse a model that is plainly not there, without loading anything.
 
     Raises:
-        PipelineError: The folder is missing, is no pipeline, or brings its own code.
+        PipelineError: the folder is missing, is no pipeline, or brings its own code.
     """
     folder = _local_folder(model)
     if folder is None:
@@ -37,7 +37,7 @@ def check_model(model: str) -> None:
     _refuse_code(folder, index)
 
 
-_ALLOWED = "a model is 'shapes', a hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5, or a pipeline's folder."
+_ALLOWED = "a model is 'shapes', a hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5, or a pipeline's folder"
 
 
 def load_pipeline(
@@ -53,14 +53,14 @@ def load_pipeline(
 
     Args:
         model: `"shapes"`, a hub id, or the folder of a diffusers pipeline.
-        device: Where it runs.
+        device: where it runs.
         dtype: `float32`, `float16`, `bfloat16`, or `auto` (float16 on a GPU, float32 elsewhere).
-        allow_pickle: Also load `.bin` files, which can run code when loaded.
-        safety_checker: Keep the pipeline's own safety checker if it has one; it blackens images.
-        needs_prompt: Refuse pipelines that draw classes, or nothing in particular.
+        allow_pickle: also load `.bin` files, which can run code when loaded.
+        safety_checker: keep the pipeline's own safety checker if it has one; it blackens images.
+        needs_prompt: refuse pipelines that draw classes, or nothing in particular.
 
     Raises:
-        PipelineError: The pipeline cannot be loaded, or takes no prompt.
+        PipelineError: the pipeline cannot be loaded, or takes no prompt.
     """
     from diffusers import DiffusionPipeline
 
@@ -79,7 +79,7 @@ def load_pipeline(
     except Exception as error:
         raise PipelineError(f"cannot load the model '{model}': {_first_line(error)} ({_ALLOWED})") from error
     if needs_prompt and "prompt" not in inspect.signature(pipe.__call__).parameters:
-        raise PipelineError(f"{type(pipe).__name__} of '{model}' takes no prompt; a text-to-image pipeline is needed.")
+        raise PipelineError(f"{type(pipe).__name__} of '{model}' takes no prompt; a text-to-image pipeline is needed")
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)
 
@@ -133,11 +133,11 @@ def _refuse_code(folder: Path, index: Path) -> None:
     components = check(source, OBJECT, read_json(source))
     modules = {name: value[0] for name, value in components.items() if isinstance(value, list) and value}
     if not isinstance(components.get("_class_name"), str):
-        raise PipelineError(f"{index} names a custom pipeline class; fdplug runs no code that comes with a model.")
+        raise PipelineError(f"{index} names a custom pipeline class; fdplug runs no code that comes with a model")
     for name, module in modules.items():
         own_file = any((folder / place / f"{module}.py").exists() for place in (name, "."))
         if module not in LIBRARIES and own_file:
-            raise PipelineError(f"{index}: '{name}' brings its own code ({module}.py); fdplug runs none.")
+            raise PipelineError(f"{index}: '{name}' brings its own code ({module}.py); fdplug runs none")
 
 
 def _first_line(error: Exception) -> str:

@@ -49,7 +49,6 @@ class StepBar:
             self.update()
 
     def update(self, count: int = 1) -> None:
-        """Advance."""
         self.done += count
         self.on_step(self.done, self.total)
 

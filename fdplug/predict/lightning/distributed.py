@@ -17,7 +17,7 @@ def check_launch(trainer: Any, environment: Mapping[str, str] = os.environ) -> N
     """Refuse processes that were started from outside, but do not add up to what the trainer was told.
 
     Raises:
-        ConfigError: Each of them would do the whole job, or wait for others that do not exist.
+        ConfigError: each of them would do the whole job, or wait for others that do not exist.
     """
     by, started, here = _started(environment)
     told = trainer.num_devices * trainer.num_nodes
@@ -26,7 +26,7 @@ def check_launch(trainer: Any, environment: Mapping[str, str] = os.environ) -> N
     raise ConfigError(
         f"{by} started {started} processes, but trainer.devices x trainer.num_nodes is {trainer.num_devices} x"
         f" {trainer.num_nodes}; give --trainer.devices {here} --trainer.num_nodes {started // here}"
-        " --trainer.strategy ddp."
+        " --trainer.strategy ddp"
     )
 
 
@@ -61,7 +61,7 @@ def first_decides(trainer: Any, action: Callable[[], None]) -> None:
     """Run `action` in the first process; the others wait for it, and raise what it raises.
 
     Raises:
-        FdplugError: What `action` raised.
+        FdplugError: what `action` raised.
     """
     error: FdplugError | None = None
     if trainer.is_global_zero:

@@ -27,8 +27,8 @@ class ImageWriter(BasePredictionWriter):
     A run that was killed goes on where it was, if nothing that decides the images has changed.
 
     Args:
-        folder: Where the images go; made if it is missing.
-        overwrite: Begin anew where the folder holds an earlier run; its images are removed.
+        folder: where the images go; made if it is missing.
+        overwrite: begin anew where the folder holds an earlier run; its images are removed.
     """
 
     def __init__(self, folder: str = "outputs/predict", overwrite: bool = False) -> None:
@@ -44,7 +44,7 @@ class ImageWriter(BasePredictionWriter):
         """Find out before any model is loaded whether the run may begin or go on here.
 
         Raises:
-            ConfigError: The folder cannot be written, another run is at work there, or it holds other images.
+            ConfigError: the folder cannot be written, another run is at work there, or it holds other images.
         """
         super().setup(trainer, pl_module, stage)
         die_with_launcher(trainer)
@@ -56,7 +56,7 @@ class ImageWriter(BasePredictionWriter):
         """Refuse settings and circumstances that the folder was not begun with; nothing is written.
 
         Raises:
-            ConfigError: Names each difference.
+            ConfigError: names each difference.
         """
         if not self.overwrite:
             self._run.check("settings", settings)
@@ -83,7 +83,7 @@ class ImageWriter(BasePredictionWriter):
         """Make sure that the weights are those that the run was begun with.
 
         Raises:
-            ConfigError: They are not.
+            ConfigError: they are not.
         """
         first_decides(trainer, lambda: self._run.keep("weights", pl_module.weights()))
 
@@ -100,7 +100,7 @@ class ImageWriter(BasePredictionWriter):
         """Write what is new in a batch.
 
         Raises:
-            OutputError: The disk is full, or the folder cannot be written any more.
+            OutputError: the disk is full, or the folder cannot be written any more.
         """
         for one in prediction.generated:
             self.store.write(one)
@@ -135,9 +135,9 @@ def _check_captions(run: RunFolder, entries: Iterable[Entry], captions: Sequence
     """Refuse a folder that holds images of other captions, or images that nothing is known of.
 
     Raises:
-        ConfigError: Names the first.
+        ConfigError: names the first.
     """
-    remedy = f"add --overwrite, or {run.advice}."
+    remedy = f"add --overwrite, or {run.advice}"
     if not run.begun and any(run.path.glob("*.png")):
         raise ConfigError(
             f"the folder {run.path} holds images, but no {SETTINGS} says how they were generated; {remedy}"

@@ -35,11 +35,11 @@ class TextToImage(LightningModule):
 
     Args:
         model: `shapes` (the embedded model), a hub id, or the folder of a diffusers pipeline.
-        propagation: How features are propagated; None runs the pipeline as it is.
+        propagation: how features are propagated; None runs the pipeline as it is.
         dtype: `auto` (float16 on a GPU), `float32`, `float16` or `bfloat16`.
-        allow_pickle: Also load `.bin` weights, which can run code when loaded.
-        safety_checker: Keep the model's safety checker, if it has one; it blackens images and so changes scores.
-        generation: The settings of `GenerationConfig`.
+        allow_pickle: also load `.bin` weights, which can run code when loaded.
+        safety_checker: keep the model's safety checker, if it has one; it blackens images and so changes scores.
+        generation: the settings of `GenerationConfig`.
     """
 
     def __init__(

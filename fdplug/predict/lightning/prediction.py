@@ -21,11 +21,11 @@ class Prediction(NamedTuple):
     Attributes:
         images: (N, 3, H, W) uint8 on the CPU; those that hold numbers only, so there may be none.
         captions: N captions.
-        seconds: In the pipeline, for these images.
-        denoiser_seconds: In the denoiser, for these images; None where no family knows it.
-        gflops: Of the denoiser, for these images; None if nothing was propagated.
-        key_steps: How many; None if nothing was propagated.
-        generated: What of it is new.
+        seconds: in the pipeline, for these images.
+        denoiser_seconds: in the denoiser, for these images; None where no family knows it.
+        gflops: of the denoiser, for these images; None if nothing was propagated.
+        key_steps: how many; None if nothing was propagated.
+        generated: what of it is new.
     """
 
     images: Tensor

@@ -19,7 +19,7 @@ class JsonLines:
     """A file that records are added to, one by one, each by a single write.
 
     Args:
-        path: The file; made with the first record. One process at a time may write to it.
+        path: the file; made with the first record. One process at a time may write to it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,7 +30,7 @@ class JsonLines:
         """Add a record.
 
         Raises:
-            OutputError: The disk is full, or the file cannot be written.
+            OutputError: the disk is full, or the file cannot be written.
         """
         line = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
         try:

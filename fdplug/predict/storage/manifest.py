@@ -34,17 +34,17 @@ class Entry:
     """One image.
 
     Attributes:
-        id: Image id.
-        caption: What was asked for.
-        seed: Seed of the image's own generator.
-        variant: How it was drawn, in short.
+        id: image id.
+        caption: what was asked for.
+        seed: seed of the image's own generator.
+        variant: how it was drawn, in short.
         status: `ok`, or `not a number`: then there is no file.
-        file: Path inside the folder.
-        sha256: Of the file, in hexadecimal.
-        seconds: Of the pipeline call, shared among the images of the call.
-        denoiser_seconds: Of the denoiser, likewise; None where no family knows it.
-        gflops: Of the denoiser, for this image; None if nothing was propagated.
-        key_steps: How many; None if nothing was propagated.
+        file: path inside the folder.
+        sha256: of the file, in hexadecimal.
+        seconds: of the pipeline call, shared among the images of the call.
+        denoiser_seconds: of the denoiser, likewise; None where no family knows it.
+        gflops: of the denoiser, for this image; None if nothing was propagated.
+        key_steps: how many; None if nothing was propagated.
     """
 
     id: int
@@ -74,8 +74,8 @@ class ManifestPart:
     """The part of the manifest that one process writes.
 
     Args:
-        folder: Where the images are.
-        rank: Number of the process.
+        folder: where the images are.
+        rank: number of the process.
     """
 
     def __init__(self, folder: Path, rank: int = 0) -> None:

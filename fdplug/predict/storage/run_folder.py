@@ -32,8 +32,8 @@ class RunFolder:
     """A folder that one run at a time writes to.
 
     Args:
-        path: Made by `open` if it is missing.
-        advice: How to name another folder, for messages.
+        path: made by `open` if it is missing.
+        advice: how to name another folder, for messages.
     """
 
     def __init__(self, path: str | Path, advice: str = "name another folder") -> None:
@@ -48,7 +48,7 @@ class RunFolder:
         """Make the folder, and keep others out until `close` or the end of this process.
 
         Raises:
-            ConfigError: It cannot be written, or another run is at work there.
+            ConfigError: it cannot be written, or another run is at work there.
         """
         writable_folder(self.path)
         lock = FileLock(self / LOCK, timeout=ORPHANS_LIVE)
@@ -78,11 +78,11 @@ class RunFolder:
         """Compare settings with those that the folder was begun with; where there are none, there is no difference.
 
         Args:
-            what: The section of `run.json`.
-            settings: The settings of this run, as json holds them.
+            what: the section of `run.json`.
+            settings: the settings of this run, as json holds them.
 
         Raises:
-            ConfigError: They differ; the message names each difference.
+            ConfigError: they differ; the message names each difference.
         """
         before = self._read().get(what)
         if before is None:
@@ -96,7 +96,7 @@ class RunFolder:
         if found:
             raise ConfigError(
                 f"the folder {self.path} was begun with other {what}: {'; '.join(found)}. To go on there, take the old"
-                f" ones; to begin anew, add --overwrite, or {self.advice}."
+                f" ones; to begin anew, add --overwrite, or {self.advice}"
             )
 
     def keep(self, what: str, settings: Mapping[str, Any]) -> None:

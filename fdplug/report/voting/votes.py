@@ -38,9 +38,7 @@ def read_votes(paths: Iterable[str | Path], study: Study) -> list[Vote]:
         content = _load(path, study)
         voter = content["voter"]
         if voter in voters:
-            raise DataError(
-                f"{voters[voter]} and {path} are both of voter {voter}; give each voter's last export only."
-            )
+            raise DataError(f"{voters[voter]} and {path} are both of voter {voter}; give each voter's last export only")
         voters[voter] = path
         votes += _answers(path, content, voter, pairs)
     return votes

@@ -26,7 +26,6 @@ class LogCosts(LogNumbers):
         self._key_steps = 0
 
     def update(self, prediction: Prediction) -> None:
-        """Take a batch."""
         count = len(prediction.captions)
         self._knows_denoiser |= prediction.denoiser_seconds is not None
         seconds = (count, prediction.seconds, prediction.denoiser_seconds or 0.0)

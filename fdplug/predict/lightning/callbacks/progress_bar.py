@@ -19,8 +19,8 @@ class ImageBar(ProgressBar):
     """Images done of those of the first process, images/s of all processes, the time left, and denoising steps.
 
     Args:
-        console: Where it shows.
-        every: Seconds between two lines where there is no terminal.
+        console: where it shows.
+        every: seconds between two lines where there is no terminal.
     """
 
     def __init__(self, console: Console | None = None, every: float = EVERY) -> None:

@@ -62,7 +62,7 @@ class LogScore(LogNumbers):
         self.score = score_maker(self.name, self.models(trainer), self.reference(trainer, pl_module))()
 
     def update(self, prediction: Prediction) -> None:
-        """Take a batch."""
+        """Take a batch of images."""
         self.score.update(prediction.images, prediction.captions)
 
     def compute(self, trainer: Any, pl_module: Any) -> dict[str, float]:
@@ -91,8 +91,8 @@ class LogClipScore(LogScore):
     """CLIP score.
 
     Args:
-        model: Hub id or folder of a CLIP model; scores of different models cannot be compared.
-        allow_pickle: Also load `.bin` weights, which can run code.
+        model: hub id or folder of a CLIP model; scores of different models cannot be compared.
+        allow_pickle: also load `.bin` weights, which can run code.
     """
 
     name = "clip"
@@ -116,7 +116,7 @@ class LogFeatures(LogScore):
     Args:
         extractor: `inception`, `inception:PATH` for weights in a file or folder, or the hub id or folder of a
             transformers vision model.
-        allow_pickle: Also read weights that are no safetensors.
+        allow_pickle: also read weights that are no safetensors.
     """
 
     def __init__(self, extractor: str = INCEPTION, allow_pickle: bool = False) -> None:
@@ -143,11 +143,11 @@ class LogCompared(LogFeatures):
     """Base of the scores that compare with real images.
 
     Args:
-        reference: A folder of real images, or for FID a file of their statistics; the data module's own images if left
+        reference: a folder of real images, or for FID a file of their statistics; the data module's own images if left
             out.
-        extractor: See `LogFeatures`.
-        size: Real images are cropped and resized to this height and width; those of the generated images if left out.
-        allow_pickle: Also read weights that are no safetensors.
+        extractor: see `LogFeatures`.
+        size: real images are cropped and resized to this height and width; those of the generated images if left out.
+        allow_pickle: also read weights that are no safetensors.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class LogPairs(LogNumbers):
     """Base of what compares each image with the one that an earlier run drew of the same caption.
 
     Args:
-        baseline: The folder of that run, with one PNG per image id.
+        baseline: the folder of that run, with one PNG per image id.
     """
 
     measure: Any
@@ -204,19 +204,18 @@ class LogPairs(LogNumbers):
         """Find out before any model is loaded that an image is missing."""
         if not self.baseline.is_dir():
             raise ConfigError(
-                f"the baseline folder {self.baseline} does not exist; predict un-accelerated images first."
+                f"the baseline folder {self.baseline} does not exist; predict un-accelerated images first"
             )
         for caption in trainer.datamodule.captions:
             if not (self.baseline / caption.output_name).is_file():
-                raise DataError(f"{self.baseline} has no {caption.output_name}; draw the same captions there first.")
+                raise DataError(f"{self.baseline} has no {caption.output_name}; draw the same captions there first")
         home = Models(device=trainer.strategy.root_device).home
         self.measure = self.make(home).to(home)
 
     def update(self, prediction: Prediction) -> None:
-        """Take a batch."""
         baseline = torch.stack([self._read(caption) for caption in prediction.captions])
         if baseline.shape != prediction.images.shape:
-            raise DataError(f"{self.baseline} holds images of another size: {tuple(baseline.shape[2:])}.")
+            raise DataError(f"{self.baseline} holds images of another size: {tuple(baseline.shape[2:])}")
         self.measure.update(prediction.images, baseline)
 
     def compute(self, trainer: Any, pl_module: Any) -> dict[str, float]:
@@ -239,7 +238,7 @@ class LogLpips(LogPairs):
     """LPIPS to the un-accelerated images that an earlier run wrote; needs torchvision.
 
     Args:
-        baseline: The folder of that run, with one PNG per image id.
+        baseline: the folder of that run, with one PNG per image id.
         net: `alex`, `vgg` or `squeeze`.
     """
 
@@ -258,7 +257,7 @@ class LogFtc(LogNumbers):
     NEEDED = ("fid", "seconds_per_image", "clip_score")
 
     def update(self, prediction: Prediction) -> None:
-        """Take nothing."""
+        """Leave batches alone: the number is not made of them."""
 
     def compute(self, trainer: Any, pl_module: Any) -> dict[str, float]:
         """The others are not all done yet."""
@@ -271,7 +270,7 @@ class LogFtc(LogNumbers):
         missing = [key for key in self.NEEDED if key not in found]
         if missing or found["clip_score"] <= 0:
             lack = ", ".join(missing) or "a positive clip_score"
-            warn(f"no FTC without {lack}; add LogFid and LogClipScore.")
+            warn(f"no FTC without {lack}; add LogFid and LogClipScore")
             return
         self.values = {"ftc": ftc(found["fid"], found["seconds_per_image"], found["clip_score"])}
         self.publish(trainer)

@@ -89,7 +89,7 @@ class ReportTruncation(LogNumbers):
             handler.removeFilter(_without_notice)
 
     def update(self, prediction: Prediction) -> None:
-        """Take nothing."""
+        """Leave batches alone: the number is not made of them."""
 
     def compute(self, trainer: Any, pl_module: Any) -> dict[str, float]:
         """How many captions were cut by any tokenizer."""
