@@ -286,9 +286,10 @@ def test_a_damped_forecast_is_read_from_the_file(tmp_path):
     path = str(tmp_path / "tuned.json")
     run = schedule(8)
     shares = Choice(keys=(0, 2, 4), error=0.0, gflops=1.0, shares=(0.0, 0.0, 0.5))
-    none = Choice(keys=(0, 3), error=0.0, gflops=1.0)
+    curve = [Choice(keys=tuple(range(count)), error=0.0, gflops=1.0) for count in range(1, 9)]
+    curve[2] = shares
     held = {"model": "m", "denoiser": "d", "timesteps": run.timesteps, "calibration": {}}
-    TunedSchedule(**held, chosen=3, curve=(none, none, shares)).save(path)
+    TunedSchedule(**held, chosen=3, curve=tuple(curve)).save(path)
     cache = registry.build("cache", {"tuned": {"file": path}})
     check_cache(cache)
     cache.begin(run)
