@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
-from fdplug.errors import ConfigError
+from fdplug.errors import ConfigError, suggestion
 from fdplug.errors.wording import shown
 
 Check = Callable[[str, Any], Any]
@@ -81,8 +80,7 @@ class Settings:
         known = cls.fields()
         for name in given:
             if name not in known:
-                close = difflib.get_close_matches(str(name), known, n=1)
-                hint = f", did you mean '{close[0]}'?" if close else ";"
+                hint = suggestion(str(name), known, ";")
                 raise ConfigError(f"no {cls.what} '{name}'{hint} there are {', '.join(known)}")
 
     @classmethod

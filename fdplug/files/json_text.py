@@ -17,13 +17,7 @@ def read_json(source: Source) -> Any:
     Raises:
         FdplugError: it cannot be read, or is no json.
     """
-    text = source.text()
-    try:
-        return parse_json(text)
-    except TooMuch as error:
-        raise source.refused(error) from error
-    except ValueError as error:
-        raise source.refused(f"it is not valid json: {error}") from error
+    return source.parsed(parse_json, "it is not valid json")
 
 
 def parse_json(text: str) -> Any:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fdplug.errors import DataError, FdplugError
 from fdplug.errors.wording import cut, one_line, printable
+from fdplug.files.limits import TooMuch
 
 MEGABYTE = 1_000_000
 KINDS = {
@@ -86,6 +89,24 @@ class Source:
         except UnicodeDecodeError as error:
             raise self.unreadable(f"it is no text in UTF-8 ({error.reason} at byte {error.start:,})") from error
         return text.replace("\r\n", "\n").replace("\r", "\n")
+
+    def parsed(self, parse: Callable[[str], Any], wrong: str) -> Any:
+        """Return what `parse` makes of the text.
+
+        Args:
+            parse: raises `TooMuch` where a limit is passed, and `ValueError` where the text is of another format.
+            wrong: what is said of the file then.
+
+        Raises:
+            FdplugError: it cannot be read or parsed.
+        """
+        text = self.text()
+        try:
+            return parse(text)
+        except TooMuch as error:
+            raise self.refused(error) from error
+        except ValueError as error:
+            raise self.refused(f"{wrong}: {error}") from error
 
     def lines(self) -> list[str]:
         """Return the lines of the text; a last empty one does not count, and only line breaks divide lines."""

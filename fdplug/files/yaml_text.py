@@ -76,13 +76,7 @@ def read_yaml(source: Source) -> Any:
     Raises:
         FdplugError: it cannot be read, or is no YAML.
     """
-    text = source.text()
-    try:
-        return parse_yaml(text)
-    except TooMuch as error:
-        raise source.refused(error) from error
-    except ValueError as error:
-        raise source.refused(f"it is neither YAML nor JSON: {error}") from error
+    return source.parsed(parse_yaml, "it is neither YAML nor JSON")
 
 
 def parse_yaml(text: str) -> Any:
