@@ -96,7 +96,7 @@ def slow() -> None:
 
 def demo() -> None:
     """Compare the default variants on 64 captions of the embedded model; results go to outputs/demo."""
-    python("-m", "fdplug", "compare", "--captions", "64", "--out", "outputs/demo", "--overwrite")
+    python("-m", "fdplug", "compare", "--limit", "64", "--out", "outputs/demo", "--overwrite")
 
 
 def bench() -> None:

@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
 def measure(name: str, captions: int, pictures: Path) -> dict[str, Any]:
     """Run one suite, or go on with it; returns what its `results.json` holds, without the pictures."""
     options = compare_command.parser().parse_args(
-        ["--suite", name, "--captions", str(captions), "--drift", "0", "--out", str(pictures / name)]
+        ["--suite", name, "--limit", str(captions), "--feature-changes", "0", "--out", str(pictures / name)]
     )
     results = compare_command.compare(options, Console())
     kept = {key: results[key] for key in KEPT}

@@ -6,14 +6,28 @@ import importlib
 import os
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Command:
-    """One sub-command: the module whose `main(argv)` runs it, and its help line."""
+    """One sub-command: the module whose `run(options)` does its work, and its help line.
+
+    The module of the same name in `fdplug.commands.options` has the parser; it is imported first, and at once.
+    """
 
     module: str
     help: str
+
+    def options(self, argv: list[str]) -> Any:
+        """Return the options that the command line names; prints help and stops where that is asked for."""
+        home, _, name = self.module.rpartition(".")
+        return importlib.import_module(f"{home}.options.{name}").parser().parse_args(argv)
+
+    def run(self, argv: list[str]) -> int:
+        """Read the options, then import and do the work; return the exit code."""
+        options = self.options(argv)
+        return int(importlib.import_module(self.module).run(options) or 0)
 
 
 COMMANDS = {
@@ -64,7 +78,7 @@ def _run(name: str, argv: list[str]) -> int:
         print(f"fdplug: no command '{one_line(name)}'{hint} commands are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     try:
-        return int(importlib.import_module(COMMANDS[name].module).main(argv) or 0)
+        return COMMANDS[name].run(argv)
     except FdplugError as error:
         print(f"fdplug {name}: {one_line(error, 10_000)}", file=sys.stderr)
         return 2

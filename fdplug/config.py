@@ -49,7 +49,7 @@ def _transforms(name: str, value: Any) -> tuple[Any, ...]:
     return tuple(value)
 
 
-def _rows(text: str) -> int | str:
+def _a_whole_number_or_auto(text: str) -> int | str:
     """Read a number of rows, or `auto`."""
     return text if text == "auto" else int(text)
 
@@ -64,24 +64,23 @@ class PropagationConfig(Settings):
     what: ClassVar[str] = "propagation setting"
 
     policy: Spec = plugin("policy", "paper", "which steps are key steps, such as paper or {uniform: {interval: 4}}")
-    cache: Spec = plugin("cache", "reuse", "how features of key steps become those of the others")
+    cache: Spec = plugin("cache", "reuse", "how features of key steps serve the others")
     injector: Spec = plugin("injector", "prior", "noise that is put back late in the run")
     part: Spec = setting(
         "encoder", "what is computed at key steps only, such as encoder or {deepcache: {branch: 1}}", _part
     )
     decoding: str | Decoding = setting(
         "auto",
-        "parallel (a whole span of steps in one batch), serial (one step at a time), or auto: parallel where the part "
-        "and the policy allow it; images are the same up to rounding",
+        "parallel (a whole span of steps in one batch), serial, or auto: parallel where part and policy allow it",
         _decoding,
         choices=DECODINGS,
     )
     max_span_batch: int | str | None = setting(
         None,
-        "most rows (steps x batch, guidance included) decoded in one batch, the whole span if left out; auto: as many "
-        "as take at most a quarter more memory than the pipeline as it is",
+        "most rows (steps x batch x guidance) in one batch, the whole span if left out; auto: at most a quarter more "
+        "memory",
         lambda name, value: span_limit(value),
-        reads=_rows,
+        reads=_a_whole_number_or_auto,
     )
     transforms: tuple[Spec, ...] = setting(
         (), "further changes of the pipeline, applied first, undone last", _transforms, kind="transform"

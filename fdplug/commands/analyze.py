@@ -14,18 +14,15 @@ from fdplug.analysis.features import Features
 from fdplug.analysis.pictures import Principal
 from fdplug.analysis.reading import as_dict, paragraph
 from fdplug.checks import whole
-from fdplug.commands import options as shared
+from fdplug.commands import pipelines
+from fdplug.commands.options.analyze import parser
 from fdplug.config import name_of
 from fdplug.files.writing import writable_folder, write_text
 from fdplug.predict.comparison.progress import bars
-from fdplug.predict.data.captions import SHAPES
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.progress import watched
 from fdplug.profiling.provenance import provenance
 
-DESCRIPTION = """Measure on a few captions (or classes) how the features of every block change between adjacent steps:
-the paper's Figure 3, for transformers Figure 11. Statistics are streamed: memory does not grow with captions or steps.
-Writes one figure per panel (PNG and SVG), two CSV files, and a reading in words."""
 READING = "reading.md"
 SUMMARY = "summary.json"
 PICTURED = 6
@@ -33,27 +30,20 @@ PICTURED = 6
 
 def main(argv: list[str]) -> int:
     """Run `fdplug analyze` with these arguments."""
-    analyze(parser().parse_args(argv), Console())
+    return run(parser().parse_args(argv))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run `fdplug analyze` with these options."""
+    analyze(options, Console())
     return 0
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command's options."""
-    parser = shared.Parser(prog="fdplug analyze", description=DESCRIPTION)
-    shared.add_sampler_options(parser)
-    parser.add_argument("--annotations", default=SHAPES, help="json in the form of captions_val2017.json, or 'shapes'")
-    parser.add_argument("--captions", type=int, default=8, help="how many, one image each (default 8; the paper: 100)")
-    parser.add_argument("--batch-size", type=int, default=8, help="images per pipeline call (default 8)")
-    parser.add_argument("--out", default="outputs/analyze", help="folder of the results (default outputs/analyze)")
-    shared.add_model_options(parser)
-    return parser
 
 
 def analyze(options: argparse.Namespace, console: Console) -> Features:
     """Check, run, write, and print the reading."""
     given = _checked(options)
     folder = writable_folder(Path(options.out))
-    pipe, generation = shared.opened(options, given, needs_prompt=False)
+    pipe, generation = pipelines.opened(options, given, needs_prompt=False)
     features = _measure(pipe, options, generation, console)
     _write(features, folder, {**_settings(options, generation), **provenance(pipe.device)})
     text = paragraph(features)
@@ -65,8 +55,8 @@ def analyze(options: argparse.Namespace, console: Console) -> Features:
 def _checked(options: argparse.Namespace) -> GenerationConfig:
     """Refuse every option that cannot be right, before any model is loaded."""
     figures.check_installed()
-    generation = shared.check_model_options(options)
-    whole("captions", options.captions, 1)
+    generation = pipelines.check_model_options(options)
+    whole("limit", options.captions, 1)
     whole("batch-size", options.batch_size, 1)
     if generation.steps is not None:
         whole("steps", generation.steps, 3)

@@ -12,9 +12,10 @@ from PIL import Image
 from rich.console import Console
 
 from fdplug import checks
-from fdplug.commands import options as shared
+from fdplug.commands import pipelines
+from fdplug.commands.options import shared
+from fdplug.commands.options.compare import parser
 from fdplug.errors import ConfigError, FdplugWarning
-from fdplug.metrics.clip import CLIP_MODEL
 from fdplug.predict.comparison import feature_changes
 from fdplug.predict.comparison.batch_plan import plan
 from fdplug.predict.comparison.checkpoint import Checkpoint
@@ -39,38 +40,16 @@ from fdplug.report.write import write as write_report
 from fdplug.settings import plain
 from fdplug.suites import published, suite
 
-EPILOG = f"""A variant is a name such as ddim-25, ddim-50+paper or ddim-50+uniform6 (sampler-steps+policy), a
-mapping such as '{{name: x, sampler: ddim, propagation: {{policy: {{uniform: {{interval: 4}}}}}}}}', or a YAML or JSON
-file with a list of these. The default ones are {", ".join(DEFAULT_NAMES)}."""
-
 
 def main(argv: list[str]) -> int:
     """Run `fdplug compare` with these arguments."""
-    options = parser().parse_args(argv)
+    return run(parser().parse_args(argv))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run `fdplug compare` with these options."""
     compare(options, Console())
     return 0
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command's options."""
-    parser = shared.Parser(
-        prog="fdplug compare", description="Compare variants over the same captions and seeds.", epilog=EPILOG
-    )
-    parser.add_argument("--variants", nargs="+", help="what to compare, see below")
-    subjects = "; ".join(suite.load(name).title for name in suite.NAMES)
-    published_tables = f"a published ablation: {', '.join(suite.NAMES)} ({subjects})"
-    parser.add_argument("--suite", metavar="NAME", help=published_tables)
-    parser.add_argument("--annotations", default=SHAPES, help="json in the form of captions_val2017.json, or 'shapes'")
-    parser.add_argument("--images", help="folder of the real images, for FID")
-    parser.add_argument("--captions", type=int, default=64, help="how many captions, one image each (default 64)")
-    parser.add_argument("--batch-size", type=int, default=16, help="images per pipeline call (default 16)")
-    parser.add_argument("--scores", default="auto", help="auto, none, or some of shapes,clip,fid,is,pr")
-    parser.add_argument("--clip-model", default=CLIP_MODEL, help=f"hub id or folder, or 'none' (default {CLIP_MODEL})")
-    parser.add_argument("--drift", type=int, default=2, help="captions to measure feature changes on (default 2)")
-    parser.add_argument("--out", default="outputs/compare", help="folder of the results (default outputs/compare)")
-    parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier comparison there")
-    shared.add_model_options(parser)
-    return parser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +87,7 @@ def compare(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     folder = ResultFolder(options.out, options.overwrite)
     settings = request.described()
     folder.check(settings)
-    pipe = load_pipeline(options.model, **shared.loading(options))
+    pipe = load_pipeline(options.model, **pipelines.loading(options))
     check_size(pipe, options.size)
     checkpoint = folder.begin(settings, networks(pipe))
     try:
@@ -122,16 +101,16 @@ def compare(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 def _checked(options: argparse.Namespace) -> Request:
     """Refuse every option that cannot be right, before any model is loaded."""
-    checks.whole("captions", options.captions, 1)
+    checks.whole("limit", options.captions, 1)
     checks.whole("batch-size", options.batch_size, 1)
-    checks.whole("drift", options.drift, 0)
-    generation = shared.check_model_options(options)
+    checks.whole("feature-changes", options.drift, 0)
+    generation = pipelines.check_model_options(options)
     variants = read_variants(list(_asked(options)))
     names = chosen(options.scores, options.model, options.images, options.clip_model)
     annotated = read_captions(options.annotations)
     captions = annotated[: options.captions]
     if len(captions) < options.captions and options.annotations == SHAPES:
-        raise ConfigError(f"captions is {options.captions}, but there are only {len(captions)} of them")
+        raise ConfigError(f"--limit is {options.captions}, but there are only {len(captions)} captions; give less")
     return Request(
         variants=variants,
         captions=captions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 
@@ -9,50 +10,34 @@ from rich.console import Console
 from rich.table import Table
 
 from fdplug.checks import whole
-from fdplug.commands.options import Parser
+from fdplug.commands.options.complexity import parser
 from fdplug.complexity.inputs import example
 from fdplug.complexity.layers import Complexity, complexity
-from fdplug.complexity.models import load_denoiser, public_configs
+from fdplug.complexity.models import load_denoiser
 
-DESCRIPTION = f"""Print the layers of a denoiser, and parameters and GFLOPs of its encoder, bottleneck and decoder (the
-paper's Tables 7 and 10). Only the configuration is read; inside the package are {", ".join(public_configs())}.
-A multiply-add counts as one FLOP; 'paper' counts half of attention, as the paper's published column does."""
-FORMATS = ("text", "markdown", "json")
 PARTS = ("part", "blocks", "parameters", "share", "GFLOPs", "share", "GFLOPs, paper")
 LAYERS = ("no.", "block", "layer", "class", "output", "parameters", "GFLOPs", "GFLOPs, paper")
 
 
 def main(argv: list[str]) -> int:
     """Run `fdplug complexity` with these arguments."""
-    options = parser().parse_args(argv)
+    return run(parser().parse_args(argv))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run `fdplug complexity` with these options."""
     whole("rows", options.rows, 1)
-    if options.size is not None:
-        whole("size", options.size, 1)
+    if options.sample_size is not None:
+        whole("sample-size", options.sample_size, 1)
     network = load_denoiser(options.model)
-    counted = complexity(network, example(network, options.rows, options.size))
-    if options.format == "json":
+    counted = complexity(network, example(network, options.rows, options.sample_size))
+    if options.json:
         print(json.dumps({"model": options.model, **counted.as_dict()}, indent=2))
-    elif options.format == "markdown":
+    elif options.markdown:
         print(markdown(counted, not options.no_layers))
     else:
         _show(counted, not options.no_layers, Console())
     return 0
-
-
-def parser() -> Parser:
-    """Return the parser of the command's options."""
-    parser = Parser(prog="fdplug complexity", description=DESCRIPTION)
-    parser.add_argument(
-        "--model",
-        default="stable-diffusion-v1-5",
-        help="a configuration of the package, shapes, a config.json, a pipeline's folder, or a hub id "
-        "(default stable-diffusion-v1-5)",
-    )
-    parser.add_argument("--size", type=int, help="height and width of the denoiser's sample; the model's if left out")
-    parser.add_argument("--rows", type=int, default=2, help="batch rows; one image with guidance makes 2 (default 2)")
-    parser.add_argument("--format", choices=FORMATS, default="text", help="default text")
-    parser.add_argument("--no-layers", action="store_true", help="print the parts only")
-    return parser
 
 
 def part_rows(counted: Complexity) -> list[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""`fdplug evaluate`: metrics of finished folders of images."""
+"""`fdplug evaluate`: scores of finished folders of images."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any
 from rich.console import Console
 
 from fdplug import checks
-from fdplug.commands import options as shared
+from fdplug.commands import pipelines
+from fdplug.commands.options.evaluate import parser
 from fdplug.errors import ConfigError
 from fdplug.files.writing import writable_file, write_text
-from fdplug.metrics.clip import CLIP_MODEL
-from fdplug.metrics.extractor import INCEPTION, SHAPES
 from fdplug.metrics.extractors import load_extractor
 from fdplug.metrics.factory import COMPARING, MAKERS, Models, score_maker
 from fdplug.metrics.frechet import Moments
@@ -24,42 +23,22 @@ from fdplug.metrics.statistics import FeatureStatistics, save_statistics
 from fdplug.predict.comparison.folders import PAIRS, Evaluation, ImageSet
 from fdplug.predict.comparison.folders_table import print_table
 from fdplug.predict.comparison.progress import bars
-from fdplug.predict.data.captions import read_captions
+from fdplug.predict.data.captions import SHAPES, read_captions
 from fdplug.predict.data.references import ReferenceImages
 from fdplug.predict.generation.generate import LARGEST_SIZE
 
 NAMES = (*MAKERS, *PAIRS, "ftc")
-EPILOG = """Metrics: fid, is (Inception score), pr (improved precision and recall), clip (CLIP score), shapes (those of
-the embedded model), and to the baseline's images fidelity (PSNR and SSIM) and lpips; ftc is FID x seconds per image /
-CLIP score. What is a mean over images comes with its standard error in the json; with --baseline also its change, image
-by image."""
 
 
 def main(argv: list[str]) -> int:
     """Run `fdplug evaluate` with these arguments."""
-    evaluate(parser().parse_args(argv), Console())
+    return run(parser().parse_args(argv))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run `fdplug evaluate` with these options."""
+    evaluate(options, Console())
     return 0
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command's options."""
-    parser = shared.Parser(prog="fdplug evaluate", description="Score finished folders of images.", epilog=EPILOG)
-    add = parser.add_argument
-    add("images", nargs="+", help="folders of images, as fdplug predict and fdplug compare write them")
-    add("--metrics", default="auto", help=f"auto, or some of {','.join(NAMES)}")
-    add("--reference", help="real images: a folder, statistics that --save-statistics wrote, or 'shapes'")
-    add("--baseline", help="folder of un-accelerated images of the same names")
-    add("--captions", help="annotation json, or 'shapes'; the folder's own manifest if left out")
-    add("--extractor", default=INCEPTION, help="inception[:WEIGHTS], or hub id or folder of a vision model")
-    add("--clip-model", default=CLIP_MODEL, help=f"hub id or folder (default {CLIP_MODEL})")
-    add("--size", type=int, help="crop and resize real images to this; to that of the images if left out")
-    add("--seconds", type=float, help="seconds per image for ftc; those of metrics.json if left out")
-    add("--save-statistics", metavar="FILE", help="write feature statistics of one folder there, and stop")
-    add("--json", metavar="FILE", help="also write the numbers there")
-    add("--batch-size", type=int, default=32, help="images at a time (default 32)")
-    add("--device", default="auto", help="cpu, cuda, mps, ...; auto takes a CUDA GPU if there is one")
-    add("--allow-pickle", action="store_true", help="also read weights that are no safetensors")
-    return parser
 
 
 def evaluate(options: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
@@ -73,41 +52,41 @@ def evaluate(options: argparse.Namespace, console: Console) -> list[dict[str, An
         extractor=options.extractor,
         clip=options.clip_model,
         allow_pickle=options.allow_pickle,
-        device=shared.device(options.device),
+        device=pipelines.device(options.device),
     )
-    if options.json:
-        writable_file(Path(options.json))
+    if options.out:
+        writable_file(Path(options.out))
     if options.save_statistics:
         _save_statistics(options, models, console)
         return []
-    sets = [ImageSet.of(folder, options.captions) for folder in options.images]
-    baseline = None if options.baseline is None else ImageSet.of(options.baseline, options.captions)
-    names = chosen(options.metrics, sets, options)
+    sets = [ImageSet.of(folder, options.annotations) for folder in options.folders]
+    baseline = None if options.baseline is None else ImageSet.of(options.baseline, options.annotations)
+    names = chosen(options.scores, sets, options)
     _check(names, sets, baseline, options)
     models.check(names)
     rows = _rows(names, sets, baseline, models, options, console)
     print_table(rows, console)
-    if options.json:
-        write_text(json.dumps(rows, indent=2) + "\n", Path(options.json))
-        console.print(f"Written to {options.json}", highlight=False)
+    if options.out:
+        write_text(json.dumps(rows, indent=2) + "\n", Path(options.out))
+        console.print(f"Written to {options.out}", highlight=False)
     return rows
 
 
 def chosen(given: str, sets: list[ImageSet], options: argparse.Namespace) -> list[str]:
-    """Names of the metrics for `--metrics`: all that can be computed for `auto`, or names with commas between."""
+    """Names of the scores for `--scores`: all that can be computed for `auto`, or names with commas between."""
     if given == "auto":
         pairs = ["fidelity"] if options.baseline else []
-        if options.captions == SHAPES or all(one.model == SHAPES for one in sets):
+        if options.annotations == SHAPES or all(one.model == SHAPES for one in sets):
             return [SHAPES, *pairs]
-        return [*(["fid"] if options.reference else []), *pairs] or _nothing()
+        return [*(["fid"] if options.real_images else []), *pairs] or _nothing()
     names = ["fidelity" if name in ("psnr", "ssim") else name for name in map(str.strip, given.split(","))]
     for name in names:
-        checks.choice("metric", name, NAMES)
+        checks.choice("score", name, NAMES)
     return list(dict.fromkeys(names))
 
 
 def _nothing() -> list[str]:
-    raise ConfigError("nothing to compute: give --reference, --baseline, or name --metrics such as clip or is")
+    raise ConfigError("nothing to compute: give --real-images, --baseline, or name --scores such as clip or is")
 
 
 def _check(names: list[str], sets: list[ImageSet], baseline: ImageSet | None, options: argparse.Namespace) -> None:
@@ -120,12 +99,12 @@ def _check(names: list[str], sets: list[ImageSet], baseline: ImageSet | None, op
 
         for one in sets:
             check_captions(one.captions)
-    if {"fid", "pr"} & set(names) and options.reference is None:
-        raise ConfigError("fid and pr need --reference: a folder of real images, or for fid a file of their statistics")
+    if {"fid", "pr"} & set(names) and options.real_images is None:
+        raise ConfigError("fid and pr need --real-images: a folder of them, or for fid a file of their statistics")
     if set(PAIRS) & set(names) and baseline is None:
         raise ConfigError(f"{' and '.join(PAIRS)} need --baseline: the folder of the un-accelerated images")
     if "ftc" in names and not {"fid", "clip"} <= set(names):
-        raise ConfigError("ftc is made of FID and CLIP score; name --metrics fid,clip,ftc")
+        raise ConfigError("ftc is made of FID and CLIP score; name --scores fid,clip,ftc")
     for one in sets if baseline else ():
         one.need_same_names(baseline)
 
@@ -149,7 +128,7 @@ def _rows(
 
 def _reference(options: argparse.Namespace, names: list[str], first: ImageSet, advance: Any) -> Reference | None:
     """The real images; for the scores of the embedded model its drawn scenes."""
-    given: Any = options.reference
+    given: Any = options.real_images
     if given in (None, SHAPES):
         if SHAPES not in names and given is None:
             return None
@@ -159,10 +138,10 @@ def _reference(options: argparse.Namespace, names: list[str], first: ImageSet, a
 
 
 def _save_statistics(options: argparse.Namespace, models: Models, console: Console) -> None:
-    if len(options.images) > 1:
+    if len(options.folders) > 1:
         raise ConfigError("--save-statistics takes the images of one folder")
     models.check(["fid"])
-    folder = ImageFolder(options.images[0])
+    folder = ImageFolder(options.folders[0])
     size = (options.size, options.size) if options.size else None
     extractor = load_extractor(models.extractor, models.device, models.allow_pickle)
     with bars(console) as progress:

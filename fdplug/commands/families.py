@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from importlib.resources import files
 from typing import Any
 
-from fdplug.commands.parser import Parser
+from fdplug.commands.options.families import parser
 
 COLUMNS = ("system", "pipeline", "denoiser", "encoder", "decoding", "key steps")
 
 
 def main(argv: list[str]) -> int:
-    """Print the table."""
-    parser = Parser(prog="fdplug families", description="List the pipelines that can be accelerated.")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    form.add_argument("--markdown", action="store_true", help="print the table of the README")
-    given = parser.parse_args(argv)
-    if given.json:
+    """Run `fdplug families` with these arguments."""
+    return run(parser().parse_args(argv))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run `fdplug families` with these options."""
+    if options.json:
         print(json.dumps(rows(), indent=2))
     else:
-        print(markdown() if given.markdown else _table())
+        print(markdown() if options.markdown else _table())
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`fdplug generate`: one caption, one image, for one look."""
+"""`fdplug generate`: one prompt, one image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
-from fdplug.commands import options as shared
+from fdplug.commands import pipelines
+from fdplug.commands.options.generate import parser
+from fdplug.commands.options.shared import read_settings
 from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError
 from fdplug.files.writing import writable_file
@@ -19,37 +21,29 @@ from fdplug.predict.comparison.image_grid import side_by_side
 from fdplug.predict.comparison.progress import bars
 from fdplug.predict.data.captions import Caption
 from fdplug.predict.generation.config import GenerationConfig
-from fdplug.predict.generation.generate import GenerationOutput, run
+from fdplug.predict.generation.generate import GenerationOutput
+from fdplug.predict.generation.generate import run as call
 from fdplug.predict.storage.atomic import write_png
 
 
 def main(argv: list[str]) -> int:
     """Run `fdplug generate` with these arguments."""
-    options = parser().parse_args(argv)
+    return run(parser().parse_args(argv))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run `fdplug generate` with these options."""
     generate(options, Console())
     return 0
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command's options."""
-    parser = shared.Parser(prog="fdplug generate", description="Draw one caption.")
-    parser.add_argument("caption", help="what to draw")
-    parser.add_argument("--out", default="image.png", help="PNG file to write (default image.png)")
-    shared.add_sampler_options(parser)
-    shared.add_settings(parser, PropagationConfig)
-    parser.add_argument("--no-propagate", action="store_true", help="run the pipeline as it is")
-    parser.add_argument("--compare", action="store_true", help="put the un-accelerated image beside it")
-    shared.add_model_options(parser)
-    return parser
 
 
 def generate(options: argparse.Namespace, console: Console) -> None:
     """Check, draw, write, and say what it took."""
     given, propagation, path = _checked(options)
-    pipe, generation = shared.opened(options, given)
-    caption = Caption(0, options.caption.strip())
+    pipe, generation = pipelines.opened(options, given)
+    caption = Caption(0, options.prompt.strip())
     if options.compare:
-        run(pipe, [caption], generation.changed(steps=1))  # the first call is slow, whichever it is
+        call(pipe, [caption], generation.changed(steps=1))  # the first call is slow, whichever it is
     with bars(console) as progress:
         plain = _drawn(pipe, caption, generation, None, progress) if options.compare else None
         done = _drawn(pipe, caption, generation, propagation, progress)
@@ -71,7 +65,7 @@ def _drawn(
 ) -> GenerationOutput:
     title = "as it is" if propagation is None else "with propagation"
     task = progress.add_task(title, total=generation.resolved_steps)
-    return run(
+    return call(
         pipe,
         [caption],
         generation,
@@ -106,14 +100,14 @@ def _beside(plain: GenerationOutput, done: GenerationOutput, caption: str) -> Im
 
 def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, PropagationConfig | None, Path]:
     """Refuse every option that cannot be right, before any model is loaded."""
-    if not options.caption.strip():
-        raise ConfigError("the caption is empty; say what to draw")
-    generation = shared.check_model_options(options)
-    propagation = shared.read_settings(options, PropagationConfig)
-    if options.compare and options.no_propagate:
-        raise ConfigError("--compare shows what propagation changes; leave out --no-propagate")
+    if not options.prompt.strip():
+        raise ConfigError("the prompt is empty; say what the image shows")
+    generation = pipelines.check_model_options(options)
+    propagation = read_settings(options, PropagationConfig)
+    if options.compare and options.no_propagation:
+        raise ConfigError("--compare shows what propagation changes; leave out --no-propagation")
     path = Path(options.out)
     if path.suffix.lower() != ".png" or path.is_dir():
         raise ConfigError(f"--out is '{path}', the name of a .png file is needed")
     writable_file(path)
-    return generation, None if options.no_propagate else propagation, path
+    return generation, None if options.no_propagation else propagation, path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import warnings
 from importlib.resources import files
@@ -9,11 +10,10 @@ from pathlib import Path
 from string import Template
 
 from fdplug import __version__, registry
-from fdplug.commands.parser import Parser
+from fdplug.commands.options.new_plugin import parser
 from fdplug.errors import ConfigError, PluginWarning
 from fdplug.files.writing import writable_folder, write_text
 from fdplug.hookspecs import CONTRACT
-from fdplug.registry import KINDS
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 # How a user asks for a plugin of each kind.
@@ -29,16 +29,14 @@ USE = {
 
 
 def main(argv: list[str]) -> int:
-    """Write the files and say what to do next."""
-    parser = Parser(prog="fdplug new-plugin", description="Write a distribution with one plugin.")
-    parser.add_argument("name", help="what users will call the plugin, such as first-half")
-    parser.add_argument("--kind", choices=sorted(KINDS), required=True, help="what the plugin is")
-    parser.add_argument("--out", type=Path, default=Path(), help="where to put its folder (default: here)")
-    given = parser.parse_args(argv)
-    folder = write(given.name, given.kind, given.out)
-    print(
-        f"{folder}: the {given.kind} '{given.name}', with tests that pass.\n  cd {folder} && pytest\n  pip install -e ."
-    )
+    """Run `fdplug new-plugin` with these arguments."""
+    return run(parser().parse_args(argv))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run `fdplug new-plugin` with these options."""
+    kind, folder = options.kind, write(options.name, options.kind, options.out)
+    print(f"{folder}: the {kind} '{options.name}', with tests that pass.\n  cd {folder} && pytest\n  pip install -e .")
     return 0
 
 

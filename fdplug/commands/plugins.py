@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import json
 import warnings
 from typing import Any
 
-from fdplug.commands.parser import Parser
+from fdplug import registry
+from fdplug.commands.options.plugins import parser
 from fdplug.errors import PluginWarning
 from fdplug.plugins import get_plugin_manager
-from fdplug.registry import KINDS, Entry, clash, entries, options
+from fdplug.registry import KINDS, Entry, clash, entries
 
 
 def main(argv: list[str]) -> int:
-    """Print the list; exit code 1 where a plugin was left out or names clash."""
-    parser = Parser(prog="fdplug plugins", description="List installed plugins.")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--kind", choices=sorted(KINDS), help="only this kind")
-    given = parser.parse_args(argv)
-    listing = collect([given.kind] if given.kind else list(KINDS))
-    print(json.dumps(listing, indent=2) if given.json else _table(listing))
+    """Run `fdplug plugins` with these arguments."""
+    return run(parser().parse_args(argv))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run `fdplug plugins` with these options; exit code 1 where a plugin was left out or names clash."""
+    listing = collect([options.kind] if options.kind else list(KINDS))
+    print(json.dumps(listing, indent=2) if options.json else _table(listing))
     return 1 if listing["failures"] else 0
 
 
@@ -45,7 +48,7 @@ def _describe(kind: str, entry: Entry) -> dict[str, Any]:
         "provider": name,
         "version": version,
         "class": entry.path,
-        "options": {key: _default(parameter) for key, parameter in options(entry.cls).items()},
+        "options": {key: _default(parameter) for key, parameter in registry.options(entry.cls).items()},
         "summary": (inspect.getdoc(entry.cls) or "").partition("\n")[0],
     }
 

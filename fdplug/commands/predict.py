@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from fdplug import registry
 from fdplug.commands import ready_configs
+from fdplug.commands.options.predict import parser
 from fdplug.config import PropagationConfig, refuse_flat
 from fdplug.errors import ConfigError, FdplugError, suggestion
 from fdplug.errors.wording import one_line
@@ -111,6 +112,12 @@ class PredictCLI(LightningCLI):
 
 def main(argv: list[str]) -> int:
     """Run `fdplug predict` with these arguments, those after the word `predict`."""
+    return run(parser().parse_args(argv))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run `fdplug predict` with these options."""
+    argv: list[str] = options.arguments
     own = sys.argv[1:] == ["predict", *argv]
     with warnings.catch_warnings():
         for message in QUIET:
@@ -129,7 +136,7 @@ def _cli(arguments: list[str] | None) -> LightningCLI:
     set_loader(MODE, _value, exceptions=(ValueError,))
     plugins = "; ".join(f"{kind}: {', '.join(registry.names(kind))}" for kind in ("policy", "injector", "sampler"))
     epilog = f"Ready configurations: {', '.join(ready_configs.names())}. Installed plugins: {plugins}."
-    parser = {"description": DESCRIPTION, "epilog": epilog, "exit_on_error": False, "parser_mode": MODE}
+    shared = {"description": DESCRIPTION, "epilog": epilog, "exit_on_error": False, "parser_mode": MODE}
     return PredictCLI(
         TextToImage,
         Captions,
@@ -138,7 +145,7 @@ def _cli(arguments: list[str] | None) -> LightningCLI:
         seed_everything_default=False,
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
-        parser_kwargs={"prog": "fdplug", **parser, "description": DESCRIPTION, "predict": parser},
+        parser_kwargs={"prog": "fdplug", **shared, "predict": shared},
         args=arguments,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,16 @@ REMEDY = "give a YAML file such as `fdplug predict --print_config` prints"
 def names() -> list[str]:
     """File names of the ready configurations."""
     return sorted(path.name for path in FOLDER.glob("*.yaml"))
+
+
+def described() -> dict[str, str]:
+    """What each ready configuration is, by its name: the first sentence of the comment at its head."""
+    found = {}
+    for name in names():
+        lines = (FOLDER / name).read_text(encoding="utf-8").splitlines()
+        head = " ".join(line.lstrip("# ") for line in itertools.takewhile(lambda line: line.startswith("#"), lines))
+        found[name.removesuffix(".yaml")] = head.partition(". ")[0].rstrip(".") + "."
+    return found
 
 
 def find(given: str) -> str:

@@ -11,64 +11,41 @@ from rich.table import Table
 
 from fdplug.builtin.tuned import Choice, Noise, TunedSchedule
 from fdplug.checks import check_choice, number, whole
-from fdplug.commands import options as shared
+from fdplug.commands import pipelines
+from fdplug.commands.options.shared import inline
+from fdplug.commands.options.tune import parser
 from fdplug.config import name_of
 from fdplug.errors import ConfigError
 from fdplug.files.writing import writable_file
 from fdplug.pipeline import find_family
 from fdplug.predict.comparison.progress import bars
-from fdplug.predict.data.captions import SHAPES, Caption, read_captions
+from fdplug.predict.data.captions import Caption, read_captions
 from fdplug.predict.generation.config import GenerationConfig
-from fdplug.predict.generation.generate import run
+from fdplug.predict.generation.generate import run as generate
 from fdplug.profiling.fingerprint import fingerprint
-from fdplug.tuning.calibration import RESPONSES, Calibration, calibrate
+from fdplug.tuning.calibration import Calibration, calibrate
 from fdplug.tuning.forecast_spans import best_spans, record
 from fdplug.tuning.tuner import Goal, Tuner
 
-DESCRIPTION = """Find the best key steps: measure on a few captions what every possible span costs, then cut the run
-into spans by dynamic programming. Takes as many pipeline calls as there are steps, and a dozen more; --refine, --psnr
-and --injector tune take further ones. What is found is used by policy: {tuned: {file: FILE}} and, the noise, by
-injector: {tuned: {file: FILE}}."""
 INJECTORS = ("none", "prior", "tune")
-BUDGETS = ("keys", "gflops", "psnr")
+BUDGETS = ("--key-steps", "--gflops", "--psnr")
 
 
 def main(argv: list[str]) -> int:
     """Run `fdplug tune` with these arguments."""
-    tune(parser().parse_args(argv), Console())
+    return run(parser().parse_args(argv))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run `fdplug tune` with these options."""
+    tune(options, Console())
     return 0
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command's options."""
-    parser = shared.Parser(prog="fdplug tune", description=DESCRIPTION)
-    shared.add_sampler_options(parser)
-    parser.add_argument("--keys", type=int, help="number of key steps; as many as the paper's policy if left out")
-    parser.add_argument("--gflops", type=float, help="budget per image, instead of --keys")
-    parser.add_argument(
-        "--psnr", type=float, help="instead of --keys: as few as keep this, in dB, to the un-accelerated images"
-    )
-    parser.add_argument(
-        "--refine", type=int, default=0, help="runs to spend on moving key steps one by one (default 0)"
-    )
-    parser.add_argument(
-        "--injector", default="prior", help="what --psnr and --refine run with: prior or none; tune finds its settings"
-    )
-    parser.add_argument("--part", default="encoder", help="what is computed at key steps only (default encoder)")
-    parser.add_argument(
-        "--responses", type=int, default=RESPONSES, help=f"runs that measure its response (default {RESPONSES})"
-    )
-    parser.add_argument("--annotations", default=SHAPES, help="json in the form of captions_val2017.json, or 'shapes'")
-    parser.add_argument("--captions", type=int, default=8, help="the last so many of the file (default 8)")
-    parser.add_argument("--out", default="tuned.json", help="file to write (default tuned.json)")
-    shared.add_model_options(parser)
-    return parser
 
 
 def tune(options: argparse.Namespace, console: Console) -> TunedSchedule:
     """Check, measure, cut, choose, refine, write, and say what was found."""
     given, goal, captions = _checked(options)
-    pipe, generation = shared.opened(options, given)
+    pipe, generation = pipelines.opened(options, given)
     if goal.part == "trunk":
         return _tune_trunk(options, captions, pipe, generation, console)
     found = _measure(pipe, captions, generation, goal.part, options.responses, console)
@@ -103,8 +80,8 @@ def _tune_trunk(
 ) -> TunedSchedule:
     """Cut a run into spans with a damped forecast in each, from one recorded run and a few that measure responses."""
     if options.refine or options.psnr is not None or options.injector == "tune":
-        raise ConfigError("with --part trunk there is no --refine, --psnr or --injector tune; give --keys or --gflops")
-    found = record(pipe, lambda: run(pipe, captions, generation), options.responses)
+        raise ConfigError("--part trunk takes no --refine, --psnr or --injector tune; give --key-steps or --gflops")
+    found = record(pipe, lambda: generate(pipe, captions, generation), options.responses)
     each = found.gflops / len(found.times) / len(captions)  # a replayed step costs next to nothing
     curve = tuple(
         Choice(keys=cut.keys, error=cut.error, gflops=each * len(cut.keys), shares=cut.shares)
@@ -137,13 +114,14 @@ def _tune_trunk(
 
 def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Goal, list[Caption]]:
     """Refuse every option that cannot be right, before any model is loaded."""
-    generation = shared.check_model_options(options)
-    given = [name for name in BUDGETS if getattr(options, name) is not None]
+    generation = pipelines.check_model_options(options)
+    budgets = (options.keys, options.gflops, options.psnr)
+    given = [name for name, value in zip(BUDGETS, budgets, strict=True) if value is not None]
     if len(given) > 1:
-        raise ConfigError(f"give one of --keys, --gflops and --psnr, not {' and '.join('--' + one for one in given)}")
+        raise ConfigError(f"give one of {', '.join(BUDGETS)}, not {' and '.join(given)}")
     if options.keys is not None and not 1 <= options.keys <= generation.resolved_steps:
         raise ConfigError(
-            f"--keys is {options.keys}, a number from 1 to the {generation.resolved_steps} steps is needed"
+            f"--key-steps is {options.keys}, a number from 1 to the {generation.resolved_steps} steps is needed"
         )
     if options.gflops is not None:
         number("--gflops", options.gflops, 0)
@@ -152,8 +130,7 @@ def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Goal, list[
     check_choice("injector for tuning", options.injector, INJECTORS)
     whole("--refine", options.refine, 0)
     whole("--responses", options.responses, 0)
-    if options.captions < 1:
-        raise ConfigError(f"--captions is {options.captions}, at least one is needed")
+    whole("--limit", options.captions, 1)
     if Path(options.out).suffix != ".json":
         raise ConfigError(f"--out is '{options.out}', the name of a .json file is needed")
     writable_file(Path(options.out))
@@ -163,7 +140,7 @@ def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Goal, list[
         psnr=options.psnr,
         refine=options.refine,
         injector=options.injector,
-        part=shared.inline(options.part),
+        part=inline(options.part),
     )
     return generation, goal, read_captions(options.annotations)[-options.captions :]
 
@@ -175,7 +152,7 @@ def _measure(
         task = progress.add_task("calibrating", total=generation.resolved_steps)
         return calibrate(
             pipe,
-            lambda: run(pipe, captions, generation),
+            lambda: generate(pipe, captions, generation),
             part=part,
             responses=responses,
             progress=lambda done, total: progress.update(task, completed=done, total=total),

@@ -36,7 +36,7 @@ def example(network: Any, rows: int, size: int | None = None) -> dict[str, Any]:
 def _sample_size(config: Any) -> int:
     size = getattr(config, "sample_size", None)
     if size is None:
-        raise ConfigError("the configuration states no sample_size; give --size, in latent pixels")
+        raise ConfigError("the configuration states no sample_size; give --sample-size, in latent pixels")
     return size if isinstance(size, int) else size[0]
 
 

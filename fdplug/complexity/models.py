@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from fdplug.complexity.public_configs import inside, public_configs
 from fdplug.errors import PipelineError
 from fdplug.errors.wording import one_line, shown
 from fdplug.files.json_text import read_json
@@ -19,15 +19,6 @@ from fdplug.files.source import Source, is_folder
 LARGEST, MOST_LAYERS = 1_000_000, 1_000
 LAYERS = ("layers_per_block", "transformer_layers_per_block", "num_layers", "num_single_layers")
 FOLDERS = ("unet", "transformer", "prior")
-
-
-def public_configs() -> list[str]:
-    """Names of the configurations inside the package."""
-    return sorted(path.name.removesuffix(".json") for path in _inside().iterdir() if path.name.endswith(".json"))
-
-
-def _inside() -> Any:
-    return resources.files("fdplug.complexity") / "configs"
 
 
 def load_denoiser(model: str) -> Any:
@@ -69,7 +60,7 @@ def _limit_sizes(model: str, config: dict[str, Any]) -> None:
 
 def _config(model: str) -> dict[str, Any]:
     if model in public_configs():
-        return json.loads((_inside() / f"{model}.json").read_text(encoding="utf-8"))
+        return json.loads((inside() / f"{model}.json").read_text(encoding="utf-8"))
     path = _shapes() if model == "shapes" else Path(os.path.expanduser(model))
     if is_folder(path):
         return _from_folder(path)

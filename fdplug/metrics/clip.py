@@ -12,12 +12,11 @@ from torch import nn
 from fdplug.errors import PipelineError
 from fdplug.errors.wording import one_line
 from fdplug.metrics.loading import quiet_loading
+from fdplug.metrics.names import CLIP_MODEL as CLIP_MODEL
 from fdplug.metrics.score import Captioned, MeanScore, full_precision
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-CLIP_MODEL = "openai/clip-vit-large-patch14"
 
 
 class Clip(nn.Module):

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from fdplug.errors import ConfigError
+from fdplug.metrics.names import INCEPTION as INCEPTION
 from fdplug.metrics.score import full_precision
 from fdplug.profiling.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-INCEPTION, SHAPES = "inception", "shapes"
+SHAPES = "shapes"
 
 
 class Extractor(nn.Module):

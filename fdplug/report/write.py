@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +12,14 @@ from fdplug.files.schema import check
 from fdplug.files.source import Source
 from fdplug.files.writing import writable_file, write_text
 from fdplug.report import page
+from fdplug.report.choices import PAIRS, Choices
 from fdplug.report.context import context
 from fdplug.report.folder import Compared, read
 from fdplug.report.forms import COUNTED
 from fdplug.report.gallery import gallery
-from fdplug.report.running_costs import Rates
 from fdplug.report.voting.pairs import KEY, Study, choose, kept, page_data
 
 REPORT, VOTE, VOTES = "report.html", "vote.html", "votes.json"
-PAIRS = 36
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choices:
-    """What a report shows.
-
-    Args:
-        pictures: embedded per variant, at most.
-        side: pixels to which larger pictures are reduced.
-        pairs: questions of the voting page, at most; 0 writes none. None keeps those that were chosen before, so that
-            votes on them stay valid; at first 36.
-        seed: of their choice; None as for `pairs`, at first 0.
-        rates: assumptions of the costs.
-    """
-
-    pictures: int = 16
-    side: int = 256
-    pairs: int | None = None
-    seed: int | None = None
-    rates: Rates = field(default_factory=Rates)
 
 
 def write(folder: str | Path, choices: Choices | None = None, **extra: Any) -> list[Path]:

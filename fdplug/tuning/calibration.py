@@ -27,10 +27,10 @@ from fdplug.errors import ConfigError
 from fdplug.lookup import find_family, find_part
 from fdplug.patching import Patch
 from fdplug.pipeline import propagate
+from fdplug.tuning.defaults import RESPONSES
 
 FloatArray = npt.NDArray[np.float64]
 DISTURBANCE = 1e-3
-RESPONSES = 12
 TYPICAL_SPANS = 12  # the response is measured on errors of features that are T / 12 steps old
 
 

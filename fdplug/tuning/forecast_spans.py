@@ -19,7 +19,8 @@ import torch
 
 from fdplug.pipeline import propagate
 from fdplug.schedule import Schedule
-from fdplug.tuning.calibration import RESPONSES, Recorder, interpolated, probes, response_at, sensitivities
+from fdplug.tuning.calibration import Recorder, interpolated, probes, response_at, sensitivities
+from fdplug.tuning.defaults import RESPONSES
 
 Array = npt.NDArray[np.float64]
 

@@ -294,7 +294,7 @@ def models(tmp_path_factory):
 @pytest.mark.parametrize("name", ["sd", "dit"])
 def test_the_command_writes_figures_tables_and_a_reading(models, name, tmp_path, capsys):
     out = tmp_path / "out"
-    arguments = ["--model", str(models / name), "--steps", "4", "--captions", "3", "--batch-size", "2"]
+    arguments = ["--model", str(models / name), "--steps", "4", "--limit", "3", "--batch-size", "2"]
     assert command.main([*arguments, "--out", str(out)]) == 0
     assert "Over 3 images and 4 steps" in " ".join(capsys.readouterr().out.split())
     for panel in PANELS:
@@ -329,7 +329,7 @@ def test_unconditional_pipelines_are_drawn_too():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--captions", "0"], "captions must be a whole number of at least 1, got 0"),
+        (["--limit", "0"], "limit must be a whole number of at least 1, got 0"),
         (["--steps", "2"], "steps must be a whole number of at least 3, got 2"),
         (["--batch-size", "0"], "batch-size must be a whole number"),
         (["--sampler", "dimm"], "did you mean 'ddim'"),

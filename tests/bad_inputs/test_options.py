@@ -99,7 +99,7 @@ def test_a_number_of_a_command_that_cannot_be_is_refused(command, option, word, 
     def loaded(*args, **kwargs):
         pytest.fail(f"{option} {word[:20]} was accepted: a model is loaded")
 
-    for module in ("fdplug.predict.generation.loading", "fdplug.commands.options", "fdplug.commands.compare"):
+    for module in ("fdplug.predict.generation.loading", "fdplug.commands.pipelines", "fdplug.commands.compare"):
         if hasattr(importlib.import_module(module), "load_pipeline"):
             monkeypatch.setattr(f"{module}.load_pipeline", loaded)
     main = importlib.import_module(COMMANDS[command].module).main

@@ -41,7 +41,7 @@ def test_fid_without_its_packages(command, tmp_path):
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     Image.new("RGB", (8, 8)).save(pictures / "1.png")
-    given = ["evaluate", pictures, "--reference", pictures, "--metrics", "fid"]
+    given = ["evaluate", pictures, "--real-images", pictures, "--scores", "fid"]
     code, printed = command(["torch_fidelity", "torchvision"], *given)
     assert code == 2
     assert printed.count("\n") == 1

@@ -31,7 +31,7 @@ def test_without_propagation_it_is_the_pipeline_s_own_image(model, loaded, tmp_p
     from fdplug.predict.data.seeds import generators
 
     path = tmp_path / "x.png"
-    assert main(["a red circle", "--model", model, "--out", str(path), "--steps", "4", "--no-propagate"]) == 0
+    assert main(["a red circle", "--model", model, "--out", str(path), "--steps", "4", "--no-propagation"]) == 0
     expected = loaded("a red circle", generator=generators(0, [0]), num_inference_steps=4).images[0]
     assert (opened(path) == np.asarray(expected)).all()
 
@@ -47,7 +47,7 @@ def test_without_propagation_it_is_the_pipeline_s_own_image(model, loaded, tmp_p
         (["a", "--injector", "{prior: {alpha: -1}}"], "alpha"),
         (["a", "--sampler", "ddmm"], "no sampler 'ddmm', did you mean"),
         (["a", "--max-span-batch", "0"], "max_span_batch must be a whole number"),
-        (["a", "--compare", "--no-propagate"], "leave out --no-propagate"),
+        (["a", "--compare", "--no-propagation"], "leave out --no-propagation"),
         ([], "the following arguments are required: caption"),
     ],
 )

@@ -126,7 +126,7 @@ def test_bad_input_is_one_line_before_any_model_is_loaded(arguments, unloaded, e
 def test_a_hostile_annotation_file_stops_the_run(arguments, unloaded, tmp_path):
     record = document()
     record["images"][0]["file_name"] = "../../x"
-    images = ["--data.annotations", written(tmp_path, record), "--data.images", str(tmp_path)]
+    images = ["--data.annotations", written(tmp_path, record), "--data.real_images", str(tmp_path)]
     with pytest.raises(DataError, match="leaves the image folder; refused"):
         main([*arguments, *images])
     assert not list((tmp_path / "out").glob("*.png"))

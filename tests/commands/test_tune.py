@@ -22,7 +22,7 @@ from fdplug.predict.generation.loading import load_pipeline
 
 def test_what_is_tuned_can_be_compared_at_once(model, annotations, tmp_path, capsys):
     file = tmp_path / "tuned.json"
-    options = ["--model", model, "--annotations", annotations, "--captions", "2", "--steps", "5", "--keys", "2"]
+    options = ["--model", model, "--annotations", annotations, "--limit", "2", "--steps", "5", "--key-steps", "2"]
     assert tune_command.main([*options, "--out", str(file)]) == 0
     assert "2 *" in capsys.readouterr().out
     held = json.loads(file.read_text())
@@ -41,7 +41,7 @@ def test_what_is_tuned_can_be_compared_at_once(model, annotations, tmp_path, cap
         annotations,
         "--scores",
         "none",
-        "--captions",
+        "--limit",
         "3",
         "--batch-size",
         "3",
@@ -54,7 +54,7 @@ def test_what_is_tuned_can_be_compared_at_once(model, annotations, tmp_path, cap
 
 def test_a_budget_in_gflops_takes_as_many_keys_as_it_pays_for(model, annotations, tmp_path):
     file = tmp_path / "tuned.json"
-    options = ["--model", model, "--annotations", annotations, "--captions", "1", "--steps", "4", "--out", str(file)]
+    options = ["--model", model, "--annotations", annotations, "--limit", "1", "--steps", "4", "--out", str(file)]
     assert tune_command.main(options) == 0
     curve = json.loads(file.read_text())["curve"]
     assert tune_command.main([*options, "--gflops", str(curve[2]["gflops"] * 1.001)]) == 0
@@ -66,8 +66,8 @@ def test_a_budget_in_gflops_takes_as_many_keys_as_it_pays_for(model, annotations
 def test_a_floor_takes_the_fewest_keys_that_hold_it_and_says_what_was_measured(model, annotations, tmp_path, capsys):
     """Every count is run here too, and its PSNR computed by hand."""
     file = tmp_path / "tuned.json"
-    common = ["--model", model, "--annotations", annotations, "--captions", "2", "--steps", "5", "--out", str(file)]
-    assert tune_command.main([*common, "--keys", "1", "--injector", "none"]) == 0
+    common = ["--model", model, "--annotations", annotations, "--limit", "2", "--steps", "5", "--out", str(file)]
+    assert tune_command.main([*common, "--key-steps", "1", "--injector", "none"]) == 0
     curve = json.loads(file.read_text())["curve"]
     pipe, captions = load_pipeline(model), read_captions(annotations)[-2:]
     generation = GenerationConfig(steps=5)
@@ -91,8 +91,8 @@ def test_a_floor_takes_the_fewest_keys_that_hold_it_and_says_what_was_measured(m
 
 def test_refinement_and_noise_are_measured_and_written(model, annotations, tmp_path, capsys):
     file = tmp_path / "tuned.json"
-    common = ["--model", model, "--annotations", annotations, "--captions", "2", "--steps", "6", "--out", str(file)]
-    assert tune_command.main([*common, "--keys", "3", "--injector", "tune", "--refine", "12"]) == 0
+    common = ["--model", model, "--annotations", annotations, "--limit", "2", "--steps", "6", "--out", str(file)]
+    assert tune_command.main([*common, "--key-steps", "3", "--injector", "tune", "--refine", "12"]) == 0
     held = json.loads(file.read_text())
     choice, noise = held["curve"][2], held["noise"]
     assert len(choice["keys"]) == 3
@@ -104,7 +104,7 @@ def test_refinement_and_noise_are_measured_and_written(model, annotations, tmp_p
 
 
 def test_a_floor_that_noise_forbids_is_refused(model, annotations, tmp_path):
-    common = ["--model", model, "--annotations", annotations, "--captions", "1", "--steps", "4"]
+    common = ["--model", model, "--annotations", annotations, "--limit", "1", "--steps", "4"]
     with pytest.raises(ConfigError, match="is not reached even with every step a key step"):
         tune_command.main([*common, "--psnr", "200", "--out", str(tmp_path / "tuned.json")])
 
@@ -112,12 +112,15 @@ def test_a_floor_that_noise_forbids_is_refused(model, annotations, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--keys", "9", "--steps", "5"], "--keys is 9, a number from 1 to the 5 steps is needed"),
-        (["--keys", "2", "--gflops", "3"], "give one of --keys, --gflops and --psnr, not --keys and --gflops"),
+        (["--key-steps", "9", "--steps", "5"], "--key-steps is 9, a number from 1 to the 5 steps is needed"),
+        (
+            ["--key-steps", "2", "--gflops", "3"],
+            "one of --key-steps, --gflops, --psnr, not --key-steps and --gflops",
+        ),
         (["--psnr", "-1"], "--psnr must be a number of at least 0, got -1"),
         (["--injector", "noise"], "no injector for tuning 'noise'"),
         (["--refine", "-1"], "--refine must be a whole number of at least 0, got -1"),
-        (["--captions", "0"], "--captions is 0, at least one is needed"),
+        (["--limit", "0"], "--limit must be a whole number of at least 1, got 0"),
         (["--out", "x.txt"], "the name of a .json file is needed"),
         (["--steps", "0"], "steps must be a whole number of at least 1, got 0"),
         (["--sampler", "dimm"], "did you mean 'ddim'"),

@@ -130,10 +130,10 @@ def test_a_folder_is_read_without_its_weights(tmp_path, capsys):
     pipe = SYSTEMS["sd"].make()
     (tmp_path / "unet").mkdir()
     pipe.unet.save_config(tmp_path / "unet")
-    assert command.main(["--model", str(tmp_path), "--format", "json"]) == 0
+    assert command.main(["--model", str(tmp_path), "--json"]) == 0
     held = json.loads(capsys.readouterr().out)
     assert held["parameters"] == sum(one.numel() for one in pipe.unet.parameters())
-    assert command.main(["--model", str(tmp_path / "unet" / "config.json"), "--rows", "4", "--format", "json"]) == 0
+    assert command.main(["--model", str(tmp_path / "unet" / "config.json"), "--rows", "4", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["gflops"]["full"] == pytest.approx(2 * held["gflops"]["full"])
 
 
@@ -145,7 +145,7 @@ def test_markdown_and_text_hold_the_same_rows(stable_diffusion, capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert "UNet2DConditionModel, sample 1 x 4 x" in text
     assert "up_blocks" in text
-    assert command.main(["--model", "shapes", "--no-layers", "--format", "markdown"]) == 0
+    assert command.main(["--model", "shapes", "--no-layers", "--markdown"]) == 0
     assert "attentions" not in capsys.readouterr().out
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from fdplug import registry
 from fdplug.builtin.tuned import FORM as TUNED
 from fdplug.builtin.tuned import TunedSchedule
-from fdplug.commands.options import variants
+from fdplug.commands.options.shared import variants
 from fdplug.complexity.models import load_denoiser
 from fdplug.errors import ConfigError
 from fdplug.files.images import read_image

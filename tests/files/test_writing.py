@@ -67,11 +67,11 @@ def test_what_was_there_stays_when_writing_fails(tmp_path, monkeypatch):
 
 
 BEFORE = {
-    "tune": (["--captions", "1"], "--out", "t.json"),
+    "tune": (["--limit", "1"], "--out", "t.json"),
     "generate": (["a red circle"], "--out", "i.png"),
     "analyze": ([], "--out", "folder"),
-    "compare": (["--variants", "ddim-2", "--captions", "1"], "--out", "folder"),
-    "evaluate": (["."], "--json", "r.json"),
+    "compare": (["--variants", "ddim-2", "--limit", "1"], "--out", "folder"),
+    "evaluate": (["."], "--out", "r.json"),
 }
 
 
@@ -79,7 +79,7 @@ BEFORE = {
 def test_a_command_refuses_its_target_before_a_model_is_loaded(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(COMMANDS[command].module)
-    for owner in ("fdplug.commands.options", "fdplug.commands.compare"):
+    for owner in ("fdplug.commands.pipelines", "fdplug.commands.compare"):
         monkeypatch.setattr(f"{owner}.load_pipeline", lambda *args, **kwargs: pytest.fail("a model is loaded"))
     (tmp_path / "file").write_text("mine")
     arguments, option, name = BEFORE[command]

@@ -70,7 +70,7 @@ exec(compile(source, sys.argv[1], "exec"), vars(module))
 import inspect, fdplug, jsonargparse
 from fdplug.commands import generate
 from fdplug.predict import TextToImage, Variant
-from fdplug.commands.options import read_settings
+from fdplug.commands.options.shared import read_settings
 from fdplug.testing import tiny_pipeline
 
 on = fdplug.propagate(tiny_pipeline(), strength=5)

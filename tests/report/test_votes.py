@@ -192,7 +192,7 @@ def test_the_command_reports_and_counts(folder, tmp_path, capsys):
     ]
     for _ in range(2):
         assert "6 answers of 1 voter" in (folder / "report.html").read_text()
-        assert main([str(folder), "--pictures", "2"]) == 0
+        assert main([str(folder), "--limit", "2"]) == 0
 
 
 def test_broken_counts_are_named(folder):
@@ -204,7 +204,7 @@ def test_broken_counts_are_named(folder):
 @pytest.mark.parametrize(
     ("extra", "error", "message"),
     [
-        (["--pictures", "0"], ConfigError, "pictures must be a whole number of at least 1"),
+        (["--limit", "0"], ConfigError, "limit must be a whole number of at least 1"),
         (["--power", "-1"], ConfigError, "power must be a number of at least 0"),
         (
             ["--votes", "x.json"],

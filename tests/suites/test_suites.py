@@ -134,7 +134,16 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in NAMES if name != 
 @pytest.mark.parametrize("name", ["table12", *SLOW])
 def test_a_suite_runs_end_to_end(name, model, tmp_path, capsys):  # noqa: F811
     out, suite = tmp_path / "out", load(name)
-    options = ["--annotations", written(tmp_path, document()), "--captions", "1", "--batch-size", "1", "--drift", "0"]
+    options = [
+        "--annotations",
+        written(tmp_path, document()),
+        "--limit",
+        "1",
+        "--batch-size",
+        "1",
+        "--feature-changes",
+        "0",
+    ]
     assert main(["--model", model, *options, "--clip-model", "none", "--suite", name, "--out", str(out)]) == 0
     results = json.loads((out / "results.json").read_text())
     ran = [line for line in suite.rows if not line.obstacle]

@@ -308,7 +308,7 @@ def test_a_trunk_is_tuned_from_one_recorded_run(capsys, tmp_path):
     from fdplug.shapes.generate import load_pipeline
 
     path = str(tmp_path / "trunk.json")
-    asked = ["--part", "trunk", "--sampler", "ddim", "--steps", "6", "--keys", "3", "--captions", "1"]
+    asked = ["--part", "trunk", "--sampler", "ddim", "--steps", "6", "--key-steps", "3", "--limit", "1"]
     assert main([*asked, "--responses", "0", "--out", path]) == 0
     tuned = TunedSchedule.load(path)
     assert tuned.calibration["runs"] == 1

@@ -80,7 +80,9 @@ class ImageSet:
     def need_captions(self) -> None:
         """Refuse images whose captions nobody knows."""
         if not self.captions:
-            raise DataError(f"nobody knows the captions of {self.images.folder}: no {MANIFEST} there; give --captions")
+            raise DataError(
+                f"nobody knows the captions of {self.images.folder}, it has no {MANIFEST}; give --annotations"
+            )
 
     def need_same_names(self, baseline: ImageSet | None) -> None:
         """Refuse a baseline without an image of each name."""
@@ -94,7 +96,7 @@ class ImageSet:
 def _manifest(path: Path) -> dict[str, Caption]:
     if not path.exists():
         return {}
-    source = Source(path, "manifest", "give --captions", limit=2_000 * MEGABYTE)
+    source = Source(path, "manifest", "give --annotations", limit=2_000 * MEGABYTE)
     found = {}
     for number, line in enumerate(source.lines(), 1):
         try:

@@ -72,7 +72,7 @@ class CocoCaptions(Captions):
 
     Args:
         annotations: path of the json file, or `shapes` for the held-out captions of the embedded model.
-        images: folder of the real images, for scores that need them; every `file_name` must be there.
+        real_images: folder of the real images, for scores that need them; every `file_name` must be there.
         pick: which captions of an image: `first`, `random`, or `all`; with `all` an image is named by the id of its
             annotation.
         pick_seed: seed of `random`.
@@ -85,7 +85,7 @@ class CocoCaptions(Captions):
     def __init__(
         self,
         annotations: str = SHAPES,
-        images: str | None = None,
+        real_images: str | None = None,
         pick: str = "first",
         pick_seed: int = 0,
         limit: int | None = None,
@@ -96,7 +96,7 @@ class CocoCaptions(Captions):
         super().__init__(Selection(limit=limit, ids=ids, seed=subset_seed), batch_size)
         check_choice("pick", pick, PICKS)
         self.annotations = annotations
-        self.images = None if images is None else Path(images)
+        self.real_images = None if real_images is None else Path(real_images)
         self.pick = pick
         self.pick_seed = checks.whole("pick_seed", pick_seed, 0)
 
@@ -107,13 +107,13 @@ class CocoCaptions(Captions):
     def setup(self, stage: str | None = None) -> None:
         """Read and check the annotation file and the image folder."""
         super().setup(stage)
-        if self.images is not None:
+        if self.real_images is not None:
             self.references()
 
     def references(self) -> ReferenceImages:
-        """The real images of the whole annotation file, whatever is drawn: files of `images`, or drawn scenes."""
+        """The real images of the whole annotation file, whatever is drawn: files of `real_images`, or drawn scenes."""
         one_each = {caption.file_name or repr(caption.scene): caption for caption in reversed(self.available)}
-        return ReferenceImages(list(one_each.values())[::-1], self.images)
+        return ReferenceImages(list(one_each.values())[::-1], self.real_images)
 
 
 class PartiPrompts(Captions):

@@ -15,8 +15,19 @@ FAST = "{name: fast, sampler: ddim, steps: 4, propagation: {policy: {uniform: {i
 
 
 def _arguments(model, annotations, out, fast=FAST):
-    options = ["--model", model, "--annotations", annotations, "--out", str(out), "--captions", "4"]
-    return [*options, "--batch-size", "2", "--clip-model", "none", "--drift", "0", "--variants", "ddim-4", fast]
+    options = ["--model", model, "--annotations", annotations, "--out", str(out), "--limit", "4"]
+    return [
+        *options,
+        "--batch-size",
+        "2",
+        "--clip-model",
+        "none",
+        "--feature-changes",
+        "0",
+        "--variants",
+        "ddim-4",
+        fast,
+    ]
 
 
 def _rows(out):

@@ -56,9 +56,9 @@ def _read(folder):
 def test_everything_about_two_folders(place, vit_folder, clip_folder, tmp_path):  # noqa: F811
     metrics = "fid,is,pr,clip,psnr,ssim,ftc"
     rows, printed = _run(
-        place / "fast", "--baseline", place / "plain", "--metrics", metrics, "--reference", place / "real",
-        "--captions", place / "captions.json", "--extractor", vit_folder, "--clip-model", clip_folder,
-        "--batch-size", 4, "--seconds", 2.5, "--json", tmp_path / "out.json",
+        place / "fast", "--baseline", place / "plain", "--scores", metrics, "--real-images", place / "real",
+        "--annotations", place / "captions.json", "--extractor", vit_folder, "--clip-model", clip_folder,
+        "--batch-size", 4, "--seconds", 2.5, "--out", tmp_path / "out.json",
     )  # fmt: skip
     plain, fast = rows
     assert [row["name"] for row in rows] == ["plain", "fast"]
@@ -91,7 +91,7 @@ def _cosines(clip, images):
 def test_real_images_are_cropped_to_the_size_of_the_others(place, vit_folder, tmp_path):  # noqa: F811
     from fdplug.metrics.images import ImageFolder
 
-    (row,) = _run(place / "fast", "--metrics", "fid", "--reference", place / "real", "--extractor", vit_folder)[0]
+    (row,) = _run(place / "fast", "--scores", "fid", "--real-images", place / "real", "--extractor", vit_folder)[0]
     source, features = ImageFolder(place / "real"), load_extractor(vit_folder).features
     real = torch.stack([torch.tensor(source.read(index, (16, 16))).permute(2, 0, 1) for index in range(11)])
     sets = [features(one).double().numpy() for one in (_read(place / "fast"), real)]
@@ -104,16 +104,16 @@ def test_saved_statistics_stand_for_the_real_images(place, vit_folder, tmp_path)
     rows, printed = _run(place / "real", *save)
     assert rows == []
     assert "11 images, ViTForImageClassification-" in printed
-    same = (place / "fast", "--metrics", "fid", "--extractor", vit_folder)
-    direct, stored = _run(*same, "--reference", place / "real")[0][0], _run(*same, "--reference", path)[0][0]
+    same = (place / "fast", "--scores", "fid", "--extractor", vit_folder)
+    direct, stored = _run(*same, "--real-images", place / "real")[0][0], _run(*same, "--real-images", path)[0][0]
     assert stored["fid"] == pytest.approx(direct["fid"], rel=1e-9)
     _run(place / "real", *save[:-1], 24)
     with pytest.raises(DataError, match="is of images cropped to 24x24, the images are 16x16"):
-        _run(*same, "--reference", path)
+        _run(*same, "--real-images", path)
 
 
 def test_equal_folders_are_equal(place, vit_folder, tmp_path):  # noqa: F811
-    rows, printed = _run(place / "plain", "--baseline", place / "plain", "--json", tmp_path / "x.json")
+    rows, printed = _run(place / "plain", "--baseline", place / "plain", "--out", tmp_path / "x.json")
     assert rows[1]["psnr"] is None
     assert rows[1]["identical"] is True
     assert rows[1]["ssim"] == pytest.approx(1)
@@ -135,7 +135,7 @@ def test_the_embedded_model_s_own_scores_are_the_default_for_it(tmp_path):
         write_png(image, tmp_path / caption.output_name)
     if not shapes.evaluators_folder().is_dir():
         pytest.skip("the embedded model is not in this tree")
-    (row,) = _run(tmp_path, "--captions", "shapes", "--metrics", "auto")[0]
+    (row,) = _run(tmp_path, "--annotations", "shapes", "--scores", "auto")[0]
     assert row["semantic_accuracy"] == 1.0
     assert not {"fid", "clip_score"} & set(row)
     assert np.isfinite(row["shapes_fd"])
@@ -146,33 +146,33 @@ def test_a_manifest_and_metrics_tell_captions_and_seconds(place, tmp_path, clip_
     lines = [{"id": index, "caption": text, "file": f"{index:012d}.png"} for index, text in enumerate(CAPTIONS)]
     (folder / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
     (folder / "metrics.json").write_text('{"seconds_per_image": 0.5}')
-    models = ("--extractor", vit_folder, "--clip-model", clip_folder, "--reference", place / "real")
-    (row,) = _run(folder, "--metrics", "fid,clip,ftc", *models)[0]
-    (again,) = _run(folder, "--metrics", "clip", *models, "--captions", place / "captions.json")[0]
+    models = ("--extractor", vit_folder, "--clip-model", clip_folder, "--real-images", place / "real")
+    (row,) = _run(folder, "--scores", "fid,clip,ftc", *models)[0]
+    (again,) = _run(folder, "--scores", "clip", *models, "--annotations", place / "captions.json")[0]
     assert row["clip_score"] == pytest.approx(again["clip_score"])
     assert row["seconds_per_image"] == 0.5
     (folder / "manifest.jsonl").write_text("{")
     with pytest.raises(DataError, match=r"manifest.jsonl: line 1"):
-        _run(folder, "--metrics", "clip", *models)
+        _run(folder, "--scores", "clip", *models)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{fast}"], "nothing to compute: give --reference, --baseline, or name --metrics"),
+        (["{fast}"], "nothing to compute: give --real-images, --baseline, or name --scores"),
         (["{none}"], "the image folder .*none does not exist"),
         (["{place}"], "holds no images"),
-        (["{fast}", "--metrics", "fod"], "metric must be one of fid, is, pr, clip, shapes, fidelity, lpips, ftc; got"),
-        (["{fast}", "--metrics", "fid"], "fid and pr need --reference"),
-        (["{fast}", "--metrics", "clip"], "nobody knows the captions of .*fast: no manifest.jsonl there"),
-        (["{fast}", "--metrics", "psnr"], "fidelity and lpips need --baseline"),
-        (["{fast}", "--metrics", "ftc"], "ftc is made of FID and CLIP score"),
-        (["{real}", "--captions", "{captions}", "--metrics", "clip"], "2 of 11 images in .*real have no caption"),
+        (["{fast}", "--scores", "fod"], "score must be one of fid, is, pr, clip, shapes, fidelity, lpips, ftc; got"),
+        (["{fast}", "--scores", "fid"], "fid and pr need --real-images"),
+        (["{fast}", "--scores", "clip"], "nobody knows the captions of .*fast: no manifest.jsonl there"),
+        (["{fast}", "--scores", "psnr"], "fidelity and lpips need --baseline"),
+        (["{fast}", "--scores", "ftc"], "ftc is made of FID and CLIP score"),
+        (["{real}", "--annotations", "{captions}", "--scores", "clip"], "2 of 11 images in .*real have no caption"),
         (["{real}", "--baseline", "{plain}"], "2 of 11 images of .*real have no counterpart in .*plain; the first is"),
         (["{plain}", "--baseline", "{real}"], "are of 16x16 and 24x24 pixels; only equal sizes"),
         (["{fast}", "{plain}", "--save-statistics", "x.npz"], "takes the images of one folder"),
         (["{fast}", "--batch-size", "0"], "batch-size must be a whole number of at least 1"),
-        (["{fast}", "--captions", "{captions}", "--metrics", "shapes"], "is not of the shapes world"),
+        (["{fast}", "--annotations", "{captions}", "--scores", "shapes"], "is not of the shapes world"),
         (["{fast}", "--bad"], "unrecognized arguments: --bad"),
     ],
 )
@@ -190,7 +190,7 @@ def test_an_unreadable_image_is_named(place, tmp_path, content, vit_folder):  # 
     whole = (folder / "000000000002.png").read_bytes()
     (folder / "000000000002.png").write_bytes(whole[: len(whole) // 2] if content is None else content)
     with pytest.raises(DataError, match=r"cannot read the image .*bad/000000000002\.png"):
-        _run(folder, "--metrics", "is", "--extractor", vit_folder)
+        _run(folder, "--scores", "is", "--extractor", vit_folder)
 
 
 def test_images_of_several_sizes_are_refused(tmp_path, vit_folder):  # noqa: F811
@@ -198,4 +198,4 @@ def test_images_of_several_sizes_are_refused(tmp_path, vit_folder):  # noqa: F81
     save_pictures(pictures(1, 24), tmp_path / "other")
     (tmp_path / "other" / "000000000000.png").rename(folder / "000000000009.png")
     with pytest.raises(DataError, match=r"images of 16x16 and 24x24 pixels \(number 2\) cannot be batched"):
-        _run(folder, "--metrics", "is", "--extractor", vit_folder)
+        _run(folder, "--scores", "is", "--extractor", vit_folder)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.filterwarnings("ignore:Frechet distance of")
 def test_the_embedded_model_is_scored_by_its_own_names(tmp_path):
     out = tmp_path / "out"
-    assert compare_command.main(["--captions", "2", "--variants", "ddim-4", "ddim-4+uniform2", "--out", str(out)]) == 0
+    assert compare_command.main(["--limit", "2", "--variants", "ddim-4", "ddim-4+uniform2", "--out", str(out)]) == 0
     results = json.loads((out / "results.json").read_text())
     for row in results["variants"]:
         assert {"shapes_fd", "shapes_clip", "semantic_accuracy", "semantic_accuracy_se"} <= set(row)

@@ -195,7 +195,7 @@ def test_real_images_are_taken_once_each(annotations, tmp_path):
 
     for index in range(5):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{index}.png")
-    data = _set_up(CocoCaptions(annotations, images=str(tmp_path), pick="all", limit=1))
+    data = _set_up(CocoCaptions(annotations, real_images=str(tmp_path), pick="all", limit=1))
     assert [caption.file_name for caption in data.references().captions] == [f"{index}.png" for index in range(5)]
 
 

@@ -75,6 +75,6 @@ def test_a_bad_scene_is_named():
 def test_the_data_module_checks_the_image_folder(tmp_path, folder):
     record = document()
     record["images"][0]["file_name"] = "../../x"
-    data = CocoCaptions(written(tmp_path, record), images=str(folder), limit=1)
+    data = CocoCaptions(written(tmp_path, record), real_images=str(folder), limit=1)
     with pytest.raises(DataError, match="leaves the image folder"):
         data.setup("predict")

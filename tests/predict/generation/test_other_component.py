@@ -12,7 +12,7 @@ from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from diffusers.utils.torch_utils import randn_tensor
 
 from fdplug import propagate
-from fdplug.commands import compare, generate, options
+from fdplug.commands import compare, generate, pipelines
 from fdplug.denoisers.unet_2d_condition import UNet2DCondition
 from fdplug.errors import UnsupportedDenoiserError
 from fdplug.lookup import encoder_part, find_denoiser
@@ -68,7 +68,7 @@ def prior(monkeypatch):
         torch.manual_seed(0)
         pipe = PriorPipeline(PriorUNet.from_config(tiny_unet().config), DDIMScheduler(clip_sample=False))
     pipe.set_progress_bar_config(disable=True)
-    for place in (module, compare, options):
+    for place in (module, compare, pipelines):
         monkeypatch.setattr(place, "load_pipeline", lambda *args, **kwargs: pipe)
     return pipe
 
@@ -98,7 +98,7 @@ def test_predict_finds_it(prior, family, model, annotations, tmp_path):
 
 def test_compare_finds_it(prior, family, model, annotations, tmp_path):
     folder = tmp_path / "out"
-    arguments = ["--model", model, "--annotations", annotations, "--captions", "4", "--batch-size", "2"]
+    arguments = ["--model", model, "--annotations", annotations, "--limit", "4", "--batch-size", "2"]
     compare.main([*arguments, "--scores", "none", "--out", str(folder), "--variants", *VARIANTS])
     plain, half = json.loads((folder / "results.json").read_text())["variants"]
     assert 0 < plain["denoiser_seconds_per_image"] < plain["seconds_per_image"]
@@ -120,7 +120,7 @@ def test_what_no_family_knows_is_generated_as_it_is(prior, model, annotations, t
     assert "denoiser_seconds_per_image" not in values
     line = json.loads((tmp_path / "plain" / "manifest.jsonl").read_text().splitlines()[0])
     assert line["denoiser_seconds"] is None
-    generate.main(["a", "--model", model, "--out", str(tmp_path / "x.png"), "--steps", "4", "--no-propagate"])
+    generate.main(["a", "--model", model, "--out", str(tmp_path / "x.png"), "--steps", "4", "--no-propagation"])
     assert "in the denoiser" not in capsys.readouterr().out
     with pytest.raises(UnsupportedDenoiserError, match="cannot accelerate denoiser PriorUNet"):
         predict(model, annotations, tmp_path / "propagated")

@@ -56,7 +56,7 @@ def _callbacks(networks):
 
 def _draw(model, place, out, callbacks, ranks=1, **options):
     engine = {"devices": ranks, "strategy": "ddp_fork"} if ranks > 1 else {}
-    data = CocoCaptions(str(place / "captions.json"), images=str(place), batch_size=2)
+    data = CocoCaptions(str(place / "captions.json"), real_images=str(place), batch_size=2)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Frechet distance of")
         engine |= options.pop("engine", {})
@@ -66,8 +66,8 @@ def _draw(model, place, out, callbacks, ranks=1, **options):
 def _scored(folder, place, networks):
     """What `fdplug evaluate` says of a finished folder."""
     vit, clip = networks
-    given = ("--reference", place, "--extractor", vit, "--clip-model", clip, "--batch-size", 3, "--device", "cpu")
-    options = parser().parse_args([str(one) for one in (folder, "--metrics", "fid,pr,is,clip", *given)])
+    given = ("--real-images", place, "--extractor", vit, "--clip-model", clip, "--batch-size", 3, "--device", "cpu")
+    options = parser().parse_args([str(one) for one in (folder, "--scores", "fid,pr,is,clip", *given)])
     return evaluate(options, Console(quiet=True))
 
 

@@ -1,4 +1,4 @@
-"""Command-line options that several commands share."""
+"""Options that several commands share, and what is typed behind them: settings, plugins, variants."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fdplug import registry
-from fdplug.commands.parser import Parser as Parser
 from fdplug.errors import ConfigError
 from fdplug.errors.wording import one_line, shown
 from fdplug.files.schema import kind
@@ -16,40 +14,87 @@ from fdplug.files.source import Source
 from fdplug.files.yaml_text import parse_yaml, read_yaml
 from fdplug.predict.data.captions import SHAPES
 from fdplug.predict.generation.config import GenerationConfig
-from fdplug.predict.generation.generate import check_size, check_steps
-from fdplug.predict.generation.loading import DTYPES, check_model, default_guidance, load_pipeline
+from fdplug.predict.generation.loading import DTYPES
 from fdplug.settings import Settings
 
 S = TypeVar("S", bound=Settings)
+Options = argparse._ActionsContainer
+LETTERS = {int: "N", float: "X"}
+"""How a number is called in help, by what reads it."""
+
+MODEL = "shapes (embedded), a hub id, or a pipeline's folder"
+ANNOTATIONS = "captions in the form of captions_val2017.json, or shapes"
+REAL_IMAGES = "their real images, for scores that need them"
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add what says which pipeline runs, and how."""
-    parser.add_argument("--model", default=SHAPES, help="'shapes' (embedded), a hub id, or a pipeline's folder")
-    add_settings(parser, GenerationConfig, ("guidance", "size", "seed"))
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="default float32; auto is float16 on a GPU")
+    group = parser.add_argument_group("the model")
+    group.add_argument("--model", default=SHAPES, help=f"{MODEL} (default {SHAPES})")
+    add_settings(group, GenerationConfig, ("guidance", "size", "seed"))
+    group.add_argument("--dtype", choices=DTYPES, default="float32", help="default float32; auto is float16 on a GPU")
+    add_device(group)
+    group.add_argument("--allow-pickle", action="store_true", help="also load .bin weights, which can run code")
+    group.add_argument("--no-safety-checker", action="store_true", help="leave out the model's safety checker")
+
+
+def add_device(parser: Options) -> None:
+    """Add where everything runs."""
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps, ...; auto takes a CUDA GPU if there is one")
-    parser.add_argument("--allow-pickle", action="store_true", help="also load .bin weights, which can run code")
-    parser.add_argument("--no-safety-checker", action="store_true", help="leave out the model's safety checker")
 
 
-def add_sampler_options(parser: argparse.ArgumentParser) -> None:
+def add_annotations(parser: Options, default: str | None = SHAPES, otherwise: str = f"default {SHAPES}") -> None:
+    """Add the file of captions."""
+    parser.add_argument("--annotations", metavar="FILE", default=default, help=f"{ANNOTATIONS} ({otherwise})")
+
+
+def add_limit(parser: Options, default: int, help: str, name: str = "captions") -> None:
+    """Add how many captions are taken, kept as `name`."""
+    parser.add_argument(
+        "--limit", metavar="N", dest=name, type=int, default=default, help=f"{help} (default {default})"
+    )
+
+
+def add_batch_size(parser: Options, default: int, help: str = "images per pipeline call") -> None:
+    """Add how many images are made or read at a time."""
+    parser.add_argument("--batch-size", metavar="N", type=int, default=default, help=f"{help} (default {default})")
+
+
+def add_forms(parser: Options, markdown: str | None = None) -> None:
+    """Add in which form a table is printed: for the terminal, as JSON, or, where `markdown` says how, as Markdown."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    if markdown is not None:
+        group.add_argument("--markdown", action="store_true", help=markdown)
+
+
+def add_sampler_options(parser: Options) -> None:
     """Add what says how a run of one sampler goes."""
     add_settings(parser, GenerationConfig, ("sampler", "steps"))
 
 
-def add_settings(parser: argparse.ArgumentParser, cls: type[Settings], names: Sequence[str] | None = None) -> None:
-    """Add an option for every setting of a class, or for some."""
+def add_settings(
+    parser: Options, cls: type[Settings], names: Sequence[str] | None = None, prefix: str | None = None
+) -> None:
+    """Add an option for every setting of a class, or for some.
+
+    Args:
+        parser: what takes the options.
+        cls: the settings.
+        names: those that are added; all if left out.
+        prefix: for names as a configuration file nests them, such as `model.`.
+    """
     for name, field in cls.fields().items():
         if names is not None and name not in names:
             continue
         facts, default = field.metadata, field.default
         shown = "" if default is None or default == () else f" (default {default})"
         parser.add_argument(
-            f"--{name.replace('_', '-')}",
+            f"--{name.replace('_', '-')}" if prefix is None else f"--{prefix}{name}",
             type=facts["reads"],
             choices=facts["choices"],
             default=default,
+            metavar=None if facts["choices"] else LETTERS.get(facts["reads"], name.upper().partition("_")[0]),
             help=f"{facts['help']}{shown}".replace("%", "%%"),
         )
 
@@ -62,53 +107,6 @@ def read_settings(options: argparse.Namespace, cls: type[S]) -> S:
     """
     given = {name: inline(getattr(options, name)) for name in cls.fields() if hasattr(options, name)}
     return cls(**given)
-
-
-def check_model_options(options: argparse.Namespace) -> GenerationConfig:
-    """Check what `add_model_options` added, without loading anything; returns what decides the images."""
-    generation = read_settings(options, GenerationConfig)
-    check_model(options.model)
-    return generation
-
-
-def loading(options: argparse.Namespace) -> dict[str, Any]:
-    """The keyword arguments of `load_pipeline`."""
-    return {
-        "device": device(options.device),
-        "dtype": options.dtype,
-        "allow_pickle": options.allow_pickle,
-        "safety_checker": not options.no_safety_checker,
-    }
-
-
-def opened(
-    options: argparse.Namespace, generation: GenerationConfig, needs_prompt: bool = True
-) -> tuple[Any, GenerationConfig]:
-    """Load the pipeline with its sampler; return it and what decides its images, defaults filled in."""
-    pipe = load_pipeline(options.model, needs_prompt=needs_prompt, **loading(options))
-    check_size(pipe, generation.size)
-    pipe.scheduler = registry.build("sampler", generation.sampler).fit(pipe.scheduler)
-    check_steps(pipe.scheduler, generation.resolved_steps)
-    return pipe, generation.resolved(default_guidance(options.model))
-
-
-def device(name: str) -> Any:
-    """The torch device behind `--device`.
-
-    Raises:
-        ConfigError: there is no such device here.
-    """
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        found = torch.device(name)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"no device '{name}' here: {reason}; take cpu, cuda or mps") from error
-    return found
 
 
 def inline(text: Any) -> Any:

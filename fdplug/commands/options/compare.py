@@ -1,0 +1,35 @@
+"""The options of `fdplug compare`."""
+
+from __future__ import annotations
+
+from fdplug.commands.options import shared
+from fdplug.commands.parser import Parser
+from fdplug.metrics.names import CLIP_MODEL
+from fdplug.predict.comparison.variant import DEFAULT_NAMES
+from fdplug.suites import suite
+
+EPILOG = f"""A variant is a name such as ddim-25, ddim-50+paper or ddim-50+uniform6 (sampler-steps+policy), a
+mapping such as '{{name: x, sampler: ddim, propagation: {{policy: {{uniform: {{interval: 4}}}}}}}}', or a YAML or JSON
+file with a list of these. The default ones are {", ".join(DEFAULT_NAMES)}."""
+
+
+def parser() -> Parser:
+    """Return the parser of the command's options."""
+    parser = Parser(
+        prog="fdplug compare", description="Compare variants over the same captions and seeds.", epilog=EPILOG
+    )
+    add = parser.add_argument
+    add("--variants", metavar="VARIANT", nargs="+", help="what to compare, see below")
+    add("--suite", metavar="NAME", help=f"instead: a published ablation, {', '.join(suite.NAMES)}")
+    shared.add_annotations(parser)
+    shared.add_limit(parser, 64, "how many captions, one image each")
+    add("--real-images", metavar="FOLDER", dest="images", help=shared.REAL_IMAGES)
+    shared.add_batch_size(parser, 16)
+    add("--scores", default="auto", help="auto, none, or some of shapes,clip,fid,is,pr (default auto)")
+    add("--clip-model", metavar="MODEL", default=CLIP_MODEL, help=f"hub id or folder, or none (default {CLIP_MODEL})")
+    changes = "how many captions to measure feature changes on (default 2)"
+    add("--feature-changes", metavar="N", dest="drift", type=int, default=2, help=changes)
+    add("--out", metavar="FOLDER", default="outputs/compare", help="folder of the results (default outputs/compare)")
+    add("--overwrite", action="store_true", help="replace the results of an earlier comparison there")
+    shared.add_model_options(parser)
+    return parser

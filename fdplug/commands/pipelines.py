@@ -1,0 +1,61 @@
+"""From the options of a model to the pipeline that they name."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import torch
+
+from fdplug import registry
+from fdplug.commands.options.shared import read_settings
+from fdplug.errors import ConfigError
+from fdplug.errors.wording import shown
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import check_size, check_steps
+from fdplug.predict.generation.loading import check_model, default_guidance, load_pipeline
+
+
+def check_model_options(options: argparse.Namespace) -> GenerationConfig:
+    """Check what `add_model_options` added, without loading anything; returns what decides the images."""
+    generation = read_settings(options, GenerationConfig)
+    check_model(options.model)
+    return generation
+
+
+def loading(options: argparse.Namespace) -> dict[str, Any]:
+    """The keyword arguments of `load_pipeline`."""
+    return {
+        "device": device(options.device),
+        "dtype": options.dtype,
+        "allow_pickle": options.allow_pickle,
+        "safety_checker": not options.no_safety_checker,
+    }
+
+
+def opened(
+    options: argparse.Namespace, generation: GenerationConfig, needs_prompt: bool = True
+) -> tuple[Any, GenerationConfig]:
+    """Load the pipeline with its sampler; return it and what decides its images, defaults filled in."""
+    pipe = load_pipeline(options.model, needs_prompt=needs_prompt, **loading(options))
+    check_size(pipe, generation.size)
+    pipe.scheduler = registry.build("sampler", generation.sampler).fit(pipe.scheduler)
+    check_steps(pipe.scheduler, generation.resolved_steps)
+    return pipe, generation.resolved(default_guidance(options.model))
+
+
+def device(name: str) -> Any:
+    """The torch device behind `--device`.
+
+    Raises:
+        ConfigError: there is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        found = torch.device(name)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"no device {shown(name)} here: {reason}; take cpu, cuda or mps") from error
+    return found
