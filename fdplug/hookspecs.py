@@ -16,7 +16,8 @@ my-plugin = "my_module"
 `FDPLUG_CONTRACT = "1.0"`; it is loaded by every fdplug of the same major number whose minor number is not smaller, and
 left out with a warning by others. Additions (a hook, a method with a default, an attribute) raise the minor number;
 whatever would break a plugin raises the major number. New in 1.1: `Sampler.fit`, `Sampler.arguments` and
-`Sampler.flow`; the part `trunk` of every built-in family.
+`Sampler.flow`; the part `trunk` of every built-in family; `Part.blocks`, `Part.residual` and `Part.probe`, with
+`KeyStepPolicy.probes` and `KeyStepPolicy.observe`.
 
 **Public modules.** `fdplug` itself and `fdplug.policies`, `caches`, `injectors`, `samplers`, `denoisers`, `transforms`,
 `parts`, `schedule`, `stacking`, `patching`, `trees`, `pipeline`, `checks`, `errors` and `testing`; a plugin needs no
@@ -70,7 +71,9 @@ def fdplug_key_step_policies() -> Iterable[type[KeyStepPolicy]]:
         yield FirstHalf
     ```
 
-    There are two more base classes. An `AdaptivePolicy` decides step by step, by the denoiser's input. A `BlockPolicy`
+    There are two more base classes. An `AdaptivePolicy` decides step by step, by the denoiser's input; with `probes =
+    True` by what the part's probe, such as the first block, makes of it; `observe` tells it what a computed step
+    predicted. A `BlockPolicy`
     names key steps for every module of the part by itself: block caching ("Cache Me if You Can", 2312.03209) gives each
     transformer block a schedule of its own, which one set of steps for the whole part cannot say.
     """
@@ -257,5 +260,8 @@ def fdplug_parts() -> Iterable[type[PartRule]]:
     A family names the parts of its own classes; without this hook, a method that caches other modules (DeepCache caches
     everything deeper than one skip connection, block caching every transformer block) would need a family of its own,
     and families of one class exclude each other.
+
+    A part with `residual = True` keeps what it adds to its input instead of what it hands on, whatever the cache; the
+    blocks to choose from are those of the family's trunk, `family.part(denoiser, "trunk").blocks`.
     """
     return ()

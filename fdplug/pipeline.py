@@ -120,7 +120,12 @@ def _limit(config: PropagationConfig, pipe: Any) -> int | SpanBudget | None:
 
 def _check_stack(method: Method, rule: PartRule | None, transforms: Sequence[Transform]) -> None:
     part = method.part
-    facts = {"sample-free": part.sample_free, f"part:{part.name}": rule is None}
+    facts = {
+        "sample-free": part.sample_free,
+        "residual": part.residual,
+        "probe": part.probe is not None,
+        f"part:{part.name}": rule is None,
+    }
     layers = [
         Layer(f"policy:{method.policy.name}", method.policy),
         Layer(f"cache:{method.cache.name}", method.cache),
@@ -229,6 +234,8 @@ class Propagation:
 
     def _denoiser_patches(self) -> Iterator[Patch]:
         propagator, part = self._propagator, self.method.part
+        if part.probe is not None:
+            yield from call_patches(self._network.get_submodule(part.probe), propagator.around_probe)
         for name in part.modules:
             yield from call_patches(self._network.get_submodule(name), propagator.around_module(name))
         yield from call_patches(self._network, propagator.around_denoiser)

@@ -65,6 +65,11 @@ class Part:
             decoded in one batch.
         chained: modules whose output nothing reads but the next module of the part: it is not kept.
         companions: networks that run before the denoiser and are replayed along with the part.
+        blocks: those of the modules that are the network's blocks, in the order in which they run. Contract 1.1.
+        residual: whether what is kept is not what the last module hands on but what the whole part adds to its input,
+            so that a replayed step adds it to the input of that step; never `sample_free`. Contract 1.1.
+        probe: a module outside of the part that runs just before it, for policies that decide by what it adds to its
+            own input. Contract 1.1.
     """
 
     name: str
@@ -72,9 +77,12 @@ class Part:
     sample_free: bool
     chained: frozenset[str] = frozenset()
     companions: tuple[Companion, ...] = ()
+    blocks: tuple[str, ...] = ()
+    residual: bool = False
+    probe: str | None = None
 
 
-def trunk(modules: Iterable[str], companions: tuple[Companion, ...] = ()) -> Part:
+def trunk(modules: Iterable[str], companions: tuple[Companion, ...] = (), blocks: tuple[str, ...] = ()) -> Part:
     """Return the part of every module but the output head, of which one feature is kept: what the last one hands on.
 
     Where the head sees neither the sample nor the time, as in U-Nets, a replayed prediction is that of the key step:
@@ -83,9 +91,17 @@ def trunk(modules: Iterable[str], companions: tuple[Companion, ...] = ()) -> Par
     Args:
         modules: all between the sample and the head, in the order in which they run.
         companions: networks that are replayed along with them.
+        blocks: those of them that are the network's blocks.
     """
     names = tuple(modules)
-    return Part(name="trunk", modules=names, sample_free=True, chained=frozenset(names[:-1]), companions=companions)
+    return Part(
+        name="trunk",
+        modules=names,
+        sample_free=True,
+        chained=frozenset(names[:-1]),
+        companions=companions,
+        blocks=blocks,
+    )
 
 
 class DenoiserFamily(ABC):

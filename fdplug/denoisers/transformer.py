@@ -57,7 +57,7 @@ def transformer_parts(
         chained=frozenset(leading[:-1]),
         companions=companions,
     )
-    yield trunk((*stem, *names), companions)
+    yield trunk((*stem, *names), companions, tuple(names))
 
 
 def _count(depth: int, blocks: int | None) -> int:

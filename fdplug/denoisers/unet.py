@@ -56,7 +56,8 @@ def unet_parts(unet: nn.Module, stem: tuple[str, ...] = ("conv_in",)) -> Iterato
     yield Part(name="encoder", modules=encoder, sample_free=True, companions=control)
     yield Part(name="decoder", modules=decoder, sample_free=False)
     yield Part(name="encoder+decoder", modules=encoder + decoder, sample_free=True, companions=control)
-    yield trunk((*encoder, *_children(unet, "up_blocks")), control)
+    blocks = (*encoder[len(stem) :], *_children(unet, "up_blocks"))
+    yield trunk((*stem, *blocks), control, blocks)
 
 
 def _children(unet: nn.Module, name: str) -> tuple[str, ...]:

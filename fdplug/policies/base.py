@@ -20,11 +20,14 @@ class KeyStepPolicy(Stackable, ABC):
         stepwise: whether the steps of a run must be decoded one at a time, because it decides as the run goes on or for
             every module by itself. Contract 1.1.
         replays: whether any step can be a replayed one. Contract 1.1.
+        probes: whether it decides in the middle of a call of the denoiser, by what the part's probe adds to its own
+            input, instead of before the call by the sample; its steps are decoded one at a time. Contract 1.1.
     """
 
     name: ClassVar[str]
     stepwise: ClassVar[bool] = False
     replays: ClassVar[bool] = True
+    probes: ClassVar[bool] = False
 
     @abstractmethod
     def key_steps(self, schedule: Schedule) -> frozenset[int]:
@@ -44,10 +47,20 @@ class KeyStepPolicy(Stackable, ABC):
 
         Args:
             step: the step that is about to be computed or replayed.
-            sample: what the denoiser is given, (B, C, H, W).
+            sample: what the denoiser is given, (B, C, H, W); if the policy `probes`, what the probe adds to its input,
+                in the probe's own shape, such as (B, tokens, width).
             chosen: what `key_steps` returned as the run began.
         """
         return step.index in chosen
+
+    def observe(self, step: Step, sample: Tensor, prediction: Tensor) -> None:
+        """Learn what a computed step predicted: of its first call, where guidance comes by separate ones. Contract 1.1.
+
+        Args:
+            step: the step, at which the part was computed.
+            sample: what the denoiser was given, (B, C, H, W).
+            prediction: what it answered, (B, C', H, W); keep a copy, not the tensor.
+        """
 
     def prepare(self, denoiser: nn.Module) -> None:
         """Look at the denoiser as propagation is switched on; raise `ConfigError` if the policy is not for it."""
@@ -73,7 +86,10 @@ class AdaptivePolicy(KeyStepPolicy):
 
     @abstractmethod
     def is_key(self, step: Step, sample: Tensor) -> bool:
-        """Say whether `step` is a key step, given the denoiser's input `sample` (B, C, H, W)."""
+        """Say whether `step` is a key step, given the denoiser's input `sample` (B, C, H, W).
+
+        A policy that `probes` is given what the part's probe adds to its input, instead.
+        """
 
 
 class BlockPolicy(KeyStepPolicy):

@@ -69,6 +69,10 @@ class Plan:
             self._decisions[step] = self._method.policy.is_key_step(self._schedule.step(step), sample, self._keys)
         return self._decisions[step]
 
+    def is_undecided(self, step: int) -> bool:
+        """Whether a step is to be decided by the part's probe, which has not run yet."""
+        return self._method.policy.probes and step not in self._decisions
+
     def ask_again(self) -> None:
         """Forget what was decided: the run has gone to another step."""
         self._decisions.clear()

@@ -12,6 +12,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from fdplug.propagation.decoding import PartComputed
 from fdplug.propagation.messages import shown
 from fdplug.propagation.method import Method
 from fdplug.propagation.replay import Replay
+from fdplug.propagation.residual import added
 from fdplug.propagation.run import Lane, Run
 from fdplug.propagation.watched import Watched
 from fdplug.propagation.window import Window
@@ -63,7 +65,7 @@ class Propagator:
         self._network = network
         self._follow = follow
         self._count = count
-        self._replay = Replay(method.cache, method.part.chained)
+        self._replay = Replay(method.cache, method.part)
         self._scheduler: Any = None  # the one that has set its timesteps, as long as a run may begin or go on
         self._run: Run | None = None
         self._replayed = False
@@ -226,9 +228,10 @@ class Propagator:
         return None
 
     def _decode(self, run: Run, lane: Lane, call: Call, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        fresh = not lane.fits(call)
-        computes = run.is_key(call.sample) or fresh
-        window = Window(lane.index, run.plan.span(run.step, call.sample), call.rows, computes, fresh)
+        fresh, undecided = not lane.fits(call), run.plan.is_undecided(run.step)
+        computes = (not undecided and run.is_key(call.sample)) or fresh
+        steps = run.plan.span(run.step, call.sample)
+        window = Window(lane.index, steps, call.rows, computes, fresh, undecided=undecided)
         times = len(window.steps)
         denoise = partial(self._denoise, call, run.timesteps, partial(original, *args, **kwargs), original)
         try:
@@ -240,7 +243,10 @@ class Propagator:
         lane.keep(call, times > 1)
         lane.stamp = run.watched.stamp() if times > 1 else ()
         lane.predictions = dict(zip(window.steps, trees.split_rows(output, times), strict=True))
-        return lane.predictions.pop(run.step)
+        answer = lane.predictions.pop(run.step)
+        if lane.index == 0 and (fresh or run.is_key(call.sample)):
+            self.method.policy.observe(run.schedule.step(run.step), call.sample, next(iter(trees.leaves(answer))))
+        return answer
 
     def _denoise(
         self, call: Call, timesteps: Tensor, as_called: Callable[[], Any], network: Callable[..., Any], window: Window
@@ -254,10 +260,16 @@ class Propagator:
             else:
                 given, named = call.portion(timesteps[steps[0] : steps[-1] + 1], window)
                 output = network(*given, **named)
+            window = self._window
         except PartComputed:
             return None
         finally:
             self._window = None
+        if window.undecided:
+            raise PropagationError(
+                f"the denoiser did not run {self.method.part.probe}, by which policy '{self.method.policy.name}' "
+                "decides; take another policy or part"
+            )
         self._record(WHOLE, window, window.size)
         return output
 
@@ -269,11 +281,14 @@ class Propagator:
 
     def around_module(self, name: str) -> Callable[..., Any]:
         """Return what is to be called around the forward of module `name` of the part."""
+        first = self.method.part.modules[0]
 
         def around(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             window, run = self._window, self._run
             if window is None or run is None:
                 return original(*args, **kwargs)
+            if name == first:
+                self._replay.begin(args, kwargs)
             if not run.plan.computes(name, window):
                 self._replayed |= window.portion is None
                 return self._replay.answer(name, window)
@@ -288,6 +303,15 @@ class Propagator:
             return output
 
         return around
+
+    def around_probe(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Let the part's probe compute, and the policy decide by what it adds to its input."""
+        output = original(*args, **kwargs)
+        window, run = self._window, self._run
+        if window is not None and run is not None and window.undecided:
+            is_key = run.is_key(added(args, kwargs, output))
+            self._window = replace(window, computes=window.fresh or is_key, undecided=False)
+        return output
 
     def _first_step(self, window: Window, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """Cut what a module is given for a whole window down to the rows of its first step."""

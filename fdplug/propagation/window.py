@@ -17,6 +17,7 @@ class Window:
         portion: those of the window's rows, numbered time-major, that the call decodes from what was computed before;
             None: all of them.
         part_only: the call ends as soon as the part is computed.
+        undecided: whether the part is computed is yet to be said, by a policy that looks at the part's probe.
     """
 
     lane: int
@@ -26,6 +27,7 @@ class Window:
     fresh: bool = False
     portion: range | None = None
     part_only: bool = False
+    undecided: bool = False
 
     @property
     def size(self) -> int:
