@@ -80,7 +80,7 @@ def _layers(block: nn.Module) -> list[str]:
     if not hasattr(block, "resnets"):
         return []
     kinds = [name for name in ("resnets", "attentions", "motion_modules") if getattr(block, name, None) is not None]
-    depth = range(len(block.get_submodule("resnets")))
+    depth = range(len(list(block.get_submodule("resnets").children())))
     names = [f"{kind}.{index}" for index in depth for kind in kinds]
     return names + [f"downsamplers.{index}" for index, _ in enumerate(getattr(block, "downsamplers", None) or ())]
 
@@ -217,9 +217,10 @@ class MagCache(KeyStepPolicy):
 class EasyCache(AdaptivePolicy):
     """Computes a step once the change of the prediction, as its last rate foretells it, has added up (EasyCache).
 
-    With k = |v_t - v_s| / |x_t - x_s| (means over the batch) of the last two computed steps s and t, a step that changes the sample by |dx|
-    is taken to change the prediction by k |dx| / |v|, a share of its size (arXiv 2507.02860). The method keeps the
-    difference of prediction and sample; here it is what the blocks add, which every denoiser has.
+    With k = |v_t - v_s| / |x_t - x_s| (means over the batch) of the last two computed steps s and t, a step that
+    changes the sample by |dx| is taken to change the prediction by k |dx| / |v|, a share of its size (arXiv
+    2507.02860). The method keeps the difference of prediction and sample; here it is what the blocks add, which every
+    denoiser has.
 
     Args:
         threshold: change that may add up before a step is computed, in shares of the prediction; larger is faster.

@@ -47,6 +47,7 @@ PROVIDED = {
     "fdplug-forecast": {"forecast"},
     "fdplug-offload": {"offload"},
     "fdplug-paradigms": {"paradigms"},
+    "fdplug-residual": {"after-first-block", "all-blocks", "easycache", "fbcache", "magcache"},
     "fdplug-tome": {"tome"},
 }
 

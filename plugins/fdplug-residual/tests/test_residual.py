@@ -7,7 +7,7 @@ import inspect
 import pytest
 import torch
 from diffusers import FirstBlockCacheConfig, MagCacheConfig
-from fdplug_residual import AfterFirstBlock, AllBlocks, EasyCache, FirstBlockCache, Magnitudes, MagCache, measure
+from fdplug_residual import AfterFirstBlock, AllBlocks, EasyCache, FirstBlockCache, MagCache, Magnitudes, measure
 
 from fdplug import propagate
 from fdplug.errors import ConfigError, DataError, StackError
@@ -95,7 +95,7 @@ def test_measured_ratios_are_those_that_diffusers_prints(capsys):
 
 
 class Adding:
-    """The plain way: at steps that are not key steps, the head is given the stem's output plus what was added before."""
+    """The plain way: at steps that are not key steps, the head gets the stem's output plus what was added before."""
 
     def __init__(self, stem, head, keys):
         self.keys, self.step, self.kept, self.stem = keys, 0, None, None
@@ -151,13 +151,12 @@ def test_policy_all_changes_nothing_and_an_exception_leaves_nothing_behind(name)
 
 
 def stopping(pipe):
-    """Return arguments that stop a run in its third step; pipelines without callbacks are stopped by their scheduler."""
+    """Return arguments that stop a run in its third step."""
 
     def stop(pipe, step, *_):
         if step == 2:
             raise KeyboardInterrupt
         return {}
-
 
     if "callback_on_step_end" in inspect.signature(type(pipe).__call__).parameters:
         return {"callback_on_step_end": stop}
