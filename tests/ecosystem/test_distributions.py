@@ -41,7 +41,7 @@ PUBLIC = {
     "testing",
 }
 PROVIDED = {
-    "fdplug-adaptive": {"adaptive"},
+    "fdplug-adaptive": {"adaptive", "third-difference"},
     "fdplug-blockcache": {"attentions", "blockcache"},
     "fdplug-deepcache": {"deepcache", "deepcache-non-uniform"},
     "fdplug-forecast": {"forecast"},

@@ -1,9 +1,10 @@
-"""Kill a forked copy of this process just before its n-th operation on a file, or in the middle of it."""
+"""Kill a forked copy of this process: before its n-th operation on a file, in the middle of it, or at any moment."""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 import traceback
 from pathlib import Path
 
@@ -21,11 +22,30 @@ def run_until(action, operation):
     return status == -signal.SIGKILL
 
 
-def _in_child(action, operation):
+def run_for(action, seconds):
+    """Run `action` in a copy of this process, and kill that and all it has started after so long; returns whether."""
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        _in_child(action)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            assert os.waitstatus_to_exitcode(status) == 0
+            return False
+        time.sleep(0.002)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True
+
+
+def _in_child(action, operation=None):
     code = 1
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        _Fuse(operation).lay()
+        if operation is not None:
+            _Fuse(operation).lay()
         action()
         code = 0
     except BaseException:

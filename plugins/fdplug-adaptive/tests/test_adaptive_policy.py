@@ -6,7 +6,7 @@ import logging
 
 import pytest
 import torch
-from fdplug_adaptive import Adaptive
+from fdplug_adaptive import Adaptive, ThirdDifference
 
 from fdplug import propagate
 from fdplug.errors import ConfigError, FdplugWarning, NoEffectWarning
@@ -27,6 +27,7 @@ def decisions(policy, values):
 
 def test_contract():
     check_policy(Adaptive())
+    check_policy(ThirdDifference())
 
 
 def test_the_change_accumulates_and_starts_again_at_a_key_step():
@@ -89,3 +90,25 @@ def test_nothing_is_kept_after_a_run(pipe):
 def test_options_that_cannot_be_right(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         Adaptive(**options)
+
+
+def test_the_third_difference_by_hand():
+    """Of 0, 1, 4, 9, 16 it is 0; of 0, 1, 8, 27, 64 it is 6, where the first one is 27 - 8 = 19 and 64 - 27 = 37."""
+    squares, cubes = [[float(index**power) for index in range(5)] for power in (2, 3)]
+    policy = ThirdDifference(threshold=0.2, warm_up=1, longest=None)
+    assert decisions(policy, squares) == [True, True, True, False, False]
+    assert decisions(policy, cubes) == [True, True, True, 6 / 19 >= 0.2, 6 / 37 >= 0.2]
+
+
+def test_the_third_difference_replays_and_reports(pipe):
+    policy = ThirdDifference(threshold=0.5)
+    with propagate(pipe, part="trunk", policy=policy, injector="none") as handle:
+        latents(pipe)
+    assert handle.ledger.key_steps == tuple(step for step, is_key in policy.decisions.items() if is_key)
+    assert 0 < policy.hit_rate < 1
+
+
+def test_the_third_difference_warns_when_it_never_fires(pipe):
+    policy = ThirdDifference(threshold=1000, longest=None)
+    with propagate(pipe, policy=policy), pytest.warns(FdplugWarning, match="third difference fell to"):
+        latents(pipe)
