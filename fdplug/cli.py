@@ -43,6 +43,7 @@ COMMANDS = {
     "analyze": Command("fdplug.commands.analyze", "how a denoiser's features change from step to step, with figures"),
     "complexity": Command("fdplug.commands.complexity", "parameters and GFLOPs of a denoiser, layer by layer"),
     "plugins": Command("fdplug.commands.plugins", "list what is installed, with options and failures"),
+    "env": Command("fdplug.commands.env", "print versions, hardware and plugins, for a report of a problem"),
     "new-plugin": Command("fdplug.commands.new_plugin", "write a distribution with one plugin, to begin from"),
 }
 

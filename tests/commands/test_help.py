@@ -40,6 +40,7 @@ MISTAKES = {
     "analyze": ["--limit", "x"],
     "compare": ["--no-such-option"],
     "complexity": ["--rows", "x"],
+    "env": ["--no-such-option"],
     "evaluate": ["."],
     "families": ["--no-such-option"],
     "generate": ["a", "--steps", "x"],
