@@ -17,7 +17,7 @@ from fdplug.patching import Patch, PatchStack, call_patches
 from fdplug.policies import KeyStepPolicy
 from fdplug.profiling import flops
 from fdplug.profiling.ledger import Ledger
-from fdplug.propagation.caller import calling_pipeline
+from fdplug.propagation.calls.caller import calling_pipeline
 from fdplug.propagation.decoding import AT_ONCE, Decoding
 from fdplug.propagation.method import Method
 from fdplug.propagation.propagator import Propagator

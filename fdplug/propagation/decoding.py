@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from fdplug.profiling.ledger import Ledger
-    from fdplug.propagation.call import Call
+    from fdplug.propagation.calls.call import Call
     from fdplug.propagation.window import Window
 
 Denoise = Callable[["Window"], Any]

@@ -21,14 +21,15 @@ from fdplug.denoisers.base import is_compiled
 from fdplug.errors import NoEffectWarning, PropagationError, warn
 from fdplug.injectors import NoNoise
 from fdplug.profiling.ledger import WHOLE, Entry, Ledger
-from fdplug.propagation.call import Call
-from fdplug.propagation.caller import ThreadGuard, calling_pipeline
+from fdplug.propagation.calls.call import Call
+from fdplug.propagation.calls.caller import ThreadGuard, calling_pipeline
+from fdplug.propagation.calls.lanes import Lane
 from fdplug.propagation.decoding import PartComputed
 from fdplug.propagation.messages import shown
 from fdplug.propagation.method import Method
 from fdplug.propagation.replay import Replay
 from fdplug.propagation.residual import added
-from fdplug.propagation.run import Lane, Run
+from fdplug.propagation.run import Run
 from fdplug.propagation.watched import Watched
 from fdplug.propagation.window import Window
 
@@ -127,7 +128,7 @@ class Propagator:
         result = original(*args, **kwargs)
         run.advance()
         if run.over:
-            self._finish()
+            self._finish(run)
         return result
 
     def _injected(self, run: Run, original: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Any]:
@@ -137,16 +138,21 @@ class Propagator:
         bound.arguments["sample"] = self.method.injector.inject(sample, run.prior(sample), step)
         return bound.args, bound.kwargs
 
-    def _finish(self) -> None:
+    def _finish(self, run: Run) -> None:
         self._replay.clear()
         self.method.decoding.finish()
         steps = len(self.ledger.steps)
         if self.method.policy.replays and len(self.ledger.key_steps) == steps and not self._replayed:
-            warn(
-                f"propagation changed nothing: policy '{self.method.policy.name}' made all {steps} steps key steps; "
-                "take more steps or another policy",
-                NoEffectWarning,
+            warn(f"propagation changed nothing: {self._why_nothing(run, steps)}", NoEffectWarning)
+
+    def _why_nothing(self, run: Run, steps: int) -> str:
+        if run.wanted < steps:
+            return (
+                f"the denoiser was given something new at each of {steps} steps, so that nothing that was kept fits; "
+                "keep prompts, options and batch the same for some steps"
             )
+        name = self.method.policy.name
+        return f"policy '{name}' made all {steps} steps key steps; take more steps or another policy"
 
     # --- the denoiser ------------------------------------------------------------------------------------------------
 
@@ -159,7 +165,7 @@ class Propagator:
         if run is None:
             return original(*args, **kwargs)
         self.ledger.introduce(call.role.component, self._network, call.example, self.method.part.modules)
-        lane = run.next_lane(call.role.component)
+        lane = run.lane(call)
         ahead = self._ahead(run, lane, call)
         return self._decode(run, lane, call, original, args, kwargs) if ahead is None else ahead
 
@@ -216,19 +222,16 @@ class Propagator:
     def _ahead(self, run: Run, lane: Lane, call: Call) -> Any:
         """Return what was decoded ahead for this step, None where nothing was or the call no longer fits it."""
         prediction = lane.predictions.pop(run.step, None)
-        if prediction is None or not lane.fits(call):
+        if prediction is None:
             return None
-        same = lane.conditioned_on(call)
+        same = lane.has_residuals(call)
         if same and run.watched.stamp() == lane.stamp:
             return prediction
-        run.plan.one_by_one = True
-        run.drop_predictions()
-        what = "denoiser" if same else "conditioning"
-        warn(f"the {what} changed within a span: the rest of this run is decoded one step at a time")
+        run.void("denoiser" if same else "conditioning")
         return None
 
     def _decode(self, run: Run, lane: Lane, call: Call, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        fresh, undecided = not lane.fits(call), run.plan.is_undecided(run.step)
+        fresh, undecided = not run.fits(lane, call), run.plan.is_undecided(run.step)
         computes = (not undecided and run.is_key(call.sample)) or fresh
         steps = run.plan.span(run.step, call.sample)
         window = Window(lane.index, steps, call.rows, computes, fresh, undecided=undecided)
@@ -240,7 +243,7 @@ class Propagator:
         except BaseException:
             self.forget()
             raise
-        lane.keep(call, times > 1)
+        lane.keep(call, run.step, times > 1)
         lane.stamp = run.watched.stamp() if times > 1 else ()
         lane.predictions = dict(zip(window.steps, trees.split_rows(output, times), strict=True))
         answer = lane.predictions.pop(run.step)
@@ -332,7 +335,7 @@ class Propagator:
             if run is None:
                 return original(*args, **kwargs)
             self.ledger.introduce(companion.component, network, call.example)
-            return self._accompany(run, run.next_lane(companion.component), call, partial(original, *args, **kwargs))
+            return self._accompany(run, run.lane(call, by_place=True), call, partial(original, *args, **kwargs))
 
         return around
 
@@ -341,15 +344,16 @@ class Propagator:
 
         What the denoiser decoded ahead rests on the output that was kept: a new one makes it void.
         """
-        is_key = run.is_key(call.sample) or not lane.fits(call)
-        if is_key or not lane.conditioned_on(call):
+        fits = run.fits(lane, call)
+        is_key = run.is_key(call.sample) or not fits
+        if is_key or not lane.is_given(call):
             run.drop_predictions()
             try:
                 lane.output = compute()
             except BaseException:
                 self.forget()
                 raise
-            lane.keep(call)
+            lane.keep(call, run.step)
             self.ledger.record(Entry((run.step,), call.role.component, WHOLE, call.rows, is_key))
         return lane.output
 

@@ -2,79 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from fdplug.errors import PropagationError
+from fdplug.errors import PropagationError, warn
+from fdplug.propagation.calls.lanes import NEVER, Lane, Lanes
 from fdplug.propagation.messages import shown, some
 from fdplug.propagation.plan import Plan
-from fdplug.propagation.watched import Watched, version
+from fdplug.propagation.watched import Watched
 from fdplug.schedule import Schedule
 
 if TYPE_CHECKING:
-    from fdplug.propagation.call import Call
+    from fdplug.propagation.calls.call import Call
     from fdplug.propagation.method import Method
 
 
-class Lane:
-    """The n-th call of a network in every step: guidance by separate calls keeps its own features and predictions.
-
-    A companion, such as a ControlNet, keeps its output instead.
-    """
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.conditioning: list[Any] = []
-        self.stamp: tuple[Any, ...] = ()
-        self._kind: tuple[Any, ...] = ()
-        self._versions: list[int] = []
-        self.predictions: dict[int, Any] = {}
-        self.output: Any = None
-
-    def fits(self, call: Call) -> bool:
-        """Whether the features kept are for a batch like that of `call`."""
-        return self._kind == _kind(call.sample)
-
-    def keep(self, call: Call, conditioning: bool = True) -> None:
-        """Learn that what is kept is for a batch like that of `call`, and was made for its conditioning."""
-        self._kind = _kind(call.sample)
-        self.conditioning = call.conditioning if conditioning else []
-        self._versions = [version(one) for one in self.conditioning if isinstance(one, Tensor)]
-
-    def conditioned_on(self, call: Call) -> bool:
-        """Whether what is kept was made for the conditioning of `call`."""
-        if [version(one) for one in self.conditioning if isinstance(one, Tensor)] != self._versions:
-            return False  # changed in place
-        given = call.conditioning
-        return len(given) == len(self.conditioning) and all(map(_same, given, self.conditioning))
-
-
-def _kind(sample: Tensor) -> tuple[Any, ...]:
-    return sample.shape, sample.dtype, sample.device
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values or tensors are the same.
-
-    Most pipelines hand over one tensor at every step; values are compared only where a new one is built each time, and
-    only then is an accelerator waited for.
-    """
-    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
-        return one == other
-    if one is other:
-        return True
-    if one.shape != other.shape or one.dtype != other.dtype or one.device != other.device:
-        return False
-    if one.data_ptr() == other.data_ptr() and one.stride() == other.stride():
-        return True
-    return torch.equal(one, other)
-
-
 class Run:
-    """One pass over the scheduler's timesteps, from the first call of the denoiser on."""
+    """One pass over the scheduler's timesteps, from the first call of the denoiser on.
+
+    Attributes:
+        step: where it is.
+        wanted: how many key steps the policy has asked for so far.
+    """
 
     def __init__(self, scheduler: Any, method: Method, call: Call, count: int | None, watched: Watched) -> None:
         """Read the scheduler's timesteps, find the step with which the run begins, and make the plan.
@@ -92,8 +43,9 @@ class Run:
         self.scheduler = scheduler
         self.watched = watched
         self._prior: Tensor | None = None
-        self._calls: Counter[str] = Counter()
-        self._lanes: dict[tuple[str, int], Lane] = {}
+        self.wanted = 0
+        self._lanes: dict[str, Lanes] = {}
+        self._keys = (NEVER, NEVER)
         self.timesteps: Tensor = torch.as_tensor(self.scheduler.timesteps)
         self._on_host = self.timesteps.cpu()  # compared with at every step: an accelerator is waited for here alone
         values = tuple(float(value) for value in self._on_host.tolist())
@@ -172,29 +124,53 @@ class Run:
     def _jump(self, step: int) -> None:
         """Go to another step; nothing kept is of use there, so that it becomes a key step."""
         self.step = step
-        self._calls.clear()
         self._lanes = {}
+        self._keys = (NEVER, NEVER)
         self.plan.ask_again()
 
-    def next_lane(self, network: str) -> Lane:
-        """Return the lane of the call of `network` that now begins."""
-        index = self._calls[network]
-        self._calls[network] += 1
-        return self._lanes.setdefault((network, index), Lane(index))
+    def lane(self, call: Call, by_place: bool = False) -> Lane:
+        """Return the lane of a call that now begins: that of the calls which were given the same.
+
+        One that is given something new has a lane of its own, in which nothing is kept yet.
+
+        Args:
+            call: the call.
+            by_place: take it for the next lane of the step, where none was given the same.
+        """
+        lanes = self._lanes.setdefault(call.role.component, Lanes())
+        lane = lanes.find(call, self.step) or (lanes.next(self.step) if by_place else None)
+        lane = lane or lanes.open(call, self.step)
+        lane.step = self.step
+        return lane
+
+    def fits(self, lane: Lane, call: Call) -> bool:
+        """Whether what a lane keeps is for a batch like that of `call`, and not from before the last key step."""
+        return lane.fits(call, max(key for key in (NEVER, *self._keys) if key < self.step))
 
     def drop_predictions(self) -> None:
         """Drop what was decoded ahead."""
-        for lane in self._lanes.values():
-            lane.predictions.clear()
+        for lanes in self._lanes.values():
+            lanes.drop_predictions()
 
     def is_key(self, sample: Tensor) -> bool:
         """Whether the current step is a key step."""
-        return self.plan.is_key(self.step, sample)
+        key = self.plan.is_key(self.step, sample)
+        if key and self._keys[-1] != self.step:
+            self._keys = (self._keys[-1], self.step)
+            self.wanted += 1
+        return key
 
     def advance(self) -> None:
         """Go on to the next step."""
+        if any([lanes.settle(self.step) for lanes in self._lanes.values()]):
+            self.void("conditioning")
         self.step += 1
-        self._calls.clear()
         if self.over:
             self._lanes = {}
             self._prior = None
+
+    def void(self, what: str) -> None:
+        """Drop what was decoded ahead, as something has changed, and decode step by step from now on."""
+        self.plan.one_by_one = True
+        self.drop_predictions()
+        warn(f"the {what} changed within a span: the rest of this run is decoded one step at a time")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
     from fdplug.profiling.ledger import Ledger
-    from fdplug.propagation.call import Call
+    from fdplug.propagation.calls.call import Call
     from fdplug.propagation.window import Window
 
 AGREED = ("settings", "weights", "timesteps", "noise", "prompts and other inputs")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from fdplug.denoisers.base import plain
+from fdplug.propagation.calls.given import version
 
 if TYPE_CHECKING:
     from fdplug.denoisers import Part
@@ -64,8 +65,3 @@ def _value(name: str, value: Any) -> Any:
     if name == "processor" and hasattr(value, "__dict__"):
         return name, id(value), _stamp(value)
     return name, id(value)
-
-
-def version(tensor: Tensor) -> int:
-    """Return how often a tensor was written to; tensors of inference mode do not count it."""
-    return -1 if tensor.is_inference() else tensor._version

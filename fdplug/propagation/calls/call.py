@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fdplug import trees
 from fdplug.denoisers.base import plain
+from fdplug.propagation.calls.given import Given
 from fdplug.repeated import whole
 
 if TYPE_CHECKING:
@@ -65,15 +66,16 @@ class Call:
         """B."""
         return self.sample.shape[0]
 
-    @property
-    def conditioning(self) -> list[Any]:
-        """What the prediction at a replayed step depends on besides sample and time: values, then tensors.
+    @functools.cached_property
+    def given(self) -> Given:
+        """What tells this call from the others of its step: all that it is given besides sample, time and residuals."""
+        apart = {self.role.sample, self.role.timestep, *self.role.batch_arguments}
+        return Given({name: value for name, value in self.arguments.items() if name not in apart})
 
-        What is added to replayed features counts too.
-        """
-        given = [self.arguments.get(name) for name in (*self.role.conditioning, *self.role.batch_arguments)]
-        shape, tensors = trees.dissect(given)
-        return [shape, *tensors]
+    @functools.cached_property
+    def residuals(self) -> Given:
+        """What is added to features at every step."""
+        return Given([self.arguments.get(name) for name in self.role.batch_arguments])
 
     def is_at(self, timestep: Tensor) -> bool:
         """Whether the timestep given stands for the scheduler's `timestep`, (1,), which lies in host memory."""

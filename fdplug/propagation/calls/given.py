@@ -1,0 +1,63 @@
+"""What a call was given: nested values and tensors, kept to tell whether another call is given the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fdplug import trees
+
+
+class Given:
+    """Nested values and tensors as they are now, and how often each tensor had been written to."""
+
+    def __init__(self, values: Any) -> None:
+        self._shape, self._tensors = trees.dissect(values)
+        self._versions = [version(one) for one in self._tensors]
+
+    @property
+    def changed(self) -> bool:
+        """Whether a tensor was written to since."""
+        return [version(one) for one in self._tensors] != self._versions
+
+    def same_objects(self, other: Given) -> bool:
+        """Whether both hold equal values and the very same tensors."""
+        mine, others = self._tensors, other._tensors
+        return len(mine) == len(others) and all(map(_is, mine, others)) and self._equal_values(other)
+
+    def equals(self, other: Given) -> bool:
+        """Whether both hold equal values and equal tensors."""
+        mine, others = self._tensors, other._tensors
+        return len(mine) == len(others) and self._equal_values(other) and all(map(_same, mine, others))
+
+    def _equal_values(self, other: Given) -> bool:
+        try:
+            return bool(self._shape == other._shape)
+        except (ValueError, TypeError, RuntimeError):  # arrays, whose comparison is no single truth
+            return False
+
+
+def _is(one: Tensor, other: Tensor) -> bool:
+    return one is other
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are the same.
+
+    Most pipelines hand over one tensor at every step; values are compared only where a new one is built each time, and
+    only then is an accelerator waited for.
+    """
+    if one is other:
+        return True
+    if one.shape != other.shape or one.dtype != other.dtype or one.device != other.device:
+        return False
+    if one.data_ptr() == other.data_ptr() and one.stride() == other.stride():
+        return True
+    return torch.equal(one, other)
+
+
+def version(tensor: Tensor) -> int:
+    """Return how often a tensor was written to; tensors of inference mode do not count it."""
+    return -1 if tensor.is_inference() else tensor._version

@@ -1,0 +1,118 @@
+"""Which call of a step is this: guidance by separate calls keeps features and predictions for each of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fdplug.propagation.calls.given import Given
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fdplug.propagation.calls.call import Call
+
+NEVER = -1
+
+
+class Lane:
+    """The calls of a network, one in a step at most, that are given the same batch, conditioning and options.
+
+    A companion, such as a ControlNet, keeps its output instead of features.
+
+    Attributes:
+        index: what tells its features from those of other lanes.
+        step: the last one with a call.
+        opened: the step of the first call.
+        predictions: what was decoded ahead, by step.
+        stamp: what the denoiser was set to then.
+        output: what a companion answered.
+    """
+
+    def __init__(self, index: int, call: Call, step: int) -> None:
+        self.index = index
+        self.opened = step
+        self.step = NEVER
+        self.predictions: dict[int, Any] = {}
+        self.stamp: Any = ()
+        self.output: Any = None
+        self._kept_at = NEVER
+        self._residuals: Given | None = None
+        self._learn(call)
+
+    def _learn(self, call: Call) -> None:
+        self.kind = kind(call.sample)
+        self.given = call.given
+
+    def keep(self, call: Call, step: int, ahead: bool = False) -> None:
+        """Learn that what is kept was made for `call` at `step`; `ahead` for further steps too."""
+        self._learn(call)
+        self._kept_at = step
+        self._residuals = call.residuals if ahead else None
+
+    def fits(self, call: Call, since: int) -> bool:
+        """Whether features are kept for a batch like that of `call`, from the key step `since` or later."""
+        return self._kept_at >= max(since, 0) and self.kind == kind(call.sample)
+
+    def is_given(self, call: Call) -> bool:
+        """Whether `call` is given what the last one was."""
+        return not self.given.changed and self.given.equals(call.given)
+
+    def has_residuals(self, call: Call) -> bool:
+        """Whether `call` is given the residuals that what was decoded ahead was made for."""
+        kept = self._residuals
+        return kept is not None and not kept.changed and kept.equals(call.residuals)
+
+
+class Lanes:
+    """The lanes of one network."""
+
+    def __init__(self) -> None:
+        self._lanes: list[Lane] = []
+        self._spare: list[int] = []
+        self._count = 0
+
+    def find(self, call: Call, step: int) -> Lane | None:
+        """Return the lane, without a call in this step so far, whose last call was given the same; None if none was."""
+        free = [lane for lane in self._lanes if lane.step != step and lane.kind == kind(call.sample)]
+        unchanged = [lane for lane in free if not lane.given.changed]
+        for lane in unchanged:
+            if lane.given.same_objects(call.given):
+                return lane
+        return next((lane for lane in unchanged if lane.given.equals(call.given)), None)
+
+    def next(self, step: int) -> Lane | None:
+        """Return the first lane without a call in this step."""
+        return next((lane for lane in self._lanes if lane.step != step), None)
+
+    def open(self, call: Call, step: int) -> Lane:
+        """Return a new lane."""
+        lane = Lane(self._spare.pop(0) if self._spare else self._count, call, step)
+        self._count = max(self._count, lane.index + 1)
+        self._lanes.append(lane)
+        return lane
+
+    def settle(self, step: int) -> bool:
+        """Let go of what the calls of a step have replaced; return whether that voids what was decoded ahead.
+
+        As many new lanes as there are old ones without a call: these calls are now given something else. Fewer or more:
+        calls were left out or added, and what was left out may come back.
+        """
+        missed = [lane for lane in self._lanes if lane.step != step]
+        opened = [lane for lane in self._lanes if lane.opened == step]
+        pending = [lane for lane in missed if lane.predictions.pop(step, None) is not None]
+        if not opened or len(opened) != len(missed):
+            return False
+        self._lanes = [lane for lane in self._lanes if lane not in missed]
+        self._spare += [lane.index for lane in missed]
+        kinds = [lane.kind for lane in opened]
+        return any(lane.kind in kinds for lane in pending)
+
+    def drop_predictions(self) -> None:
+        """Drop what was decoded ahead."""
+        for lane in self._lanes:
+            lane.predictions.clear()
+
+
+def kind(sample: Tensor) -> tuple[Any, ...]:
+    """Return what must be alike for features to fit: shape, type and device."""
+    return sample.shape, sample.dtype, sample.device
