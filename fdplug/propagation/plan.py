@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from fdplug import trees
 from fdplug.errors import PropagationError
 from fdplug.propagation.messages import some
 from fdplug.propagation.span_budget import SpanBudget
@@ -39,6 +40,7 @@ class Plan:
         self._by_module = self._module_keys()
         self._keys = self._chosen.union(*self._by_module.values())
         self._decisions: dict[int, bool] = {}
+        self._observed: int | None = None
         self._check()
 
     def _module_keys(self) -> Mapping[str, frozenset[int]]:
@@ -73,9 +75,16 @@ class Plan:
         """Whether a step is to be decided by the part's probe, which has not run yet."""
         return self._method.policy.probes and step not in self._decisions
 
+    def observe(self, step: int, sample: Tensor, answer: Any) -> None:
+        """Tell the policy what a computed step predicted: its first call, if there are several."""
+        if self._observed != step:
+            self._observed = step
+            self._method.policy.observe(self._schedule.step(step), sample, next(iter(trees.leaves(answer))))
+
     def ask_again(self) -> None:
         """Forget what was decided: the run has gone to another step."""
         self._decisions.clear()
+        self._observed = None
 
     def computes(self, module: str, window: Window) -> bool:
         """Whether a module is computed in a window: all at key steps, or each at its own, unless nothing kept fits."""

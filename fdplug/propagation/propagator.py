@@ -247,8 +247,8 @@ class Propagator:
         lane.stamp = run.watched.stamp() if times > 1 else ()
         lane.predictions = dict(zip(window.steps, trees.split_rows(output, times), strict=True))
         answer = lane.predictions.pop(run.step)
-        if lane.index == 0 and (fresh or run.is_key(call.sample)):
-            self.method.policy.observe(run.schedule.step(run.step), call.sample, next(iter(trees.leaves(answer))))
+        if fresh or run.is_key(call.sample):
+            run.plan.observe(run.step, call.sample, answer)
         return answer
 
     def _denoise(
