@@ -89,7 +89,8 @@ class Parser(argparse.ArgumentParser):
         Raises:
             ConfigError: always.
         """
-        raise ConfigError(f"{one_line(self._in_our_words(message))}; see {self.prog} --help")
+        text = one_line(self._in_our_words(message))
+        raise ConfigError(f"{text}{'' if text.endswith('?') else ';'} see {self.prog} --help")
 
     def _in_our_words(self, message: str) -> str:
         if unknown := re.match(r"unrecognized arguments: (.*)", message, re.DOTALL):

@@ -18,10 +18,10 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from fdplug import registry
 from fdplug.commands import ready_configs
+from fdplug.commands.lightning_words import check_trainer, refused
 from fdplug.commands.options.predict import parser
 from fdplug.config import PropagationConfig, refuse_flat
-from fdplug.errors import ConfigError, FdplugError, suggestion
-from fdplug.errors.wording import one_line
+from fdplug.errors import ConfigError, FdplugError
 from fdplug.files.writing import writable_folder
 from fdplug.files.yaml_text import parse_yaml
 from fdplug.predict.data.datamodules import Captions, ClassLabels, CocoCaptions, PartiPrompts, PromptFile
@@ -71,18 +71,30 @@ class PredictCLI(LightningCLI):
             self.config = parser.parse_args(ready_configs.resolve(arguments))
         except argparse.ArgumentError as error:
             refuse_flat(_refused(str(error)))
-            known = [
-                *(action.dest for action in self._subcommand_parsers["predict"]._actions),
-                *_model_options(),
-                *_data_options(),
-            ]
-            raise ConfigError(_one_line(str(error), known)) from error
+            raise refused(error, self._known()) from error
         given = self.config["predict"]["model"]["propagation"]
         if given is not None:
             PropagationConfig.of(dict(given))  # says what is wrong in the words of the setting
         self.overwrite = bool(self.config["predict"].pop("overwrite"))  # it is no setting to be kept with the images
         if self.config["predict"]["writer"]["overwrite"]:
             raise ConfigError("writer.overwrite would be kept in config.yaml; give --overwrite on the command line")
+
+    def _known(self) -> list[str]:
+        """Every option there is, for suggestions."""
+        own = [action.dest for action in self._subcommand_parsers["predict"]._actions]
+        return [*own, *_model_options(), *_data_options()]
+
+    def instantiate_classes(self) -> None:
+        """Build the module, the data and the trainer; say in one line what cannot be built.
+
+        Raises:
+            FdplugError: the class, the option of it, and what is allowed.
+        """
+        try:
+            check_trainer(self.config["predict"]["trainer"])
+            super().instantiate_classes()
+        except Exception as error:
+            raise refused(error, self._known()) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Log beside the images, and add the bar over denoising steps unless bars are off."""
@@ -136,7 +148,13 @@ def _cli(arguments: list[str] | None) -> LightningCLI:
     set_loader(MODE, _value, exceptions=(ValueError,))
     plugins = "; ".join(f"{kind}: {', '.join(registry.names(kind))}" for kind in ("policy", "injector", "sampler"))
     epilog = f"Ready configurations: {', '.join(ready_configs.names())}. Installed plugins: {plugins}."
-    shared = {"description": DESCRIPTION, "epilog": epilog, "exit_on_error": False, "parser_mode": MODE}
+    shared = {
+        "description": DESCRIPTION,
+        "epilog": epilog,
+        "exit_on_error": False,
+        "parser_mode": MODE,
+        "allow_abbrev": False,
+    }
     return PredictCLI(
         TextToImage,
         Captions,
@@ -155,32 +173,6 @@ def _value(text: str) -> Any:
     value = parse_yaml(text)
     # `{a, b}` and `a:` are texts to jsonargparse, not mappings to nothing
     return text if isinstance(value, dict) and value and all(one is None for one in value.values()) else value
-
-
-def _one_line(message: str, known: list[str]) -> str:
-    """What jsonargparse says, without what only its authors understand, and with a suggestion."""
-    text = one_line(message, 10**6)
-    text = re.sub(r"Parser key \"(\S+)\":", r"\1:", text)
-    text = re.sub(r"Not of type \w+Spec: ", "", text)
-    if inner := re.match(r"model\.propagation: .*?PropagationConfig': (.*?)( - Expected a <class 'NoneType'>|$)", text):
-        text = f"model.propagation: {inner[1]}"
-    if text.startswith("data:"):
-        text = _of_data(text)
-    text = re.sub(r"Does not validate against any of the Union subtypes Subtypes: \[.*?\] Errors:", "", text)
-    unknown = re.search(r"(?:accept option '|unrecognized arguments: --|Option ')([\w.]+)", text)
-    return f"{text}{suggestion(unknown[1], known)}" if unknown else text
-
-
-def _of_data(text: str) -> str:
-    """What is wrong with `data`: a class that is none, or one option of a class."""
-    inner = re.search(
-        r"Problem with given class_path '[\w.]*?(\w+)': (.*?)( - Expected a <class 'NoneType'> Given|$)", text
-    )
-    if inner:
-        return f"data ({inner[1]}): {inner[2]}"
-    names = ", ".join(one.__name__ for one in DATA)
-    given = re.findall(r"Given value: (.*)", text)
-    return f"data: no data module '{given[-1] if given else ''}'; there are {names}"
 
 
 def _refused(message: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,14 +20,9 @@ def names() -> list[str]:
     return sorted(path.name for path in FOLDER.glob("*.yaml"))
 
 
-def described() -> dict[str, str]:
-    """What each ready configuration is, by its name: the first sentence of the comment at its head."""
-    found = {}
-    for name in names():
-        lines = (FOLDER / name).read_text(encoding="utf-8").splitlines()
-        head = " ".join(line.lstrip("# ") for line in itertools.takewhile(lambda line: line.startswith("#"), lines))
-        found[name.removesuffix(".yaml")] = head.partition(". ")[0].rstrip(".") + "."
-    return found
+def is_config(given: str | None) -> bool:
+    """Whether this is a file of YAML by its name, as a group of options takes one."""
+    return given is not None and given.endswith((".yaml", ".yml"))
 
 
 def find(given: str) -> str:

@@ -39,7 +39,7 @@ def test_without_propagation_it_is_the_pipeline_s_own_image(model, loaded, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["  "], "the caption is empty"),
+        (["  "], "the prompt is empty"),
         (["a", "--out", "x.jpg"], "--out is 'x.jpg', the name of a .png file is needed"),
         (["a", "--out", "/proc/none/x.png"], "cannot write to the folder"),
         (["a", "--steps", "0"], "steps must be a whole number of at least 1"),
@@ -48,7 +48,7 @@ def test_without_propagation_it_is_the_pipeline_s_own_image(model, loaded, tmp_p
         (["a", "--sampler", "ddmm"], "no sampler 'ddmm', did you mean"),
         (["a", "--max-span-batch", "0"], "max_span_batch must be a whole number"),
         (["a", "--compare", "--no-propagation"], "leave out --no-propagation"),
-        ([], "the following arguments are required: caption"),
+        ([], "PROMPT must be given"),
     ],
 )
 def test_bad_options_are_one_line(model, tmp_path, monkeypatch, arguments, message):

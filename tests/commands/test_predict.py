@@ -106,8 +106,8 @@ def test_a_ready_configuration_is_found_by_its_bare_name(tmp_path, monkeypatch):
         (["--model.propagation.policy={uniform: {intreval: 4}}"], "no option 'intreval', did you mean 'interval'"),
         (["--model.propagation.policy={uniform: {interval: 0}}"], "interval must be a whole number of at least 1"),
         (["--model.propagation.injector={prior: {alpha: -1}}"], "alpha"),
-        (["--model.stepz=3"], "--model.stepz=3, did you mean 'model.steps'"),
-        (["--model.steps=three"], "model.steps: .*Expected a <class 'int'>.*three"),
+        (["--model.stepz=3"], "no option --model.stepz, did you mean 'model.steps'"),
+        (["--model.steps=three"], "steps must be a whole number of at least 1, got 'three'"),
         (["--model.steps=0"], "steps must be a whole number of at least 1, got 0"),
         (["--model.guidance=-1"], "guidance must be a number of at least 0"),
         (["--model.model=./none"], "the model folder none does not exist"),
@@ -135,7 +135,7 @@ def test_a_hostile_annotation_file_stops_the_run(arguments, unloaded, tmp_path):
 def test_a_typo_in_a_file_is_found_as_well(arguments, unloaded, tmp_path):
     config = tmp_path / "typo.yaml"
     config.write_text("model: {propagation: {polcy: paper}}\n")
-    with pytest.raises(ConfigError, match=r"^model.propagation: Option 'polcy' .*, did you mean 'policy'"):
+    with pytest.raises(ConfigError, match=r"^model.propagation: no option 'polcy', did you mean 'policy'"):
         main(["--config", str(config), *arguments])
 
 

@@ -213,7 +213,7 @@ def test_broken_counts_are_named(folder):
         ),
         (["--votes", "x.json", "--pairs", "3"], ConfigError, "votes are about those chosen before: leave them out"),
         (["--analysis", "nowhere"], DataError, "no figure"),
-        (["--nothing"], ConfigError, "unrecognized arguments"),
+        (["--nothing"], ConfigError, "no option '--nothing'"),
     ],
 )
 def test_bad_options_are_refused(folder, extra, error, message):

@@ -29,7 +29,8 @@ def check(given: Sequence[str], known: Sequence[str]) -> None:
     """
     ready_configs.resolve(given)
     for word, value in _options(given):
-        _check_name(word, known)
+        if not (value or "").startswith("{") and not ready_configs.is_config(value):
+            _check_name(word, known)
         for prefix, settings in (("model.propagation.", PropagationConfig), ("model.", GenerationConfig)):
             name = word.removeprefix(prefix)
             if word.startswith(prefix) and name in settings.fields():
@@ -49,7 +50,7 @@ def _check_name(word: str, known: Sequence[str]) -> None:
     """Refuse settings of the model that are none, and a word alone that belongs into a group."""
     if word.startswith("model.") and not _is_setting(word):
         refuse_flat([word.removeprefix("model.")])
-        raise ConfigError(f"no option --{one_line(word)}{suggestion(word, known)}; see fdplug predict --help")
+        raise ConfigError(f"no option --{one_line(word)}{suggestion(word, known, ';')} see fdplug predict --help")
     name = word.replace("-", "_")
     meant = [one for one in known if one.rpartition(".")[2] == name and one != name]
     if "." not in word and word not in known and meant:
