@@ -1,13 +1,15 @@
 """Where fewer steps win and where replaying does, on `shapes`: ``python -m benchmarks.frontier --out FOLDER``.
 
-The reference is DDIM-50. Every row generates the same held-out captions from the same noise; its latents' pictures are
-kept in OUT/pictures, so that an interrupted run goes on where it stopped. ``--report`` writes OUT/frontier.json, .md
-and .png from whatever rows are there.
+The reference is DDIM-50. Every row generates the same held-out captions from the same noise, 48 at a time; its pictures
+are kept in OUT/pictures, so that an interrupted run goes on where it stopped, and a greater --captions only adds.
+``--time`` runs the reference and the tuned rows in turns and keeps the least seconds of each; ``--report`` writes
+OUT/frontier-gG.json, .md and .png, G the guidance, from whatever rows are there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -24,6 +26,7 @@ from fdplug.shapes.annotations import references
 BUDGETS = (25, 20, 16, 14, 12, 10, 8)
 REFERENCE = "ddim-50"
 TRAILING, LEADING, KARRAS = {"spacing": "trailing"}, {"spacing": "leading"}, {"karras": True}
+CHUNK = 48
 STOCK: dict[str, tuple[dict[str, Any], ...]] = {
     "ddim": (TRAILING, LEADING),
     "euler": (KARRAS, TRAILING, LEADING),
@@ -31,6 +34,7 @@ STOCK: dict[str, tuple[dict[str, Any], ...]] = {
     "dpm-solver++1": (KARRAS, TRAILING, LEADING),
     "deis": (KARRAS, TRAILING, LEADING),
     "unipc": (KARRAS, TRAILING, LEADING),
+    "ays": ({},),
 }
 
 
@@ -62,7 +66,7 @@ def rows(tuned: Path | None, budgets: Sequence[int] = BUDGETS) -> Iterator[Row]:
         yield from _trunk(calls, tuned)
     for name, placements in STOCK.items():
         for placed in placements:
-            label = "karras" if placed is KARRAS else placed["spacing"]
+            label = "karras" if placed is KARRAS else placed.get("spacing", "sd")
             for calls in budgets:
                 yield Row(
                     name=f"{name}-{label}-{calls}", family="stock", calls=calls, sampler={name: placed}, steps=calls
@@ -108,39 +112,68 @@ def parser() -> argparse.ArgumentParser:
     described.add_argument("--only", nargs="+", default=[""], metavar="START", help="rows whose names begin so")
     described.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), help="denoiser calls")
     described.add_argument("--tuned", type=Path, help="what `fdplug tune --part trunk` wrote, for the tuned rows")
+    described.add_argument("--time", type=int, metavar="ROUNDS", help="time the reference and the tuned rows")
     described.add_argument("--report", action="store_true", help="write the figures of the rows that are there")
     return described
 
 
-def kept(options: argparse.Namespace, row: Row) -> Path:
-    """Return where the pictures of a row are kept."""
-    return options.out / "pictures" / f"{row.name}-{options.captions}-g{options.guidance:g}.pt"
+def kept(options: argparse.Namespace, row: Row, start: int) -> Path:
+    """Return where the pictures of a row for the captions from `start` on are kept."""
+    until = min(start + CHUNK, options.captions)
+    return options.out / "pictures" / f"{row.name}-g{options.guidance:g}-{start}-{until}.pt"
 
 
-def draw(options: argparse.Namespace, row: Row) -> None:
-    """Generate the pictures of a row, with their denoiser seconds and GFLOPs, unless they are there."""
-    path = kept(options, row)
+def starts(options: argparse.Namespace) -> range:
+    """Return at which captions the pieces begin in which pictures are kept."""
+    return range(0, options.captions, CHUNK)
+
+
+def seconds_file(options: argparse.Namespace) -> Path:
+    """Return where interleaved seconds are kept."""
+    return options.out / f"seconds-g{options.guidance:g}.json"
+
+
+def draw(options: argparse.Namespace, row: Row, first: int) -> None:
+    """Generate the pictures of a row for one piece of the captions, with seconds and GFLOPs, unless they are there."""
+    path = kept(options, row, first)
     if path.exists():
         return
+    record = generated(options, row, first, min(first + CHUNK, options.captions))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(record, path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").replace(path)
+    print(f"{path.stem}: {record['seconds']:.1f} s", flush=True)
+
+
+def generated(options: argparse.Namespace, row: Row, first: int, until: int) -> dict[str, Any]:
+    """Return the pictures of a row for some of the captions, the processor seconds they took, and GFLOPs per image."""
     pipe = generate.load_pipeline()
     sampler = registry.build("sampler", row.sampler)
     pipe.scheduler = sampler.fit(pipe.scheduler)
-    captions = [record.caption for record in references()[: options.captions]]
+    captions = [record.caption for record in references()[:until]]
     timer = _Timer(pipe.unet)
     started, images = time.process_time(), []
     with nullcontext() if row.settings is None else propagate(pipe, **row.settings) as handle:
-        for start in range(0, len(captions), options.batch):
+        for start in range(first, until, options.batch):
             batch = captions[start : start + options.batch]
             seeds = [torch.Generator().manual_seed(start + index) for index, _ in enumerate(batch)]
             call = {"guidance_scale": options.guidance, "generator": seeds, "output_type": "pt"}
             images.append(pipe(batch, **sampler.arguments(row.steps), **call).images)
-        gflops = None if handle is None else handle.ledger.gflops() / len(batch)
-    record = {"images": (torch.cat(images) * 255).round().byte(), "seconds": time.process_time() - started}
-    record |= {"denoiser": timer.seconds, "gflops": _plain_gflops(pipe, row.steps) if gflops is None else gflops}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(record, path.with_suffix(".tmp"))
-    path.with_suffix(".tmp").replace(path)
-    print(f"{row.name}: {record['seconds']:.1f} s", flush=True)
+        seconds = time.process_time() - started
+        gflops = _plain_gflops(pipe, row.steps) if handle is None else handle.ledger.gflops() / len(batch)
+    pixels = (torch.cat(images) * 255).round().byte()
+    return {"images": pixels, "seconds": seconds, "denoiser": timer.seconds, "gflops": gflops}
+
+
+def timed(options: argparse.Namespace, rows: Sequence[Row]) -> None:
+    """Run the reference and the tuned rows in turns, a batch of each; keep the denoiser's least seconds per image."""
+    least: dict[str, float] = {}
+    for _ in range(options.time):
+        for row in rows:
+            if row.family in ("reference", "tuned"):
+                taken = generated(options, row, 0, options.batch)["denoiser"] / options.batch
+                least[row.name] = min(taken, least.get(row.name, taken))
+    seconds_file(options).write_text(json.dumps(least, indent=1) + "\n")
 
 
 class _Timer:
@@ -173,11 +206,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.report:
         from benchmarks.frontier_figures import write
 
-        write(options, [row for row in chosen if kept(options, row).exists()])
+        write(options, [row for row in chosen if all(kept(options, row, start).exists() for start in starts(options))])
         return
-    for row in chosen:
-        if row.name.startswith(tuple(options.only)):
-            draw(options, row)
+    if options.time:
+        timed(options, chosen)
+        return
+    for start in starts(options):
+        for row in chosen:
+            if row.name.startswith(tuple(options.only)):
+                draw(options, row, start)
 
 
 if __name__ == "__main__":

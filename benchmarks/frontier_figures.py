@@ -1,102 +1,96 @@
-"""The frontier's figures as JSON, a Markdown table and a chart."""
+"""The frontier's figures as JSON, Markdown tables and a chart."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from benchmarks.frontier import REFERENCE, Row, kept
-from benchmarks.shapes_curve.curve_scores import psnr
+from benchmarks.frontier import REFERENCE, Row, kept, seconds_file, starts
+from benchmarks.frontier_chart import chart
+from benchmarks.frontier_scores import FLIPPED, HIGHER, Judge, Scores, better
+from benchmarks.frontier_tables import markdown
+from benchmarks.frontier_targets import judged
 from fdplug.errors import ConfigError
-from fdplug.metrics.uncertainty import mean, paired
-from fdplug.shapes import evaluators
-from fdplug.shapes.annotations import references
+from fdplug.metrics.uncertainty import Estimate
+from fdplug.profiling.provenance import provenance
 
 
 def write(options: argparse.Namespace, rows: Sequence[Row]) -> None:
-    """Score the rows that are there, and write ``frontier.json``, ``frontier.md`` and ``frontier.png`` into OUT."""
-    stored = {row.name: torch.load(kept(options, row), weights_only=True) for row in rows}
+    """Score the rows that are there; write ``frontier-gG.json``, ``.md`` and ``.png`` into OUT, G the guidance."""
+    stored = {row.name: _stored(options, row) for row in rows}
     if REFERENCE not in stored:
         raise ConfigError(f"{options.out} holds no pictures of {REFERENCE}; generate them first")
-    captions = [record.caption for record in references()[: options.captions]]
-    judges = evaluators.load()
-    base = stored[REFERENCE]["images"].float() / 255
-    right = judges.semantics(base, captions)["all"]
-    figures = []
-    for row in rows:
-        images = stored[row.name]["images"].float() / 255
-        figures.append(_figures(row, stored[row.name], images, base, judges.semantics(images, captions)["all"], right))
-    settings = {"captions": len(captions), "guidance": options.guidance, "batch": options.batch, "threads": 1}
-    record = {"settings": settings, "reference": REFERENCE, "rows": figures}
-    (options.out / "frontier.json").write_text(json.dumps(record, indent=1) + "\n")
-    (options.out / "frontier.md").write_text("\n".join(table(record)) + "\n")
-    _chart(figures, options)
-    print("\n".join(table(record)))
+    judge = Judge(options.captions, stored[REFERENCE]["images"])
+    scores = {name: judge.scores(one["images"]) for name, one in stored.items()}
+    timed = json.loads(seconds_file(options).read_text()) if seconds_file(options).exists() else {}
+    settings = {"captions": options.captions, "guidance": options.guidance, "batch": options.batch, "threads": 1}
+    figures = [_figures(row, stored[row.name], scores, timed.get(row.name)) for row in rows]
+    for figure, row in zip(figures, rows, strict=True):
+        figure["against_stock"] = against_stock(figure, figures, scores) if row.family != "stock" else {}
+    record = {"settings": settings, "reference": REFERENCE, "rows": figures, **provenance("cpu")}
+    record["targets"] = judged(record)
+    save(record, options.out / f"frontier-g{options.guidance:g}")
 
 
-def _figures(
-    row: Row, held: dict[str, Any], images: Tensor, base: Tensor, hits: Tensor, right: Tensor
-) -> dict[str, Any]:
-    decibels, change = psnr(images, base), paired(hits, right)
-    count = len(images)
+def save(record: dict[str, Any], path: Path) -> None:
+    """Write the record, its tables and its chart."""
+    path.with_suffix(path.suffix + ".json").write_text(json.dumps(record, indent=1) + "\n")
+    path.with_suffix(path.suffix + ".md").write_text("\n".join(markdown(record)) + "\n")
+    chart(record, path.with_suffix(path.suffix + ".png"))
+
+
+def _stored(options: argparse.Namespace, row: Row) -> dict[str, Any]:
+    """Return a row's pictures in [0, 1], and its seconds and GFLOPs per image."""
+    pieces = [torch.load(kept(options, row, start), weights_only=True) for start in starts(options)]
+    images = torch.cat([piece["images"] for piece in pieces]).float() / 255
+    seconds = {name: sum(piece[name] for piece in pieces) / len(images) for name in ("seconds", "denoiser")}
+    return {"images": images, "gflops": pieces[0]["gflops"], **seconds}
+
+
+def _figures(row: Row, held: Mapping[str, Any], scores: Mapping[str, Scores], timed: float | None) -> dict[str, Any]:
+    own, base = scores[row.name], scores[REFERENCE]
+    decibels = own.pictures["psnr"]
     return {
         "name": row.name,
         "family": row.family,
         "calls": row.calls,
-        "psnr": float(decibels.mean()),
-        "psnr_se": mean(decibels).error,
+        "scores": {name: _estimate(own.estimate(name)) for name in HIGHER},
+        "against_reference": {name: _estimate(own.against(base, name)) for name in HIGHER if name != "psnr"},
         "psnr_median": float(decibels.median()),
-        "flipped": float((decibels < 25).double().mean()),
-        "accuracy": float(hits.double().mean()),
-        "change": change.value,
-        "change_se": change.error,
+        "flipped": float((decibels < FLIPPED).double().mean()),
         "gflops": held["gflops"],
-        "denoiser_s": held["denoiser"] / count,
-        "seconds": held["seconds"] / count,
+        "denoiser_s": held["denoiser"],
+        "interleaved_s": timed,
+        "seconds": held["seconds"],
     }
 
 
-def table(record: dict[str, Any]) -> list[str]:
-    """Markdown lines: every row, by falling calls and falling PSNR."""
-    heads = ("row", "calls", "PSNR dB", "median", "below 25 dB", "accuracy", "paired change", "GFLOPs", "denoiser s")
-    said = "{captions} captions, guidance {guidance:g}, batch {batch}, one thread; per image.".format(
-        **record["settings"]
-    )
-    lines = [f"Against DDIM-50: {said}", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    for row in sorted(record["rows"], key=lambda row: (-row["calls"], -row["psnr"])):
-        cells = (
-            row["name"],
-            str(row["calls"]),
-            f"{row['psnr']:.1f} ±{row['psnr_se']:.1f}",
-            f"{row['psnr_median']:.1f}",
-            f"{row['flipped']:.0%}",
-            f"{row['accuracy']:.3f}",
-            f"{row['change']:+.3f} ±{row['change_se']:.3f}",
-            f"{row['gflops']:.3g}",
-            f"{row['denoiser_s']:.2f}",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+def against_stock(
+    figure: dict[str, Any], rows: Sequence[dict[str, Any]], scores: Mapping[str, Scores]
+) -> dict[str, Any]:
+    """Return, per score, the best of the stock rows with as many calls, and the paired difference to it."""
+    found = {}
+    for score in HIGHER:
+        best = best_stock(rows, figure["calls"], score)
+        if best is not None:
+            difference = scores[figure["name"]].against(scores[best["name"]], score)
+            found[score] = {"row": best["name"], **_estimate(difference)}
+    return found
 
 
-def _chart(figures: Sequence[dict[str, Any]], options: argparse.Namespace) -> None:
-    """Plot the best row of every kind and number of calls: fidelity and accuracy."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def best_stock(rows: Sequence[dict[str, Any]], calls: int, score: str) -> dict[str, Any] | None:
+    """Return the stock row of so many calls that is best by a score; None where there is none."""
+    best = None
+    for row in (row for row in rows if row["family"] == "stock" and row["calls"] == calls):
+        if best is None or better(row["scores"][score]["value"], best["scores"][score]["value"], score):
+            best = row
+    return best
 
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, key in zip(figure.subplots(1, 2), ("psnr", "accuracy"), strict=True):
-        for family in dict.fromkeys(row["family"] for row in figures if row["name"] != REFERENCE):
-            best: dict[int, float] = {}
-            for row in (row for row in figures if row["family"] == family):
-                best[row["calls"]] = max(row[key], best.get(row["calls"], float("-inf")))
-            axes.plot(sorted(best), [best[calls] for calls in sorted(best)], marker="o", label=f"best {family}")
-        axes.set(xlabel="denoiser calls", title=key)
-        axes.legend(fontsize=8)
-    figure.savefig(options.out / "frontier.png", dpi=100, metadata={"Software": None})
+
+def _estimate(one: Estimate) -> dict[str, float]:
+    return {"value": one.value, "error": one.error}

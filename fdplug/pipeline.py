@@ -67,6 +67,7 @@ def propagate(pipe: Any, config: PropagationConfig | None = None, **changes: Any
     built: Any = settings.built()
     method = _method(family, part, built, _limit(built, pipe))
     _check_stack(method, rule, built.transforms)
+    method.check_solver(getattr(pipe, "scheduler", None))
     method.policy.prepare(network)
     _make_room(pipe, network)
     handle = Propagation(pipe, network, method, built.transforms)

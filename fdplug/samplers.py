@@ -11,9 +11,11 @@ from fdplug.checks import choice
 from fdplug.errors import ConfigError
 from fdplug.hooks import hookimpl
 
-__all__ = ["Sampler", "Spaced", "predicted"]
+__all__ = ["Sampler", "Spaced", "is_stochastic", "predicted", "solver_order"]
 
 SPACINGS = ("leading", "trailing", "linspace")
+COMBINED = {"PNDMScheduler": 4, "IPNDMScheduler": 4, "LMSDiscreteScheduler": 4, "UniPCMultistepScheduler": 2}
+NOISY = ("DDPM", "Ancestral", "SDE", "SASolver", "LCM", "TCD", "UnCLIP", "CMStochastic", "RePaint")
 TABLES = {"sd": "StableDiffusionTimesteps", "sdxl": "StableDiffusionXLTimesteps"}
 
 
@@ -65,6 +67,20 @@ def predicted(scheduler: Any) -> str:
     kind = config.get("prediction_type", "epsilon")
     flows = type(scheduler).__name__.startswith("FlowMatch") or config.get("use_flow_sigmas")
     return "flow" if flows or kind == "flow_prediction" else kind
+
+
+def solver_order(scheduler: Any) -> int:
+    """Return of which order a scheduler solves: how many predictions one of its steps may combine."""
+    config = scheduler.config
+    stated = (config.get("solver_order"), config.get("predictor_order"), getattr(scheduler, "order", None))
+    return max(int(one) for one in (*stated, COMBINED.get(type(scheduler).__name__), 1) if one)
+
+
+def is_stochastic(scheduler: Any) -> bool:
+    """Whether a scheduler adds fresh noise between its steps, whatever it is called with."""
+    config, name = scheduler.config, type(scheduler).__name__
+    noisy = any(word in name for word in NOISY) or "sde" in (config.get("algorithm_type") or "")
+    return noisy or bool(config.get("stochastic_sampling"))
 
 
 class Spaced(Sampler):

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fdplug import checks
-from fdplug.caches import FeatureCache, Features, Reuse
+from fdplug.builtin.span_forecast import SpanForecast
+from fdplug.caches import FeatureCache
 from fdplug.errors import ConfigError, PropagationError
 from fdplug.errors.wording import shown
 from fdplug.files.json_text import read_json
@@ -175,7 +176,7 @@ class Tuned(KeyStepPolicy):
         return frozenset(self.schedule.curve[self.count - 1].keys)
 
 
-class TunedForecast(Reuse):
+class TunedForecast(SpanForecast):
     """Features forecast from the last two key steps, in every span by as much as `fdplug tune --part trunk` found best.
 
     Between reuse (share 0) and the linear forecast in noise time (share 1); with policy `tuned` of the same file.
@@ -188,56 +189,11 @@ class TunedForecast(Reuse):
     name = "tuned"
 
     def __init__(self, file: str, keys: int | None = None) -> None:
-        super().__init__()
         tuned = TunedSchedule.load(_file_name(file))
         chosen = tuned.curve[_count(tuned, file, keys) - 1]
         if chosen.shares is None:
             raise ConfigError(f"{file} holds no forecast; tune again with --part trunk, or take cache reuse")
-        self.shares = dict(zip(chosen.keys, chosen.shares, strict=True))
-        self._schedule: Schedule | None = None
-        self._written: dict[str, int] = {}
-        self._earlier: dict[str, tuple[int, Features]] = {}
-
-    def begin(self, schedule: Schedule) -> None:
-        """Learn the times of the steps."""
-        super().begin(schedule)
-        self._schedule = schedule
-
-    def reset(self) -> None:
-        """Forget everything."""
-        super().reset()
-        self._written, self._earlier = {}, {}
-
-    def write(self, name: str, step: int, features: Features) -> None:
-        """Keep the features of the last two key steps; those of another shape begin anew."""
-        kept = self._kept.get(name, ())
-        if self._written.get(name) != step:
-            self._earlier.pop(name, None)
-            if [one.shape for one in kept] == [one.shape for one in features]:
-                self._earlier[name] = (self._written[name], kept)
-        self._written[name] = step
-        super().write(name, step, features)
-
-    def read(self, name: str, steps: Sequence[int]) -> Features:
-        """Return the features of `steps`, time-major."""
-        from torch import cat
-
-        spans = [self._at(name, step) for step in steps]
-        return tuple(cat(parts) for parts in zip(*spans, strict=True))
-
-    def _at(self, name: str, step: int) -> Features:
-        last, features = self._written[name], self._kept[name]
-        share = self.shares.get(last, 0.0)
-        if step == last or share == 0 or name not in self._earlier:
-            return tuple(feature.clone() for feature in features)
-        assert self._schedule is not None
-        before, older = self._earlier[name]
-        here, there, then = (self._schedule.step(index).time for index in (last, before, step))
-        ahead = share * (then - here) / (here - there)
-        return tuple(
-            one + ahead * (one - other) if one.is_floating_point() else one.clone()
-            for one, other in zip(features, older, strict=True)
-        )
+        super().__init__(dict(zip(chosen.keys, chosen.shares, strict=True)))
 
 
 def _count(tuned: TunedSchedule, file: str, keys: int | None) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fdplug.builtin.tuned import Choice, Noise, TunedSchedule
+from fdplug.builtin.tuned import Noise, TunedSchedule
 from fdplug.checks import check_choice, number, whole
 from fdplug.commands import pipelines
 from fdplug.commands.options.shared import inline
@@ -24,8 +24,8 @@ from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import run as generate
 from fdplug.profiling.fingerprint import fingerprint
 from fdplug.tuning.calibration import Calibration, calibrate
-from fdplug.tuning.forecast_spans import best_spans, record
-from fdplug.tuning.tuner import Goal, Tuner
+from fdplug.tuning.forecast_spans import record
+from fdplug.tuning.tuner import Goal, PartTuner, TrunkTuner
 
 INJECTORS = ("none", "prior", "tune")
 BUDGETS = ("--key-steps", "--gflops", "--psnr")
@@ -46,65 +46,35 @@ def tune(options: argparse.Namespace, console: Console) -> TunedSchedule:
     """Check, measure, cut, choose, refine, write, and say what was found."""
     given, goal, captions = _checked(options)
     pipe, generation = pipelines.opened(options, given)
+    tuner: PartTuner | TrunkTuner
     if goal.part == "trunk":
-        return _tune_trunk(options, captions, pipe, generation, console)
-    found = _measure(pipe, captions, generation, goal.part, options.responses, console)
-    tuner = Tuner(pipe, captions, generation, goal, found, console)
+        recorded = record(pipe, lambda: generate(pipe, captions, generation), options.responses)
+        tuner = TrunkTuner(pipe, captions, generation, goal, recorded, console)
+        facts = {"part": "trunk", "weights": [round(float(value), 6) for value in recorded.weights]}
+        timesteps = recorded.timesteps
+    else:
+        found = _measure(pipe, captions, generation, goal.part, options.responses, console)
+        tuner = PartTuner(pipe, captions, generation, goal, found, console)
+        facts = {"injector": goal.injector}
+        facts |= {name: [round(one, 6) for one in getattr(found, name)] for name in ("sensitivity", "response")}
+        timesteps = found.timesteps
     chosen = tuner.choose()
+    noise = tuner.noise(chosen)
     tuned = TunedSchedule(
         model=options.model,
         denoiser=fingerprint(find_family(pipe)[1]),
-        timesteps=found.timesteps,
+        timesteps=timesteps,
         chosen=chosen,
         curve=tuple(tuner.curve),
-        noise=tuner.noise(chosen),
+        noise=noise,
         calibration={
             "sampler": name_of("sampler", generation.sampler),
             "steps": generation.resolved_steps,
             "guidance": generation.guidance,
             "seed": generation.seed,
-            "injector": goal.injector,
             "images": [caption.image_id for caption in captions],
             "runs": tuner.runs,
-            "sensitivity": [round(value, 6) for value in found.sensitivity],
-            "response": [round(value, 6) for value in found.response],
-        },
-    )
-    tuned.save(options.out)
-    _print(tuned, options.out, console)
-    return tuned
-
-
-def _tune_trunk(
-    options: argparse.Namespace, captions: list[Caption], pipe: Any, generation: GenerationConfig, console: Console
-) -> TunedSchedule:
-    """Cut a run into spans with a damped forecast in each, from one recorded run and a few that measure responses."""
-    if options.refine or options.psnr is not None or options.injector == "tune":
-        raise ConfigError("--part trunk takes no --refine, --psnr or --injector tune; give --key-steps or --gflops")
-    found = record(pipe, lambda: generate(pipe, captions, generation), options.responses)
-    each = found.gflops / len(found.times) / len(captions)  # a replayed step costs next to nothing
-    curve = tuple(
-        Choice(keys=cut.keys, error=cut.error, gflops=each * len(cut.keys), shares=cut.shares)
-        for cut in best_spans(found)
-    )
-    chosen = options.keys or sum(choice.gflops <= (options.gflops or 16 * each) for choice in curve)
-    if not chosen:
-        raise ConfigError(f"--gflops is {options.gflops:g}, but one key step takes {each:.4g} per image")
-    tuned = TunedSchedule(
-        model=options.model,
-        denoiser=fingerprint(find_family(pipe)[1]),
-        timesteps=found.timesteps,
-        chosen=chosen,
-        curve=curve,
-        calibration={
-            "part": "trunk",
-            "sampler": name_of("sampler", generation.sampler),
-            "steps": generation.resolved_steps,
-            "guidance": generation.guidance,
-            "seed": options.seed,
-            "images": [caption.image_id for caption in captions],
-            "runs": found.runs,
-            "weights": [round(float(value), 6) for value in found.weights],
+            **facts,
         },
     )
     tuned.save(options.out)
@@ -119,10 +89,11 @@ def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Goal, list[
     given = [name for name, value in zip(BUDGETS, budgets, strict=True) if value is not None]
     if len(given) > 1:
         raise ConfigError(f"give one of {', '.join(BUDGETS)}, not {' and '.join(given)}")
-    if options.keys is not None and not 1 <= options.keys <= generation.resolved_steps:
-        raise ConfigError(
-            f"--key-steps is {options.keys}, a number from 1 to the {generation.resolved_steps} steps is needed"
-        )
+    keys = options.keys or [None]
+    for one in options.keys or ():
+        if not 1 <= one <= generation.resolved_steps:
+            steps = generation.resolved_steps
+            raise ConfigError(f"--key-steps is {one}, a number from 1 to the {steps} steps is needed")
     if options.gflops is not None:
         number("--gflops", options.gflops, 0)
     if options.psnr is not None:
@@ -134,13 +105,17 @@ def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Goal, list[
     if Path(options.out).suffix != ".json":
         raise ConfigError(f"--out is '{options.out}', the name of a .json file is needed")
     writable_file(Path(options.out))
+    part = inline(options.part)
+    if part == "trunk" and options.injector == "tune":
+        raise ConfigError("--injector tune is for parts that are reused; with --part trunk there is no noise to tune")
     goal = Goal(
-        keys=options.keys,
+        keys=keys[0],
+        others=tuple(keys[1:]),
         gflops=options.gflops,
         psnr=options.psnr,
         refine=options.refine,
-        injector=options.injector,
-        part=inline(options.part),
+        injector="none" if part == "trunk" else options.injector,
+        part=part,
     )
     return generation, goal, read_captions(options.annotations)[-options.captions :]
 

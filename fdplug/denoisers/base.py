@@ -70,6 +70,8 @@ class Part:
             so that a replayed step adds it to the input of that step; never `sample_free`. Contract 1.1.
         probe: a module outside of the part that runs just before it, for policies that decide by what it adds to its
             own input. Contract 1.1.
+        whole: whether nothing but the output head is computed at a replayed step, so that a cache forecasts the
+            prediction itself; only solvers of first order that add no noise can do with that. Contract 1.1.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Part:
     blocks: tuple[str, ...] = ()
     residual: bool = False
     probe: str | None = None
+    whole: bool = False
 
 
 def trunk(modules: Iterable[str], companions: tuple[Companion, ...] = (), blocks: tuple[str, ...] = ()) -> Part:
@@ -101,6 +104,7 @@ def trunk(modules: Iterable[str], companions: tuple[Companion, ...] = (), blocks
         chained=frozenset(names[:-1]),
         companions=companions,
         blocks=blocks,
+        whole=True,
     )
 
 

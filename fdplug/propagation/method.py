@@ -6,7 +6,9 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fdplug.errors import PropagationError
 from fdplug.propagation.decoding import AT_ONCE, Decoding
+from fdplug.samplers import is_stochastic, solver_order
 from fdplug.stacking import Stackable
 
 if TYPE_CHECKING:
@@ -42,6 +44,28 @@ class Method:
         return repr(
             ([(name, _stamp(getattr(self.settings, name))) for name in names], self.part.name, self.part.modules)
         )
+
+    def check_solver(self, scheduler: Any, eta: float = 0.0) -> None:
+        """Refuse solvers that cannot do with forecast predictions, where the part is the whole denoiser but its head.
+
+        Args:
+            scheduler: whose steps are taken.
+            eta: the share of fresh noise that its steps are called with.
+
+        Raises:
+            PropagationError: it combines the predictions of several steps, or adds noise that no replayed step sees.
+        """
+        if not self.part.whole or not self.policy.replays or not hasattr(scheduler, "config"):
+            return
+        name, order = type(scheduler).__name__, solver_order(scheduler)
+        reason = f"{name} combines {order} predictions, and those at replayed steps are forecasts" if order > 1 else ""
+        if is_stochastic(scheduler) or eta:
+            reason = f"{name} adds fresh noise, which no replayed step sees" + (f" (eta {eta:g})" if eta else "")
+        if reason:
+            raise PropagationError(
+                f"part '{self.part.name}' does not fit this sampler: {reason}; take a deterministic one of first order "
+                "(ddim, euler, dpm-solver++1, flow-euler) or part 'encoder'"
+            )
 
 
 def _stamp(value: Any) -> Any:

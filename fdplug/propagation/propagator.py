@@ -123,6 +123,8 @@ class Propagator:
         if self._paused or run is None or run.over:
             return original(*args, **kwargs)
         self._guard.check()
+        if kwargs.get("eta"):
+            self.method.check_solver(run.scheduler, kwargs["eta"])
         if not isinstance(self.method.injector, NoNoise):
             args, kwargs = self._injected(run, original, args, kwargs)
         result = original(*args, **kwargs)
@@ -199,6 +201,7 @@ class Propagator:
 
     def _start(self, call: Call) -> Run:
         watched = Watched(self._network, self.method.part)
+        self.method.check_solver(self._scheduler)
         run = Run(self._scheduler, self.method, call, self._count(), watched)
         self._replayed = False
         self._replay.writes = is_compiled(self._network)

@@ -105,9 +105,16 @@ class Recorder:
 
     def distance(self, other: Recorder) -> float:
         """Mean squared difference of the final samples."""
+        return float(self._squares(other).mean())
+
+    def typical_distance(self, other: Recorder) -> float:
+        """Mean over the samples of 10 log10 of their mean squared difference, in dB; none is below -120 dB."""
+        return float(10 * self._squares(other).flatten(1).mean(1).clamp(min=1e-12).log10().mean())
+
+    def _squares(self, other: Recorder) -> Tensor:
         assert self.end is not None
         assert other.end is not None
-        return float((self.end.float() - other.end.float()).square().mean())
+        return (self.end.float() - other.end.float()).square()
 
 
 def calibrate(

@@ -45,6 +45,10 @@ class Recording:
     gflops: float
     runs: int
 
+    def gflops_with(self, keys: int) -> float:
+        """Return the GFLOPs with so many key steps; a replayed step costs next to nothing."""
+        return self.gflops * keys / len(self.times)
+
 
 @dataclass(frozen=True)
 class Spans:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
+from fdplug.builtin.span_forecast import SpanForecast
 from fdplug.config import PropagationConfig
 from fdplug.metrics.psnr import decibels
 from fdplug.pipeline import propagate
@@ -21,10 +22,13 @@ class Measured:
     Attributes:
         error: mean squared change of the final sample, in the unit of the calibration's costs.
         psnr: of all images against the un-accelerated ones, in dB; infinite if nothing changed.
+        typical: the change of a typical image, in dB: the mean over images of 10 log10 of their mean squared changes,
+            so that one picture that has become another one does not outweigh all others.
     """
 
     error: float
     psnr: float
+    typical: float
 
 
 class Trials:
@@ -58,13 +62,23 @@ class Trials:
         self.runs = 0
         self.plain, self._images = self._record(PropagationConfig.unaccelerated())
 
-    def of(self, keys: Iterable[int]) -> Measured:
-        """Return what these key steps do."""
+    def of(self, keys: Iterable[int], shares: Sequence[float] | None = None) -> Measured:
+        """Return what these key steps do.
+
+        Args:
+            keys: the key steps.
+            shares: per key step, in order, the share of the linear forecast in its span; None reuses features.
+        """
         key = tuple(sorted(set(keys)))
-        if key not in self._known:
-            recorder, images = self._record(self._settings.changed(policy=self._policy(key)))
-            self._known[key] = Measured(recorder.distance(self.plain), psnr(images, self._images))
-        return self._known[key]
+        known = (key, None if shares is None else tuple(shares))
+        if known not in self._known:
+            settings = self._settings.changed(policy=self._policy(key))
+            if shares is not None:
+                settings = settings.changed(cache=SpanForecast(dict(zip(key, shares, strict=True))))
+            recorder, images = self._record(settings)
+            error, typical = recorder.distance(self.plain), recorder.typical_distance(self.plain)
+            self._known[known] = Measured(error, psnr(images, self._images), typical)
+        return self._known[known]
 
     def final(self, keys: Iterable[int], injector: Any) -> Tensor:
         """Return how far key steps with another injector move the final sample, (N, ...)."""

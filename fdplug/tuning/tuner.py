@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from rich.console import Console
 
@@ -20,10 +21,14 @@ from fdplug.predict.generation.generate import run
 from fdplug.registry import Spec
 from fdplug.tuning.bisection import fewest
 from fdplug.tuning.calibration import Calibration
+from fdplug.tuning.forecast_spans import Recording, best_spans
 from fdplug.tuning.local_search import refine
 from fdplug.tuning.noise import TAUS, tune_injector
 from fdplug.tuning.optimal_spans import price, segment
+from fdplug.tuning.span_search import Candidate, search, starts
 from fdplug.tuning.trials import Trials
+
+Found = TypeVar("Found", Calibration, Recording)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +37,7 @@ class Goal:
 
     Attributes:
         keys: how many key steps.
+        others: further numbers of key steps to refine.
         gflops: at most so many GFLOPs per image.
         psnr: as few key steps as keep this, in dB, to the un-accelerated images.
         refine: runs to spend on moving key steps one by one.
@@ -40,6 +46,7 @@ class Goal:
     """
 
     keys: int | None = None
+    others: tuple[int, ...] = ()
     gflops: float | None = None
     psnr: float | None = None
     refine: int = 0
@@ -52,7 +59,7 @@ class Goal:
         return PropagationConfig(part=self.part, injector="prior" if self.injector == "prior" else "none")
 
 
-class Tuner:
+class Tuner(ABC, Generic[Found]):
     """Chooses a number of key steps, and improves on them by running candidates.
 
     Attributes:
@@ -65,18 +72,26 @@ class Tuner:
         captions: Sequence[Caption],
         generation: GenerationConfig,
         goal: Goal,
-        found: Calibration,
+        found: Found,
         console: Console,
     ) -> None:
         self._pipe, self._captions, self._generation = pipe, captions, generation
         self._goal, self._found, self._console = goal, found, console
         self._trials: Trials | None = None
         self._told: Callable[[int], None] = lambda runs: None
-        self.curve = [self._choice(cut.keys) for cut in segment(found.costs)]
+        self.curve = list(self._cuts())
 
-    def _choice(self, keys: Sequence[int]) -> Choice:
-        error = price(self._found.costs, keys)
-        return Choice(keys=tuple(keys), error=error, gflops=self._found.gflops_with(len(keys)) / len(self._captions))
+    @abstractmethod
+    def _cuts(self) -> Iterator[Choice]:
+        """Yield what the calibration says is best for 1, 2, ..., T key steps."""
+
+    @abstractmethod
+    def _improved(self, choice: Choice) -> Choice:
+        """Return what running candidates finds, as many as the goal allows; not worse than the choice."""
+
+    def _gflops(self, keys: int) -> float:
+        """Return the GFLOPs per image of so many key steps."""
+        return self._found.gflops_with(keys) / len(self._captions)
 
     @property
     def runs(self) -> int:
@@ -100,8 +115,8 @@ class Tuner:
         goal = self._goal
         if goal.psnr is None:
             count = self._affordable()
-            if goal.refine:
-                self._refine(count)
+            for one in (count, *goal.others) if goal.refine else ():
+                self._refine(one)
             return count
         with self._watched("measuring"):
             count = fewest(len(self.curve), self._quality, goal.psnr)
@@ -117,7 +132,7 @@ class Tuner:
         if goal.keys is not None:
             return goal.keys
         if goal.gflops is None:
-            return len(Paper().key_steps(Schedule(self._found.timesteps)))
+            return min(len(self.curve), len(Paper().key_steps(Schedule(self._found.timesteps))))
         affordable = [len(choice.keys) for choice in self.curve if choice.gflops <= goal.gflops]
         if not affordable:
             least = self.curve[0].gflops
@@ -127,18 +142,15 @@ class Tuner:
     def _quality(self, count: int) -> float:
         """Measure the choice of `count` key steps, and note it in the curve."""
         choice = self.curve[count - 1]
-        measured = self.trials.of(choice.keys)
+        measured = self.trials.of(choice.keys, choice.shares)
         psnr = measured.psnr if measured.psnr != float("inf") else None
         self.curve[count - 1] = replace(choice, measured=measured.error, psnr=psnr)
         return measured.psnr
 
     def _refine(self, count: int) -> None:
-        """Improve the choice of `count` key steps by running candidates, beginning with the cut and uniform ones."""
-        uniform = Uniform(count=count).key_steps(Schedule(self._found.timesteps))
-        starts = [self.curve[count - 1].keys, uniform]
+        """Improve the choice of `count` key steps by running candidates."""
         with self._watched(f"refining {count} key steps", self._goal.refine):
-            best = refine(starts, len(self.curve), lambda keys: self.trials.of(keys).error, self._goal.refine)
-        self.curve[count - 1] = self._choice(best.keys)
+            self.curve[count - 1] = self._improved(self.curve[count - 1])
         self._quality(count)
 
     def noise(self, chosen: int) -> Noise | None:
@@ -160,3 +172,38 @@ class Tuner:
                 yield
             finally:
                 self._told = lambda runs: None
+
+
+class PartTuner(Tuner[Calibration]):
+    """Tunes a part whose features are reused within a span."""
+
+    def _cuts(self) -> Iterator[Choice]:
+        return (self._choice(cut.keys) for cut in segment(self._found.costs))
+
+    def _choice(self, keys: Sequence[int]) -> Choice:
+        return Choice(keys=tuple(keys), error=price(self._found.costs, keys), gflops=self._gflops(len(keys)))
+
+    def _improved(self, choice: Choice) -> Choice:
+        """Move key steps, beginning with the cut and uniform ones."""
+        uniform = Uniform(count=len(choice.keys)).key_steps(Schedule(self._found.timesteps))
+        starts = [choice.keys, uniform]
+        best = refine(starts, len(self.curve), lambda keys: self.trials.of(keys).error, self._goal.refine)
+        return self._choice(best.keys)
+
+
+class TrunkTuner(Tuner[Recording]):
+    """Tunes the trunk, whose features are forecast in every span by a share of its own."""
+
+    def _cuts(self) -> Iterator[Choice]:
+        for cut in best_spans(self._found):
+            yield Choice(keys=cut.keys, error=cut.error, gflops=self._gflops(len(cut.keys)), shares=cut.shares)
+
+    def _improved(self, choice: Choice) -> Choice:
+        """Move key steps and change shares, so that the typical image changes least."""
+        assert choice.shares is not None
+        begin = list(starts(Candidate(choice.keys, choice.shares)))
+        found = search(begin, len(self.curve), self._typical, self._goal.refine)
+        return replace(choice, keys=found.best.keys, shares=found.best.shares)
+
+    def _typical(self, one: Candidate) -> float:
+        return self.trials.of(one.keys, one.shares).typical

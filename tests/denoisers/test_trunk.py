@@ -63,3 +63,61 @@ def test_a_replayed_step_makes_no_tensor_for_a_chained_module(monkeypatch):
         latents(pipe, num_inference_steps=STEPS)
     assert seen
     assert all(not one.written and one.source.untyped_storage().nbytes() <= 8 for one in seen)
+
+
+SOLVERS = {
+    "DPMSolverMultistepScheduler": "combines 2 predictions",
+    "DEISMultistepScheduler": "combines 2 predictions",
+    "UniPCMultistepScheduler": "combines 2 predictions",
+    "HeunDiscreteScheduler": "combines 2 predictions",
+    "PNDMScheduler": "combines 4 predictions",
+    "LMSDiscreteScheduler": "combines 4 predictions",
+    "DDPMScheduler": "adds fresh noise",
+    "EulerAncestralDiscreteScheduler": "adds fresh noise",
+    "LCMScheduler": "adds fresh noise",
+}
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_solvers_that_cannot_do_with_forecasts_are_refused(name):
+    """Where propagation is switched on, and when such a scheduler takes the place of another one later."""
+    import diffusers
+
+    pipe = tiny_pipeline()
+    other = getattr(diffusers, name).from_config(pipe.scheduler.config)
+    with fdplug.propagate(pipe, **TRUNK):
+        pipe.scheduler = other
+        with (
+            pytest.warns(fdplug.errors.FdplugWarning, match="exchanged"),
+            pytest.raises(fdplug.errors.PropagationError, match=SOLVERS[name]),
+        ):
+            latents(pipe, num_inference_steps=STEPS)
+    with pytest.raises(fdplug.errors.PropagationError, match=f"{SOLVERS[name]}.*take a deterministic one"):
+        fdplug.propagate(pipe, **TRUNK)
+    with fdplug.propagate(pipe, **{**TRUNK, "part": "encoder"}):
+        pass  # an encoder's predictions are made at every step
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    ["ddim", "euler", "dpm-solver++1", {"euler": {"karras": True}}, {"ddim": {"spacing": "trailing"}}],
+    ids=str,
+)
+def test_deterministic_solvers_of_first_order_are_taken(sampler):
+    pipe = tiny_pipeline()
+    pipe.scheduler = fdplug.registry.build("sampler", sampler).fit(pipe.scheduler)
+    with fdplug.propagate(pipe, **TRUNK) as on:
+        latents(pipe, num_inference_steps=STEPS)
+    assert on.ledger.key_steps == KEYS
+
+
+def test_the_noise_of_ddim_is_refused_when_it_is_asked_for():
+    """DDIM with eta is as stochastic as DDPM; eta is known only when a step is taken."""
+    pipe = tiny_pipeline()
+    pipe.scheduler = fdplug.registry.build("sampler", "ddim").fit(pipe.scheduler)
+    with fdplug.propagate(pipe, **TRUNK):
+        with pytest.raises(fdplug.errors.PropagationError, match=r"adds fresh noise.*eta 0\.5"):
+            latents(pipe, num_inference_steps=STEPS, eta=0.5)
+        latents(pipe, num_inference_steps=STEPS)
+    with fdplug.propagate(pipe, **{**TRUNK, "policy": "all"}):
+        latents(pipe, num_inference_steps=STEPS, eta=0.5)

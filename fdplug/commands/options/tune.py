@@ -17,12 +17,12 @@ def parser() -> Parser:
     parser = Parser(prog="fdplug tune", description=DESCRIPTION)
     add = parser.add_argument
     shared.add_sampler_options(parser)
-    keys = "number of key steps; as many as the paper's policy if left out"
-    add("--key-steps", metavar="N", dest="keys", type=int, help=keys)
+    keys = "number of key steps; as many as the paper's policy if left out. Of several, --refine improves each"
+    add("--key-steps", metavar="N", dest="keys", type=int, nargs="+", help=keys)
     add("--gflops", metavar="X", type=float, help="budget per image, instead of --key-steps")
     psnr = "instead of --key-steps: as few as keep this, in dB, to the un-accelerated images"
     add("--psnr", metavar="X", type=float, help=psnr)
-    refine = "runs to spend on moving key steps one by one (default 0)"
+    refine = "runs to spend on moving key steps, and a trunk's forecasts, one by one (default 0)"
     add("--refine", metavar="N", type=int, default=0, help=refine)
     injector = "what --psnr and --refine run with: prior or none; tune finds its settings (default prior)"
     add("--injector", metavar="INJECTOR", default="prior", help=injector)

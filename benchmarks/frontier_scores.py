@@ -1,0 +1,90 @@
+"""The scores of a row of the frontier, picture by picture, and their paired differences to another row's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fdplug.metrics.frechet import frechet_distance
+from fdplug.metrics.uncertainty import Estimate, clustered, frechet_resamples, mean, moments, paired, share
+from fdplug.shapes import evaluators
+from fdplug.shapes.annotations import held_out_scenes, references
+from fdplug.shapes.texture import patch_spectra, texture_distance
+from fdplug.shapes.training.batches import batch_of
+
+HIGHER = {"psnr": True, "accuracy": True, "texture": False, "spectra": False}
+FLIPPED = 25.0  # dB; a picture that has become another one is farther away
+OTHER_SEED, OTHER_PICTURES = 4000, 2000
+NEAREST = (0.5 / 255) ** 2  # equal 8-bit pictures count as half a level apart
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is known of the pictures of one row.
+
+    Attributes:
+        pictures: per score, a value for every picture (N,).
+        spectra: the Frechet distance of the spectra of all patches to those of drawn pictures.
+        resampled: the same distance of pictures drawn with replacement, the same ones for every row.
+    """
+
+    pictures: dict[str, Tensor]
+    spectra: float
+    resampled: Tensor
+
+    def estimate(self, score: str) -> Estimate:
+        """Return a score with its standard error."""
+        if score == "spectra":
+            return Estimate(self.spectra, float(self.resampled.std()))
+        values = self.pictures[score]
+        return share(values) if values.dtype == torch.bool else mean(values)
+
+    def against(self, other: Scores, score: str) -> Estimate:
+        """Return the difference to another row on the same captions and noise, with its paired standard error."""
+        if score == "spectra":
+            return Estimate(self.spectra - other.spectra, float((self.resampled - other.resampled).std()))
+        return paired(self.pictures[score], other.pictures[score])
+
+
+class Judge:
+    """Scores the pictures of the first so many captions.
+
+    Args:
+        captions: how many.
+        reference: the pictures that PSNR is against (N, 3, H, W), in [0, 1].
+    """
+
+    def __init__(self, captions: int, reference: Tensor) -> None:
+        records = references()[:captions]
+        self._captions: Sequence[str] = [record.caption for record in records]
+        self._drawn = batch_of([record.scene for record in records]).images
+        self._reference = reference
+        self._evaluators = evaluators.load()
+        others = batch_of(held_out_scenes(OTHER_PICTURES, OTHER_SEED)).images
+        self._spectra = moments(clustered(patch_spectra(others)))
+
+    def scores(self, images: Tensor) -> Scores:
+        """Score pictures (N, 3, H, W) in [0, 1]."""
+        cluster = clustered(patch_spectra(images))
+        return Scores(
+            {
+                "psnr": psnr(images, self._reference),
+                "accuracy": self._evaluators.semantics(images, self._captions)["all"],
+                "texture": texture_distance(images, self._drawn),
+            },
+            frechet_distance(moments(cluster), self._spectra),
+            frechet_resamples(cluster, self._spectra),
+        )
+
+
+def psnr(images: Tensor, base: Tensor) -> Tensor:
+    """PSNR (N,) in dB of each picture to its counterpart."""
+    return -10 * (images - base).square().mean(dim=(1, 2, 3)).clamp(min=NEAREST).log10()
+
+
+def better(one: float, other: float, score: str) -> bool:
+    """Whether one value of a score is better than another."""
+    return one > other if HIGHER[score] else one < other

@@ -1,0 +1,118 @@
+"""The frontier's tables: the best of every family by calls, the targets, and every row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from benchmarks.frontier_scores import HIGHER, better
+
+Record = Mapping[str, Any]
+TITLES = {"psnr": "PSNR dB", "accuracy": "accuracy", "texture": "texture dB", "spectra": "spectra FD"}
+FAMILIES = {
+    "tuned": "trunk, tuned",
+    "trunk": "trunk, early keys",
+    "stock": "fewer steps",
+    "deepcache": "DeepCache",
+    "paper": "encoder (the paper)",
+}
+
+
+def markdown(record: Record) -> list[str]:
+    """Return the page: how it was measured, then the three tables."""
+    settings, machine = record["settings"], record["hardware"]
+    versions = ", ".join(f"{name} {record['versions'][name]}" for name in ("torch", "diffusers"))
+    return [
+        f"{settings['captions']} held-out captions, guidance {settings['guidance']:g}, batches of {settings['batch']},"
+        f" against DDIM-50 of the same noise; {machine['cpu']}, one thread, {versions}. ± is one standard error; "
+        "differences are paired, picture by picture.",
+        "",
+        *_best(record),
+        "",
+        *_targets(record),
+        "",
+        "Every row, by falling calls and falling PSNR; `flipped` is the share of pictures below 25 dB:",
+        "",
+        *_every(record),
+    ]
+
+
+def _best(record: Record) -> Iterator[str]:
+    """The best stock row per score beside the tuned one, for every number of calls."""
+    yield "| calls | best fewer-step row by PSNR | trunk, tuned: PSNR | difference | best fewer-step row by accuracy |"
+    yield "|---|---|---|---|---|"
+    lines = [line for line in _compared(record)]
+    yield from lines
+
+
+def _compared(record: Record) -> Iterator[str]:
+    rows = {row["name"]: row for row in record["rows"]}
+    for row in sorted(record["rows"], key=lambda row: -row["calls"]):
+        stock = row["against_stock"]
+        if row["family"] == "tuned" and stock:
+            by = {score: rows[stock[score]["row"]] for score in ("psnr", "accuracy")}
+            yield _line(
+                [
+                    str(row["calls"]),
+                    f"{by['psnr']['name']}: {_value(by['psnr'], 'psnr')}, {_value(by['psnr'], 'accuracy')}",
+                    f"**{_value(row, 'psnr')}**, {_value(row, 'accuracy')}",
+                    f"{_signed(stock['psnr'], 1)} dB, {_signed(stock['accuracy'], 3)}",
+                    f"{by['accuracy']['name']}: {_value(by['accuracy'], 'accuracy')}",
+                ]
+            )
+
+
+def _targets(record: Record) -> Iterator[str]:
+    met = sum(one["met"] for one in record["targets"])
+    yield f"Targets of the tuned rows: {met} of {len(record['targets'])} met. Missed, and by how much:"
+    yield ""
+    missed = [one for one in record["targets"] if not one["met"]]
+    yield from (f"- {one['calls']} calls: {one['target']}: missed by {-one['margin']:.3g}" for one in missed)
+    if not missed:
+        yield "- none"
+
+
+def _every(record: Record) -> Iterator[str]:
+    yield _line(
+        ["row", "calls", *TITLES.values(), "median dB", "flipped", "to DDIM-50's accuracy", "GFLOPs", "denoiser s"]
+    )
+    yield "|" + "---|" * (len(TITLES) + 7)
+    for row in sorted(record["rows"], key=lambda row: (-row["calls"], -row["scores"]["psnr"]["value"])):
+        yield _line(
+            [
+                row["name"],
+                str(row["calls"]),
+                *(_value(row, score) for score in TITLES),
+                f"{row['psnr_median']:.1f}",
+                f"{row['flipped']:.0%}",
+                _signed(row["against_reference"]["accuracy"], 3),
+                f"{row['gflops']:.3g}",
+                f"{row['interleaved_s'] or row['denoiser_s']:.2f}",
+            ]
+        )
+
+
+def best(rows: Sequence[Record], family: str, calls: int, score: str) -> Record | None:
+    """Return the best row of a family and a number of calls by a score; None where there is none."""
+    found: Record | None = None
+    for row in (row for row in rows if row["family"] == family and row["calls"] == calls):
+        if found is None or better(row["scores"][score]["value"], found["scores"][score]["value"], score):
+            found = row
+    return found
+
+
+def _value(row: Record, score: str) -> str:
+    digits = 3 if score == "accuracy" else 2 if score != "psnr" else 1
+    one = row["scores"][score]
+    return f"{one['value']:.{digits}f} ±{one['error']:.{digits}f}"
+
+
+def _signed(one: Mapping[str, float], digits: int) -> str:
+    return f"{one['value']:+.{digits}f} ±{one['error']:.{digits}f}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+assert set(TITLES) == set(HIGHER)

@@ -1,0 +1,117 @@
+"""The frontier's rows, its comparisons and its tables, on numbers worked out by hand."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import frontier
+from benchmarks.frontier_figures import against_stock, best_stock, save
+from benchmarks.frontier_scores import Scores, better, psnr
+from benchmarks.frontier_tables import markdown
+from benchmarks.frontier_targets import judged
+
+TUNED = Path("tuned.json")
+
+
+def test_every_row_has_a_name_of_its_own_and_as_many_calls_as_it_says():
+    rows = list(frontier.rows(TUNED))
+    assert len({row.name for row in rows}) == len(rows)
+    for row in rows:
+        assert row.steps == (row.calls if row.family == "stock" else 50)
+    for family in ("stock", "trunk", "tuned", "paper", "deepcache"):
+        assert {row.calls for row in rows if row.family == family} >= set(frontier.BUDGETS)
+    assert not [row for row in frontier.rows(None) if "tuned" in row.name]
+
+
+def test_more_captions_add_pieces_and_keep_those_that_are_there():
+    row = next(iter(frontier.rows(None)))
+    few, many = (argparse.Namespace(out=Path("o"), captions=count, guidance=7.5) for count in (48, 100))
+    pieces = {frontier.kept(many, row, start).name for start in frontier.starts(many)}
+    assert [frontier.kept(few, row, start).name for start in frontier.starts(few)] == ["ddim-50-g7.5-0-48.pt"]
+    assert pieces == {"ddim-50-g7.5-0-48.pt", "ddim-50-g7.5-48-96.pt", "ddim-50-g7.5-96-100.pt"}
+
+
+def test_psnr_is_of_every_picture():
+    base = torch.zeros(2, 3, 4, 4)
+    assert psnr(torch.stack([base[0] + 0.1, base[1]]), base).tolist() == pytest.approx([20.0, 54.15], abs=0.01)
+
+
+def test_spectra_and_texture_are_better_when_they_are_lower():
+    assert [better(2, 1, score) for score in ("psnr", "accuracy", "texture", "spectra")] == [True, True, False, False]
+
+
+def row(name, family, calls, decibels, accuracy, **more):
+    scores = {"psnr": decibels, "accuracy": accuracy, "texture": 2.0, "spectra": 0.1}
+    estimates = {score: {"value": value, "error": 0.01} for score, value in scores.items()}
+    change = {"accuracy": {"value": accuracy - 0.9, "error": 0.02}}
+    facts = {"psnr_median": decibels, "flipped": 0.0, "gflops": 1.0, "denoiser_s": 0.1 * calls, "interleaved_s": None}
+    return {
+        "name": name,
+        "family": family,
+        "calls": calls,
+        "scores": estimates,
+        "against_reference": change,
+        "against_stock": {},
+        **facts,
+        **more,
+    }
+
+
+def scored(decibels, right):
+    pictures = {"psnr": torch.tensor(decibels), "accuracy": torch.tensor(right), "texture": torch.ones(len(right))}
+    return Scores(pictures, 0.5, torch.tensor([0.4, 0.6]))
+
+
+def test_a_row_is_compared_with_the_best_stock_row_of_as_many_calls_by_each_score():
+    rows = [row("a", "stock", 10, 30, 0.9), row("b", "stock", 10, 32, 0.8), row("c", "stock", 12, 40, 1.0)]
+    assert best_stock(rows, 10, "psnr")["name"] == "b"
+    assert best_stock(rows, 10, "accuracy")["name"] == "a"
+    assert best_stock(rows, 8, "psnr") is None
+    own = row("own", "tuned", 10, 34, 0.85)
+    pictures = {
+        "a": scored([30.0, 30.0], [True, True]),
+        "b": scored([31.0, 33.0], [True, False]),
+        "own": scored([33.0, 37.0], [False, True]),
+    }
+    found = against_stock(own, rows, pictures)
+    assert found["psnr"]["row"] == "b"
+    assert found["psnr"]["value"] == pytest.approx(3.0)  # 2 and 4 dB
+    assert found["psnr"]["error"] == pytest.approx(1.0)  # standard deviation sqrt(2), by the root of two pictures
+    assert (found["accuracy"]["row"], found["accuracy"]["value"]) == ("a", pytest.approx(-0.5))
+    assert found["spectra"]["value"] == 0
+
+
+def test_targets_are_met_or_missed_by_so_much(tmp_path):
+    reference = row("ddim-50", "reference", 50, 54, 0.9)
+    stock = {"psnr": {"row": "s", "value": 1.5, "error": 0.1}, "accuracy": {"row": "s", "value": -0.02, "error": 0.01}}
+    stock |= {"texture": {"row": "s", "value": 0.3, "error": 0.1}, "spectra": {"row": "s", "value": 0.1, "error": 0.1}}
+    own = row("own", "tuned", 10, 32.4, 0.92, against_stock=stock, interleaved_s=1.15)
+    record = {
+        "settings": {"captions": 2, "guidance": 7.5, "batch": 16},
+        "reference": "ddim-50",
+        "rows": [reference, row("s", "stock", 10, 30.9, 0.94), own],
+        "hardware": {"cpu": "a processor"},
+        "versions": {"torch": "2", "diffusers": "0"},
+    }
+    record["targets"] = judged(record)
+    margins = {one["target"]: (one["met"], round(one["margin"], 6)) for one in record["targets"]}
+    assert margins == {
+        "PSNR at least 33 dB": (False, -0.6),
+        "accuracy not below the reference's": (True, 0.02),
+        "PSNR not below the best stock row's": (True, 1.5),
+        "accuracy not below the best stock row's": (False, -0.02),
+        "texture not worse than the best stock row's by twice the error": (False, -0.1),
+        "spectra not worse than the best stock row's by twice the error": (True, 0.1),
+        "seconds within 10 % of calls x one call": (False, -0.05),
+    }
+    page = "\n".join(markdown(record))
+    assert "3 of 7 met" in page
+    assert "- 10 calls: PSNR at least 33 dB: missed by 0.6" in page
+    assert "s: 30.9 ±0.0, 0.940 ±0.010" in page
+    assert "+1.5 ±0.1 dB, -0.020 ±0.010" in page
+    save(record, tmp_path / "frontier-g7.5")
+    assert sorted(one.name for one in tmp_path.iterdir()) == [f"frontier-g7.5.{kind}" for kind in ("json", "md", "png")]
