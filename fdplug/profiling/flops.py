@@ -12,7 +12,8 @@ fvcore counts one multiply-add as one FLOP. It has no handle for `scaled_dot_pro
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from math import prod
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -23,36 +24,26 @@ from fdplug import trees
 from fdplug.checks import choice
 
 CONVENTIONS = ("full", "paper")
-Handle = Callable[[list[Any], list[Any]], int]
-_known: WeakKeyDictionary[nn.Module, dict[str, Counter[str]]] = WeakKeyDictionary()
+UNPUBLISHED = "what the paper's column leaves out"
+_known: WeakKeyDictionary[nn.Module, dict[str, dict[str, Counter[str]]]] = WeakKeyDictionary()
 
 
 def _shape(value: Any) -> list[int]:
     return value.type().sizes()
 
 
-def _attention(share: str) -> Handle:
-    def count(inputs: list[Any], outputs: list[Any]) -> int:
-        query, key, value = (_shape(one) for one in inputs[:3])
-        rows = 1
-        for size in query[:-1]:
-            rows *= size
-        width = value[-1] if share == "paper" else query[-1] + value[-1]
-        return rows * key[-2] * width
-
-    return count
+def _attention(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    query, key, value = (_shape(one) for one in inputs[:3])
+    scores = prod(query[:-1]) * key[-2]
+    return Counter({UNPUBLISHED: scores * query[-1], "attention": scores * value[-1]})
 
 
-def _baddbmm(inputs: list[Any], outputs: list[Any]) -> int:
+def _baddbmm(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     batch, rows, inner = _shape(inputs[1])
-    return batch * rows * inner * _shape(inputs[2])[-1]
+    return Counter({UNPUBLISHED: batch * rows * inner * _shape(inputs[2])[-1]})
 
 
-def _handles(convention: str) -> dict[str, Handle]:
-    handles: dict[str, Handle] = {"aten::scaled_dot_product_attention": _attention(convention)}
-    if convention == "full":
-        handles["aten::baddbmm"] = _baddbmm
-    return handles
+HANDLES = {"aten::scaled_dot_product_attention": _attention, "aten::baddbmm": _baddbmm}
 
 
 class _Bound(nn.Module):
@@ -77,22 +68,28 @@ def module_flops(network: nn.Module, arguments: Mapping[str, Any], convention: s
         arguments: its keyword arguments.
         convention: `full` or `paper`, see the module's table.
     """
+    choice("convention", convention, CONVENTIONS)
+    return _counted(network, arguments)[convention]
+
+
+def _counted(network: nn.Module, arguments: Mapping[str, Any]) -> dict[str, Counter[str]]:
+    """Return `module_flops` by convention; one trace serves both."""
     from fvcore.nn import FlopCountAnalysis
 
-    choice("convention", convention, CONVENTIONS)
     tensors = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
     bound = _Bound(network, arguments, list(tensors))
     analysis = FlopCountAnalysis(bound, tuple(tensors.values()))
-    for operator, handle in _handles(convention).items():
+    for operator, handle in HANDLES.items():
         analysis.set_op_handle(operator, handle)
     analysis.ancestor_mode("caller")  # a module may also be called from outside its owner: that is no cost of the owner
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     with torch.no_grad():
-        counted = analysis.by_module()
+        counted = analysis.by_module_and_operator()
     prefix = "network"
-    return Counter(
-        {name[len(prefix) :].lstrip("."): int(flops) for name, flops in counted.items() if name.startswith(prefix)}
-    )
+    own = {name[len(prefix) :].lstrip("."): one for name, one in counted.items() if name.startswith(prefix)}
+    full = Counter({name: int(sum(one.values())) for name, one in own.items()})
+    paper = Counter({name: full[name] - int(one[UNPUBLISHED]) for name, one in own.items()})
+    return {"full": full, "paper": paper}
 
 
 def forget(network: nn.Module) -> None:
@@ -101,14 +98,15 @@ def forget(network: nn.Module) -> None:
 
 
 def outlined_flops(network: nn.Module, arguments: Mapping[str, Any], convention: str) -> Counter[str]:
-    """Return `module_flops` for arguments without values; measured once for each network, shapes and convention."""
-    key = f"{convention} {_outline(arguments)}"
+    """Return `module_flops` for arguments without values; measured once for each network and shapes."""
+    choice("convention", convention, CONVENTIONS)
+    key = _outline(arguments)
     known = _known.setdefault(network, {})
     if key not in known:
         reference = next(network.parameters())
         concrete = trees.map_tensors(lambda one: _filled(one, reference.device), arguments)
-        known[key] = module_flops(network, concrete, convention)
-    return known[key]
+        known[key] = _counted(network, concrete)
+    return known[key][convention]
 
 
 def _filled(outline: Tensor, device: torch.device) -> Tensor:

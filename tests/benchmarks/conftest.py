@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.counting import counted_once
 from tests.shapes.conftest import scenes
 
-__all__ = ["scenes"]
+__all__ = ["counted_once", "scenes"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.counting import counted_once
 from tests.predict.conftest import annotations, loaded, model
 
-__all__ = ["annotations", "loaded", "model"]
+__all__ = ["annotations", "counted_once", "loaded", "model"]

@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.counting import counted_once
+
+__all__ = ["counted_once"]
+
 WORDS = ("a red circle", "a green square", "a blue circle above a red square", "a large red square", "a small circle")
 
 
