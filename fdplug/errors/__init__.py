@@ -27,7 +27,8 @@ from __future__ import annotations
 import difflib
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from types import FrameType
 
 # Where a warning is of no use to anybody: it is given at the line that called into these.
 _BETWEEN = {"fdplug", "diffusers", "torch", "transformers", "accelerate", "lightning", "pluggy"}
@@ -94,13 +95,27 @@ class PluginWarning(FdplugWarning):
 
 
 def warn(message: str, category: type[FdplugWarning] = FdplugWarning) -> None:
-    """Warn at the user's line: that of the innermost caller outside of fdplug and the libraries that it works with."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
+    """Warn at the user's line: that of the innermost caller outside of fdplug and the libraries that it works with.
+
+    A plugin gives its warnings by this function: where fdplug called the plugin, its own lines are passed over, too.
+    """
+    frame = _innermost({"fdplug"}, sys._getframe(1)) or sys._getframe(1)
+    while frame.f_back is not None and _package(frame) in _BETWEEN:
         frame = frame.f_back
     where, module = frame.f_globals, frame.f_globals.get("__name__", "__main__")
     registry = where.setdefault("__warningregistry__", {})
     warnings.warn_explicit(message, category, frame.f_code.co_filename, frame.f_lineno, module, registry)
+
+
+def _innermost(packages: Collection[str], frame: FrameType | None) -> FrameType | None:
+    """Return the innermost frame of code of these packages, from `frame` outwards."""
+    while frame is not None and _package(frame) not in packages:
+        frame = frame.f_back
+    return frame
+
+
+def _package(frame: FrameType) -> str:
+    return frame.f_globals.get("__name__", "").partition(".")[0]
 
 
 def suggestion(given: object, known: Iterable[str], otherwise: str = "") -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import fdplug
 from fdplug.caches import FeatureCache, Features
 from fdplug.checks import choice
-from fdplug.errors import ConfigError, NoEffectWarning
+from fdplug.errors import ConfigError, NoEffectWarning, warn
 from fdplug.policies import Schedule
 
 if TYPE_CHECKING:
@@ -86,10 +85,9 @@ class Offload(FeatureCache):
 
     def _warn_without_effect(self, features: Features, kept: list[Kept]) -> None:
         if not self._sizes and all(one.data is feature for one, feature in zip(kept, features, strict=True)):
-            warnings.warn(
+            warn(
                 "cache 'offload' saves nothing: the features are in host memory already; take code int8 or fp8",
                 NoEffectWarning,
-                stacklevel=3,
             )
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+import types
 import warnings
 
 import pytest
+import torch
 
+from fdplug import trees
 from fdplug.errors import FdplugWarning, suggestion, warn
 from fdplug.errors.wording import one_line, printable, shown
+
+PLUGIN = "from fdplug.errors import warn\ndef changed(one):\n    warn('from a plugin')\n    return one\n"
 
 
 class Unsayable(Exception):
@@ -40,3 +46,13 @@ def test_a_warning_names_the_caller_s_line():
         warn("look here")
     assert seen[0].filename == __file__
     assert seen[0].category is FdplugWarning
+
+
+def test_a_warning_of_a_plugin_names_the_line_that_called_fdplug():
+    plugin = types.ModuleType("some_plugin")
+    exec(compile(PLUGIN, "some_plugin.py", "exec"), plugin.__dict__)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        line = inspect.currentframe().f_lineno + 1
+        trees.map_tensors(plugin.changed, [torch.zeros(1)])
+    assert [(one.filename, one.lineno) for one in seen] == [(__file__, line)]
