@@ -158,3 +158,14 @@ def test_psnr():
     one = np.zeros((1, 2, 2, 3))
     assert measurement.psnr(one, one) == math.inf
     assert measurement.psnr(one, one + 0.1) == pytest.approx(20)
+
+
+def test_a_multiply_add_counts_once():
+    class Pipe:
+        components = {"network": torch.nn.Linear(3, 5)}  # noqa: RUF012
+
+        def __call__(self, generator):
+            return self.components["network"](torch.ones(2, 3))
+
+    cost = measurement.counted(Pipe(), [Pipe.components["network"]], {}, "cpu", 0)
+    assert cost.gflops == pytest.approx(2 * 3 * 5 / 1e9)
