@@ -6,7 +6,7 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fdplug.errors import PropagationError
+from fdplug.errors import PropagationError, warn
 from fdplug.propagation.decoding import AT_ONCE, Decoding
 from fdplug.samplers import is_stochastic, solver_order
 from fdplug.stacking import Stackable
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fdplug.policies import KeyStepPolicy
     from fdplug.propagation.span_budget import SpanBudget
     from fdplug.settings import Settings
+
+FITTING = "a deterministic sampler of first order (ddim, euler, dpm-solver++1, flow-euler)"
 
 
 @dataclass(frozen=True)
@@ -46,26 +48,34 @@ class Method:
         )
 
     def check_solver(self, scheduler: Any, eta: float = 0.0) -> None:
-        """Refuse solvers that cannot do with forecast predictions, where the part is the whole denoiser but its head.
+        """Refuse solvers that add noise, where the part is the whole denoiser but its head: no replayed step sees it.
 
         Args:
             scheduler: whose steps are taken.
             eta: the share of fresh noise that its steps are called with.
 
         Raises:
-            PropagationError: it combines the predictions of several steps, or adds noise that no replayed step sees.
+            PropagationError: it adds noise.
         """
-        if not self.part.whole or not self.policy.replays or not hasattr(scheduler, "config"):
-            return
-        name, order = type(scheduler).__name__, solver_order(scheduler)
-        reason = f"{name} combines {order} predictions, and those at replayed steps are forecasts" if order > 1 else ""
-        if is_stochastic(scheduler) or eta:
-            reason = f"{name} adds fresh noise, which no replayed step sees" + (f" (eta {eta:g})" if eta else "")
-        if reason:
+        if self._forecasts(scheduler) and (eta or is_stochastic(scheduler)):
+            given = f" (eta {eta:g})" if eta else ""
             raise PropagationError(
-                f"part '{self.part.name}' does not fit this sampler: {reason}; take a deterministic one of first order "
-                "(ddim, euler, dpm-solver++1, flow-euler) or part 'encoder'"
+                f"part '{self.part.name}' does not fit this sampler: {type(scheduler).__name__}{given} adds fresh "
+                f"noise, which no replayed step sees; take {FITTING} or part 'encoder'"
             )
+
+    def warn_of_order(self, scheduler: Any) -> None:
+        """Warn of solvers that combine several predictions: they gain nothing from replayed ones."""
+        order = solver_order(scheduler) if self._forecasts(scheduler) else 1
+        if order > 1:
+            warn(
+                f"{type(scheduler).__name__} combines {order} predictions, and with part '{self.part.name}' those of "
+                f"replayed steps are no new ones: expect worse images than from {FITTING}"
+            )
+
+    def _forecasts(self, scheduler: Any) -> bool:
+        """Whether predictions as a whole are replayed to this scheduler."""
+        return self.part.whole and self.policy.replays and hasattr(scheduler, "config")
 
 
 def _stamp(value: Any) -> Any:

@@ -202,6 +202,7 @@ class Propagator:
     def _start(self, call: Call) -> Run:
         watched = Watched(self._network, self.method.part)
         self.method.check_solver(self._scheduler)
+        self.method.warn_of_order(self._scheduler)
         run = Run(self._scheduler, self.method, call, self._count(), watched)
         self._replayed = False
         self._replay.writes = is_compiled(self._network)

@@ -65,37 +65,48 @@ def test_a_replayed_step_makes_no_tensor_for_a_chained_module(monkeypatch):
     assert all(not one.written and one.source.untyped_storage().nbytes() <= 8 for one in seen)
 
 
-SOLVERS = {
-    "DPMSolverMultistepScheduler": "combines 2 predictions",
-    "DEISMultistepScheduler": "combines 2 predictions",
-    "UniPCMultistepScheduler": "combines 2 predictions",
-    "HeunDiscreteScheduler": "combines 2 predictions",
-    "PNDMScheduler": "combines 4 predictions",
-    "LMSDiscreteScheduler": "combines 4 predictions",
-    "DDPMScheduler": "adds fresh noise",
-    "EulerAncestralDiscreteScheduler": "adds fresh noise",
-    "LCMScheduler": "adds fresh noise",
+ORDERS = {
+    "DPMSolverMultistepScheduler": 2,
+    "DEISMultistepScheduler": 2,
+    "UniPCMultistepScheduler": 2,
+    "HeunDiscreteScheduler": 2,
+    "PNDMScheduler": 4,
+    "LMSDiscreteScheduler": 4,
 }
+NOISY = ("DDPMScheduler", "EulerAncestralDiscreteScheduler", "LCMScheduler")
 
 
-@pytest.mark.parametrize("name", SOLVERS)
-def test_solvers_that_cannot_do_with_forecasts_are_refused(name):
-    """Where propagation is switched on, and when such a scheduler takes the place of another one later."""
+def scheduled(name):
+    """A pipeline with this scheduler of diffusers."""
     import diffusers
 
     pipe = tiny_pipeline()
-    other = getattr(diffusers, name).from_config(pipe.scheduler.config)
+    pipe.scheduler = getattr(diffusers, name).from_config(pipe.scheduler.config)
+    return pipe
+
+
+@pytest.mark.parametrize(("name", "order"), ORDERS.items())
+def test_solvers_that_combine_predictions_are_warned_of(name, order):
+    method = fdplug.propagate(scheduled(name), **TRUNK)
+    with method, pytest.warns(fdplug.errors.FdplugWarning, match=f"{name} combines {order} predictions.*expect worse"):
+        latents(method.pipe, num_inference_steps=STEPS)
+    with fdplug.propagate(method.pipe, **{**TRUNK, "part": "encoder"}):
+        latents(method.pipe, num_inference_steps=STEPS)  # an encoder's predictions are made at every step
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_solvers_that_add_noise_are_refused(name):
+    """Where propagation is switched on, and when such a scheduler takes the place of another one later."""
+    pipe, other = tiny_pipeline(), scheduled(name)
+    refused = pytest.raises(fdplug.errors.PropagationError, match=f"{name} adds fresh noise.*take a deterministic")
+    with refused:
+        fdplug.propagate(other, **TRUNK)
     with fdplug.propagate(pipe, **TRUNK):
-        pipe.scheduler = other
-        with (
-            pytest.warns(fdplug.errors.FdplugWarning, match="exchanged"),
-            pytest.raises(fdplug.errors.PropagationError, match=SOLVERS[name]),
-        ):
+        pipe.scheduler = other.scheduler
+        with pytest.warns(fdplug.errors.FdplugWarning, match="exchanged"), refused:
             latents(pipe, num_inference_steps=STEPS)
-    with pytest.raises(fdplug.errors.PropagationError, match=f"{SOLVERS[name]}.*take a deterministic one"):
-        fdplug.propagate(pipe, **TRUNK)
-    with fdplug.propagate(pipe, **{**TRUNK, "part": "encoder"}):
-        pass  # an encoder's predictions are made at every step
+    with fdplug.propagate(other, **{**TRUNK, "part": "encoder"}):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -116,7 +127,7 @@ def test_the_noise_of_ddim_is_refused_when_it_is_asked_for():
     pipe = tiny_pipeline()
     pipe.scheduler = fdplug.registry.build("sampler", "ddim").fit(pipe.scheduler)
     with fdplug.propagate(pipe, **TRUNK):
-        with pytest.raises(fdplug.errors.PropagationError, match=r"adds fresh noise.*eta 0\.5"):
+        with pytest.raises(fdplug.errors.PropagationError, match=r"eta 0\.5.*adds fresh noise"):
             latents(pipe, num_inference_steps=STEPS, eta=0.5)
         latents(pipe, num_inference_steps=STEPS)
     with fdplug.propagate(pipe, **{**TRUNK, "policy": "all"}):
