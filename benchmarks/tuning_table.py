@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from fdplug.files.text_tables import markdown_table
+
 HEAD = (
     "variant",
     "n",
@@ -27,14 +29,14 @@ def markdown(results: dict[str, Any]) -> str:
         f" captions, judged on {rows[0]['images']} others; PSNR and feature distance to the un-accelerated images of"
         " the same seeds, mean ± standard error over images."
     )
-    lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD), *(_line(row) for row in rows)]
+    table = markdown_table(HEAD, [_cells(row) for row in rows])
     said = "\n".join(f"- {sentence}" for sentence in sentences(results))
-    return f"{title}\n\n" + "\n".join(lines) + f"\n\n{said}\n"
+    return f"{title}\n\n{table}\n\n{said}\n"
 
 
-def _line(row: dict[str, Any]) -> str:
+def _cells(row: dict[str, Any]) -> list[str]:
     count = row["steps"] if row["keys"] is None else len(row["keys"])
-    cells = [
+    return [
         row["name"],
         str(count),
         "-" if row["psnr"] is None else f"{row['psnr']:.1f}",
@@ -43,7 +45,6 @@ def _line(row: dict[str, Any]) -> str:
         f"{row['gflops_per_image']:.3g}",
         str(row["runs"]) if row["runs"] else "",
     ]
-    return "| " + " | ".join(cells) + " |"
 
 
 def _pair(pair: Sequence[float] | None, scale: float, digits: int) -> str:

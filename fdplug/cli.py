@@ -18,6 +18,7 @@ class Command:
 
     module: str
     help: str
+    resumes: bool = False
 
     def options(self, argv: list[str]) -> Any:
         """Return the options that the command line names; prints help and stops where that is asked for."""
@@ -32,9 +33,11 @@ class Command:
 
 COMMANDS = {
     "predict": Command(
-        "fdplug.commands.predict", "generate images for a file of captions (LightningCLI, --config FILE)"
+        "fdplug.commands.predict", "generate images for a file of captions (LightningCLI, --config FILE)", resumes=True
     ),
-    "compare": Command("fdplug.commands.compare", "run several variants over the same captions, print one table"),
+    "compare": Command(
+        "fdplug.commands.compare", "run several variants over the same captions, print one table", resumes=True
+    ),
     "report": Command("fdplug.commands.report", "one page about a comparison, and a blind vote on its pictures"),
     "evaluate": Command("fdplug.commands.evaluate", "score finished folders of images: FID, CLIP score, ..."),
     "generate": Command("fdplug.commands.generate", "make one image from one prompt"),
@@ -75,7 +78,7 @@ def _run(name: str, argv: list[str]) -> int:
     from fdplug.errors.wording import one_line
 
     if name not in COMMANDS:
-        hint = suggestion(name, COMMANDS, ";")
+        hint = suggestion(name, [*COMMANDS, "--help", "--version"], ";")
         print(f"fdplug: no command '{one_line(name)}'{hint} commands are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     try:
@@ -87,5 +90,6 @@ def _run(name: str, argv: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print(f"fdplug {name}: interrupted", file=sys.stderr)
+        then = "goes on where it was" if COMMANDS[name].resumes else "begins anew"
+        print(f"fdplug {name}: interrupted; the same command {then}", file=sys.stderr)
         return 130

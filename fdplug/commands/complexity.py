@@ -7,16 +7,17 @@ import json
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from fdplug.checks import whole
 from fdplug.commands.options.complexity import parser
 from fdplug.complexity.inputs import example
 from fdplug.complexity.layers import Complexity, complexity
 from fdplug.complexity.models import load_denoiser
+from fdplug.files.text_tables import markdown_table, table_lines, terminal_width
 
 PARTS = ("part", "blocks", "parameters", "share", "GFLOPs", "share", "GFLOPs, paper")
 LAYERS = ("no.", "block", "layer", "class", "output", "parameters", "GFLOPs", "GFLOPs, paper")
+TEXTS = ("part", "blocks", "block", "layer", "class")
 
 
 def main(argv: list[str]) -> int:
@@ -105,13 +106,11 @@ def summary(counted: Complexity) -> list[str]:
 def markdown(counted: Complexity, layers: bool = True) -> str:
     """Both tables in Markdown, between the sentences of `summary`."""
     first, last = summary(counted)
-    tables = [_markdown(PARTS, part_rows(counted)), *([_markdown(LAYERS, layer_rows(counted))] if layers else [])]
+    tables = [
+        markdown_table(PARTS, part_rows(counted)),
+        *([markdown_table(LAYERS, layer_rows(counted))] if layers else []),
+    ]
     return "\n\n".join([first, *tables, last])
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
-    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
 
 
 def _show(counted: Complexity, layers: bool, console: Console) -> None:
@@ -119,14 +118,7 @@ def _show(counted: Complexity, layers: bool, console: Console) -> None:
     console.print(first, highlight=False)
     for head, rows in ((LAYERS, layer_rows(counted)), (PARTS, part_rows(counted))):
         if head is PARTS or layers:
-            console.print(_table(head, rows))
+            right = [place for place, name in enumerate(head) if name not in TEXTS]
+            lines = table_lines(head, rows, terminal_width(), right)
+            print("\n".join(["", *(line.text for line in lines), ""]))
     console.print(last, highlight=False)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=None)
-    for name in head:
-        table.add_column(name, justify="left" if name in ("part", "blocks", "block", "layer", "class") else "right")
-    for row in rows:
-        table.add_row(*row)
-    return table

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from fdplug.commands.options.families import parser
+from fdplug.files.text_tables import markdown_table, plain_table, terminal_width
 
 COLUMNS = ("system", "pipeline", "denoiser", "encoder", "decoding", "key steps")
 
@@ -41,14 +42,11 @@ def _cells() -> list[tuple[str, ...]]:
 
 
 def _table() -> str:
-    cells = _cells()
-    widths = [max(len(row[column]) for row in cells) for column in range(len(COLUMNS))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
-    )
+    head, *body = _cells()
+    return plain_table(head, body, terminal_width())
 
 
 def markdown() -> str:
     """Return the support table as the README shows it."""
-    head, *body = ["| " + " | ".join(row) + " |" for row in _cells()]
-    return "\n".join([head, "|" + "---|" * len(COLUMNS), *body])
+    head, *body = _cells()
+    return markdown_table(head, body)

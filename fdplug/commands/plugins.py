@@ -11,6 +11,7 @@ from typing import Any
 from fdplug import registry
 from fdplug.commands.options.plugins import parser
 from fdplug.errors import PluginWarning
+from fdplug.files.text_tables import plain_table, terminal_width
 from fdplug.plugins import get_plugin_manager
 from fdplug.registry import KINDS, Entry, clash, entries
 
@@ -61,13 +62,10 @@ def _default(parameter: inspect.Parameter) -> Any:
 
 
 def _table(listing: dict[str, Any]) -> str:
-    rows = [("KIND", "NAME", "PROVIDER", "OPTIONS", "WHAT IT IS")]
+    rows = []
     for one in listing["plugins"]:
         shown = ", ".join(f"{key}={value}" if value != "required" else key for key, value in one["options"].items())
-        rows.append((one["kind"], one["name"], f"{one['provider']} {one['version']}", shown or "-", one["summary"]))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]) for row in rows
-    ]
-    lines += [f"FAILED  {one['plugin']} ({one['provider']}): {one['reason']}" for one in listing["failures"]]
-    return "\n".join(lines)
+        rows.append((one["name"], one["kind"], f"{one['provider']} {one['version']}", shown or "-", one["summary"]))
+    table = plain_table(("NAME", "KIND", "PROVIDER", "OPTIONS", "WHAT IT IS"), rows, terminal_width())
+    failed = [f"FAILED  {one['plugin']} ({one['provider']}): {one['reason']}" for one in listing["failures"]]
+    return "\n".join([table, *failed])

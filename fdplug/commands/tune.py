@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from fdplug.builtin.tuned import Noise, TunedSchedule
 from fdplug.checks import check_choice, number, whole
@@ -16,6 +15,7 @@ from fdplug.commands.options.shared import inline
 from fdplug.commands.options.tune import parser
 from fdplug.config import name_of
 from fdplug.errors import ConfigError
+from fdplug.files.text_tables import plain_table, terminal_width
 from fdplug.files.writing import writable_file
 from fdplug.pipeline import find_family
 from fdplug.predict.comparison.progress import bars
@@ -135,12 +135,12 @@ def _measure(
 
 
 def _print(tuned: TunedSchedule, path: str, console: Console) -> None:
-    table = Table("key steps", "expected error", "measured", "PSNR dB", "GFLOPs/image", "which", box=None)
+    head, rows = ("key steps", "expected error", "measured", "PSNR dB", "GFLOPs/image", "which"), []
     shown = {1, 2, 3, 5, 7, 9, 12, 17, 25, len(tuned.curve), tuned.chosen}
     shown |= {count for count, choice in enumerate(tuned.curve, start=1) if choice.measured is not None}
     for count in sorted(one for one in shown if one <= len(tuned.curve)):
         choice = tuned.curve[count - 1]
-        table.add_row(
+        cells = (
             f"{count}{' *' if count == tuned.chosen else ''}",
             f"{choice.error:.3g}",
             "" if choice.measured is None else f"{choice.measured:.3g}",
@@ -148,7 +148,8 @@ def _print(tuned: TunedSchedule, path: str, console: Console) -> None:
             f"{choice.gflops:.4g}",
             ", ".join(map(str, choice.keys)) if count < len(tuned.curve) else "all",
         )
-    console.print(table)
+        rows.append(cells)
+    console.print(plain_table(head, rows, terminal_width()), markup=False, highlight=False, soft_wrap=True)
     console.print("* chosen. Expected error: mean squared change of the final sample, by first order.")
     if tuned.noise is not None:
         console.print(_noise_line(tuned.noise), highlight=False)

@@ -8,6 +8,9 @@ import pytest
 
 from fdplug import registry
 from fdplug.cli import COMMANDS
+from fdplug.commands.options import predict
+from fdplug.config import PropagationConfig
+from fdplug.predict.generation.config import GenerationConfig
 from fdplug.registry import KINDS
 from tests.bad_inputs.refusing import refusal
 
@@ -105,3 +108,21 @@ def test_a_number_of_a_command_that_cannot_be_is_refused(command, option, word, 
     main = importlib.import_module(COMMANDS[command].module).main
     line = refusal(lambda: main([*REST.get(command, []), f"{option}={word}"]))
     assert option.lstrip("-").split("-")[0] in line.replace("_", "-")
+
+
+def predict_options():
+    """Return (option, word) of every number that `predict` takes for its model, with every word that is none."""
+    nested = {"model.": GenerationConfig, "model.propagation.": PropagationConfig}
+    return [
+        (f"--{prefix}{name}", word)
+        for prefix, cls in nested.items()
+        for name, field in cls.fields().items()
+        for word in WORDS.get(field.metadata["reads"], ())
+        if word
+    ]
+
+
+@pytest.mark.parametrize(("option", "word"), predict_options(), ids=lambda word: str(word)[:24])
+def test_a_number_of_predict_that_cannot_be_is_refused_before_lightning_is_imported(option, word):
+    line = refusal(lambda: predict.parser().parse_args([f"{option}={word}"]))
+    assert option.rpartition(".")[2] in line

@@ -26,6 +26,7 @@ def fdplug(monkeypatch, capsys):
     ("arguments", "message"),
     [
         (["comapre"], "fdplug: no command 'comapre', did you mean 'compare'? commands are predict, compare,"),
+        (["--versoin"], "fdplug: no command '--versoin', did you mean '--version'?"),
         (["plugins", "--kidn", "policy"], "no option '--kidn', did you mean '--kind'?"),
         (["plugins", "--js"], "fdplug plugins: no option '--js'"),
         (
@@ -75,3 +76,12 @@ def test_what_an_error_says_fits_its_line():
 def test_the_nearest_name_is_suggested_and_nothing_far_away():
     assert suggestion("unifrom", ["paper", "uniform"]) == ", did you mean 'uniform'?"
     assert suggestion("xyz", ["paper", "uniform"], ".") == "."
+
+
+@pytest.mark.parametrize(("name", "then"), [("predict", "goes on where it was"), ("tune", "begins anew")])
+def test_an_interrupt_exits_130_and_says_what_the_same_command_does(fdplug, monkeypatch, name, then):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.Command, "run", interrupted)
+    assert fdplug(name) == (130, f"fdplug {name}: interrupted; the same command {then}\n")

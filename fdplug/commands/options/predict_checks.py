@@ -8,7 +8,7 @@ from typing import Any
 from fdplug.commands import ready_configs
 from fdplug.config import PropagationConfig, refuse_flat
 from fdplug.errors import ConfigError, suggestion
-from fdplug.errors.wording import one_line
+from fdplug.errors.wording import one_line, shown
 from fdplug.files.yaml_text import parse_yaml
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.settings import Settings
@@ -72,6 +72,9 @@ def _check_value(settings: type[Settings], name: str, value: str | None) -> None
     if value is None:
         raise ConfigError(f"{name} needs a value; see fdplug predict --help")
     if field.metadata["kind"] is None and check is not None and name != "part":
-        read: Any = parse_yaml(value)
+        try:
+            read: Any = parse_yaml(value)
+        except ValueError as error:
+            raise ConfigError(f"{name} cannot be {shown(value)}: {one_line(error)}; give a number or a word") from error
         if read is not None:
             check(name, read)

@@ -8,12 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from fdplug.files.tables import safe_cell
+from fdplug.files.text_tables import markdown_table, table_lines, terminal_width
 
 Row = dict[str, Any]
 Texts = dict[str, Any]
@@ -118,26 +116,18 @@ def texts(rows: list[Row]) -> Texts:
 
 
 def _print(table: Texts, console: Console, bold: list[bool]) -> None:
-    """Print in one piece even where the terminal is narrow; the first column holds names."""
-    shape = Table(title=escape(table.get("title", "")), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
-    for index, head in enumerate(table["head"]):
-        shape.add_column(head.replace(" ", "\n"), justify="right" if index else "left", no_wrap=True)
-    for cells, is_bold in zip(table["body"], bold, strict=True):
-        shape.add_row(*map(escape, cells), style="bold" if is_bold else "")
-    before = console.width
-    console.width = max(before, Console(width=1000).measure(shape).maximum)
-    try:
-        console.print(shape, crop=False, overflow="ignore")
-    finally:
-        console.width = before
+    """Print as wide as the terminal, columns below each other where they do not fit; the first one holds names."""
+    if table.get("title"):
+        console.print(table["title"], style="italic", markup=False, highlight=False)
+    head = [one.replace(" ", "\n") for one in table["head"]]
+    for line in table_lines(head, table["body"], terminal_width(), right=range(1, len(head))):
+        style = "bold" if line.row is not None and bold[line.row] else ""
+        console.print(line.text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def to_markdown(table: Texts) -> str:
     """A table of texts as Markdown."""
-    lines = ["| " + " | ".join(table["head"]) + " |"]
-    lines.append("|" + "|".join(" ---: " if index else " --- " for index, _ in enumerate(table["head"])) + "|")
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in table["body"]]
-    return "\n".join(lines) + "\n"
+    return f"{markdown_table(table['head'], table['body'], right=range(1, len(table['head'])))}\n"
 
 
 def to_csv(rows: list[Row]) -> str:

@@ -1,0 +1,124 @@
+"""Tables as text: for a terminal, no wider than it is and with nothing cut off; and in Markdown."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+GAP = "  "
+LEAST = 14
+"""Columns of text are wrapped down to so many letters; where that is not enough, columns go below each other."""
+
+
+class Line(NamedTuple):
+    """One line of a table, and the number of the row that it belongs to; None for heads and between blocks."""
+
+    row: int | None
+    text: str
+
+
+def terminal_width() -> int | None:
+    """Return how wide a table may be: as the terminal, or `COLUMNS`; None for a pipe, where lines stay whole."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() or os.environ.get("COLUMNS") else None
+
+
+def plain_table(head: Sequence[str], body: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Return a table of texts, each column aligned left; see `table_lines`."""
+    return "\n".join(line.text for line in table_lines(head, body, width))
+
+
+def table_lines(
+    head: Sequence[str], body: Sequence[Sequence[str]], width: int | None = None, right: Collection[int] = ()
+) -> list[Line]:
+    """Return the lines of a table.
+
+    Where it is too wide, the widest columns of text are wrapped; where that is not enough, the columns are divided into
+    blocks below each other, each with the first column again.
+
+    Args:
+        head: the names of the columns, maybe of several lines.
+        body: the rows.
+        width: letters a line may have; None for any number.
+        right: the columns of numbers, by their places: aligned right, and never wrapped.
+    """
+    rows = [head, *body]
+    sizes = [
+        max((len(part) for row in rows for part in row[place].split("\n")), default=0) for place in range(len(head))
+    ]
+    shrunk = _shrunk(sizes, width, right)
+    found: list[Line] = []
+    for block in _blocks(shrunk, width):
+        if found:
+            found.append(Line(None, ""))
+        for number, row in enumerate(rows):
+            cells = [_wrapped(row[place], shrunk[place]) for place in block]
+            for parts in _level(cells, bottom=number == 0):
+                placed = zip(parts, block, strict=True)
+                texts = [
+                    part.rjust(shrunk[place]) if place in right else part.ljust(shrunk[place]) for part, place in placed
+                ]
+                found.append(Line(number - 1 if number else None, GAP.join(texts).rstrip()))
+    return found
+
+
+def _shrunk(sizes: Sequence[int], width: int | None, right: Collection[int]) -> list[int]:
+    """Return the widths of columns, the widest ones of text reduced until all fit or no more can be gained."""
+    shrunk = list(sizes)
+    while width is not None and _total(shrunk) > width:
+        wide = max(
+            (place for place in range(len(shrunk)) if place not in right), key=lambda place: shrunk[place], default=None
+        )
+        if wide is None or shrunk[wide] <= LEAST:
+            break
+        shrunk[wide] -= 1
+    return shrunk
+
+
+def _total(sizes: Sequence[int]) -> int:
+    return sum(sizes) + len(GAP) * (len(sizes) - 1)
+
+
+def _blocks(sizes: Sequence[int], width: int | None) -> Iterator[list[int]]:
+    """Yield the places of the columns that stand beside each other; the first column in every block."""
+    block = [0]
+    for place in range(1, len(sizes)):
+        if width is not None and len(block) > 1 and _total([sizes[one] for one in (*block, place)]) > width:
+            yield block
+            block = [0]
+        block.append(place)
+    yield block
+
+
+def _wrapped(cell: str, size: int) -> list[str]:
+    parts = cell.split("\n")
+    if all(len(part) <= size for part in parts):
+        return parts
+    return [line for part in parts for line in textwrap.wrap(part, size, break_on_hyphens=False)] or [""]
+
+
+def _level(cells: Sequence[Sequence[str]], bottom: bool) -> Iterator[list[str]]:
+    """Yield the lines of one row, cells of fewer lines filled up: those of a head from above."""
+    height = max(len(cell) for cell in cells)
+    for line in range(height):
+        places = [line - (height - len(cell)) if bottom else line for cell in cells]
+        yield [cell[place] if 0 <= place < len(cell) else "" for cell, place in zip(cells, places, strict=True)]
+
+
+def markdown_table(head: Sequence[str], body: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+    """Return a table in Markdown.
+
+    Args:
+        head: the names of the columns.
+        body: the rows.
+        right: the columns of numbers, by their places.
+    """
+    rule = "".join("---:|" if place in right else "---|" for place in range(len(head)))
+    return "\n".join([_markdown_row(head), f"|{rule}", *map(_markdown_row, body)])
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

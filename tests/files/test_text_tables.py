@@ -1,0 +1,99 @@
+"""Tables as text: nothing is cut off, whatever the width, and nothing is wider than the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from fdplug.files.text_tables import markdown_table, plain_table, table_lines, terminal_width
+
+HEAD = ("name", "steps", "what it is")
+BODY = [("paper", "9", "the key steps of the paper, picked by hand"), ("uniform", "13", "every fourth step")]
+
+
+def words(text):
+    return sorted(text.split())
+
+
+def test_a_table_without_a_width_has_a_line_for_each_row():
+    assert plain_table(HEAD, BODY).split("\n") == [
+        "name     steps  what it is",
+        "paper    9      the key steps of the paper, picked by hand",
+        "uniform  13     every fourth step",
+    ]
+
+
+def test_numbers_are_aligned_right_and_heads_stand_at_the_bottom():
+    lines = table_lines(("a", "key\nsteps"), [("x", "9"), ("long", "13")], right=(1,))
+    assert [line.text for line in lines] == ["        key", "a     steps", "x         9", "long     13"]
+    assert [line.row for line in lines] == [None, None, 0, 1]
+
+
+def test_the_widest_column_wraps_first():
+    assert plain_table(HEAD, BODY, 40).split("\n") == [
+        "name     steps  what it is",
+        "paper    9      the key steps of the",
+        "                paper, picked by hand",
+        "uniform  13     every fourth step",
+    ]
+
+
+@pytest.mark.parametrize("width", [*range(24, 80), 200, None])
+def test_every_width_holds_every_word(width):
+    lines = plain_table(HEAD, BODY, width).split("\n")
+    assert width is None or max(map(len, lines)) <= width
+    missing = [word for row in (HEAD, *BODY) for cell in row for word in cell.split() if word not in " ".join(lines)]
+    assert not missing
+
+
+def test_columns_that_do_not_fit_go_below_with_the_first_one_again():
+    head, body = (
+        ("variant", *(f"score{number}" for number in range(9))),
+        [("ddim", *"123456789"), ("dpm", *"abcdefghi")],
+    )
+    lines = table_lines(head, body, 34, right=range(1, 10))
+    assert max(len(line.text) for line in lines) <= 34
+    assert [line.text.split() for line in lines if line.row == 1] == [
+        list(one)
+        for one in (
+            ["dpm", "a", "b", "c"],
+            ["dpm", "d", "e", "f"],
+            ["dpm", "g", "h", "i"],
+        )
+    ]
+    assert sum(line.text == "" for line in lines) == 2
+
+
+def test_long_words_are_broken_and_not_lost():
+    (_, *found) = plain_table(("a", "b"), [("x", "y" * 50)], 24).split("\n")
+    assert "".join(found).replace(" ", "") == "x" + "y" * 50
+
+
+def test_a_pipe_has_no_width(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert terminal_width() is None
+    monkeypatch.setenv("COLUMNS", "66")
+    assert terminal_width() == 66
+
+
+def test_markdown():
+    assert markdown_table(("a", "n"), [("x|y", "1")], right=(1,)) == "| a | n |\n|---|---:|\n| x\\|y | 1 |"
+
+
+def listed(columns, *arguments):
+    environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+    environment |= {} if columns is None else {"COLUMNS": str(columns)}
+    command = [sys.executable, "-m", "fdplug", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+
+
+def test_the_families_fit_the_terminal_and_stay_whole_in_a_pipe():
+    rows = json.loads(listed(None, "families", "--json"))
+    whole, narrow = listed(None, "families"), listed(90, "families")
+    assert len(whole.splitlines()) == 1 + len(rows)
+    assert max(map(len, narrow.splitlines())) <= 90
+    assert len("".join(narrow.split())) >= len("".join(whole.split()))
