@@ -19,7 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from fdplug import registry
 from fdplug.commands import ready_configs
 from fdplug.commands.lightning_words import check_trainer, refused
-from fdplug.commands.options.predict import parser
+from fdplug.commands.options.predict import DESCRIPTION, parser
 from fdplug.config import PropagationConfig, refuse_flat
 from fdplug.errors import ConfigError, FdplugError
 from fdplug.files.writing import writable_folder
@@ -34,7 +34,6 @@ from fdplug.predict.lightning.distributed import check_launch
 from fdplug.predict.lightning.image_writer import ImageWriter, circumstances
 from fdplug.predict.lightning.module import TextToImage
 
-DESCRIPTION = "Draw captions, prompts or classes with a diffusers pipeline, with or without propagation."
 MODE = "fdplug"
 DATA = (CocoCaptions, PartiPrompts, PromptFile, ClassLabels)
 QUIET = (
@@ -140,6 +139,10 @@ def run(options: argparse.Namespace) -> int:
         except FdplugError:
             if getattr(rank_zero_only, "rank", 0):
                 return 2  # the first process says it
+            raise
+        except SystemExit as stopped:
+            if isinstance(stopped.__context__, KeyboardInterrupt):  # Lightning turns it into exit code 1
+                raise KeyboardInterrupt from stopped
             raise
     return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -190,6 +191,19 @@ def test_nothing_is_written_elsewhere(arguments, tmp_path, monkeypatch):
     assert main([*arguments, "--model.propagation=null", "--trainer.logger=false"]) == 0
     assert not list(home.iterdir())
     assert (tmp_path / "out" / "config.yaml").is_file()
+
+
+def test_an_interrupt_while_images_are_made_stays_one(arguments, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fdplug.predict.lightning.module.TextToImage.predict_step", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            main([*arguments, "--model.propagation=null"])
+    finally:
+        signal.signal(signal.SIGINT, before)  # Lightning has it ignored
 
 
 def _command(*arguments):
