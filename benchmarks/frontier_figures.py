@@ -16,8 +16,8 @@ from benchmarks.frontier_scores import FLIPPED, HIGHER, Judge, Scores, better
 from benchmarks.frontier_tables import markdown
 from benchmarks.frontier_targets import judged
 from fdplug.errors import ConfigError
-from fdplug.metrics.uncertainty import Estimate
 from fdplug.profiling.provenance import provenance
+from fdplug.scores.uncertainty import Estimate
 
 
 def write(options: argparse.Namespace, rows: Sequence[Row]) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fdplug.metrics.frechet import frechet_distance
-from fdplug.metrics.uncertainty import Estimate, clustered, frechet_resamples, mean, moments, paired, share
+from fdplug.scores.features.frechet import frechet_distance
+from fdplug.scores.uncertainty import Estimate, clustered, frechet_resamples, mean, moments, paired, share
 from fdplug.shapes import evaluators
 from fdplug.shapes.annotations import held_out_scenes, references
 from fdplug.shapes.texture import patch_spectra, texture_distance

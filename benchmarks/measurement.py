@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from fdplug.metrics.psnr import decibels
 from fdplug.patching import PatchStack, call_patches
 from fdplug.profiling.live_memory import LiveMemory, resident
+from fdplug.scores.psnr import decibels
 
 
 def _attention(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:

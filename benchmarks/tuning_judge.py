@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from fdplug.config import PropagationConfig
-from fdplug.metrics.psnr import decibels
 from fdplug.predict.data.captions import SHAPES, Caption
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import run
+from fdplug.scores.psnr import decibels
 from fdplug.tuning.trials import policy_of
 
 Array = npt.NDArray[np.float64]

@@ -17,11 +17,11 @@ my-plugin = "my_module"
 left out with a warning by others. Additions (a hook, a method with a default, an attribute) raise the minor number;
 whatever would break a plugin raises the major number. New in 1.1: `Sampler.fit`, `Sampler.arguments` and
 `Sampler.flow`; the part `trunk` of every built-in family; `Part.blocks`, `Part.residual` and `Part.probe`, with
-`KeyStepPolicy.probes` and `KeyStepPolicy.observe`.
+`KeyStepPolicy.probes` and `KeyStepPolicy.observe`; the hook `fdplug_scores`.
 
 **Public modules.** `fdplug` itself and `fdplug.policies`, `caches`, `injectors`, `samplers`, `denoisers`, `transforms`,
-`parts`, `schedule`, `stacking`, `patching`, `trees`, `pipeline`, `checks`, `errors` and `testing`; a plugin needs no
-other. Import torch inside functions: `fdplug plugins` imports every plugin and must not wait for torch.
+`parts`, `scores`, `schedule`, `stacking`, `patching`, `trees`, `pipeline`, `checks`, `errors` and `testing`; a plugin
+needs no other. Import torch inside functions: `fdplug plugins` imports every plugin and must not wait for torch.
 
 **Stacking.** Policies, caches, injectors, parts and transforms may state `needs`, `provides` and `excludes`
 (`fdplug.stacking`), with a reason for the user; what is not said is allowed.
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from fdplug.parts import PartRule
     from fdplug.policies import KeyStepPolicy
     from fdplug.samplers import Sampler
+    from fdplug.scores import Score
     from fdplug.transforms import Transform
 
 CONTRACT = "1.1"
@@ -263,5 +264,41 @@ def fdplug_parts() -> Iterable[type[PartRule]]:
 
     A part with `residual = True` keeps what it adds to its input instead of what it hands on, whatever the cache; the
     blocks to choose from are those of the family's trunk, `family.part(denoiser, "trunk").blocks`.
+    """
+    return ()
+
+
+@hookspec
+def fdplug_scores() -> Iterable[type[Score]]:
+    """Yield scores: numbers over all images of a run, each with a name, a title and a direction.
+
+    ```python
+    import fdplug
+    from fdplug.scores import BASELINE, MeanScore, Number
+
+
+    class Brightness(MeanScore):
+        '''How much brighter images are than the un-accelerated ones, in percent of white.'''
+
+        name = "brightness"
+        numbers = (Number("brightness", "brighter by", higher_is_better=False, digits=2, unit="%"),)
+        needs = frozenset({BASELINE})
+
+        def values(self, batch):
+            images, baseline = batch.pairs()
+            return {"brightness": (images.float() - baseline.float()).mean((1, 2, 3)).abs() / 2.55}
+
+
+    @fdplug.hookimpl
+    def fdplug_scores():
+        yield Brightness
+    ```
+
+    `fdplug compare --scores brightness`, `fdplug evaluate --metrics brightness` and the callback
+    `LogScores: {scores: [brightness]}` of `fdplug predict` know it then, and tables, charts and the report its column.
+    A `MeanScore` is the mean over images of something that each image has. Other scores override `begin`, `update` and
+    `compute` themselves, and put together what several processes have with `fdplug.scores.rows`: `Rows` (numbers of
+    single images, handed out in the order of their ids) or `summed`. Networks are loaded in `load`. A `CombinedScore`
+    is made of other numbers.
     """
     return ()

@@ -1,4 +1,4 @@
-"""From a pipeline to what fdplug knows about it: its denoiser's family, and the part that a spec names."""
+"""What the plugins know: the family of a pipeline's denoiser, the part that a spec names, the numbers of scores."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from fdplug.denoisers import DenoiserFamily, Part
 from fdplug.denoisers.transformer_table import REFUSED
 from fdplug.errors import ConfigError, PluginClashError, PluginError, PropagationError, UnsupportedDenoiserError
 from fdplug.parts import PartRule
+from fdplug.scores import Number
 
 if TYPE_CHECKING:
     from torch import nn
@@ -117,3 +118,16 @@ def encoder_part(network: nn.Module) -> Part:
         if family.matches(network):
             return family.part(network, "encoder")
     raise UnsupportedDenoiserError(_unsupported(SimpleNamespace(unet=network)))
+
+
+def score_numbers(without: str | None = None) -> dict[str, Number]:
+    """Return the numbers of all installed scores by their keys: titles, directions and digits stand nowhere else.
+
+    Args:
+        without: leave out the scores that need this: `captions`, `reference` or `baseline`.
+    """
+    classes = [entry.cls for entry in registry.entries("score").values() if without not in entry.cls.needs]
+    found: dict[str, Number] = {}
+    for number in (number for one in classes for number in one.numbers):
+        found.setdefault(number.key, number)
+    return found

@@ -36,6 +36,7 @@ BUILT_IN = (
     "fdplug.samplers",
     "fdplug.denoisers",
     "fdplug.transforms",
+    "fdplug.scores",
     "fdplug.builtin.compile",
     "fdplug.builtin.tuned",
 )

@@ -46,6 +46,7 @@ KINDS: dict[str, Kind] = {
         Kind("family", "families", "fdplug_denoiser_families", "fdplug.denoisers.DenoiserFamily"),
         Kind("transform", "transforms", "fdplug_transforms", "fdplug.transforms.Transform"),
         Kind("part", "parts", "fdplug_parts", "fdplug.parts.PartRule"),
+        Kind("score", "scores", "fdplug_scores", "fdplug.scores.Score"),
     )
 }
 

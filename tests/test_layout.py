@@ -16,7 +16,6 @@ ONE_OF_A_KIND = {
     "fdplug/caches": "a cache",
     "fdplug/commands": "a command",
     "fdplug/denoisers": "a denoiser family",
-    "fdplug/metrics": "a score, or what scores are made of",
     "fdplug/policies": "a policy",
 }
 

@@ -13,8 +13,8 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from benchmarks.shapes_curve.curve import picture_path
 from benchmarks.shapes_curve.methods import BASELINE, Method, chosen
-from fdplug.metrics.frechet import frechet_distance
-from fdplug.metrics.uncertainty import Estimate, clustered, frechet_resamples, mean, moments, paired, share
+from fdplug.scores.features.frechet import frechet_distance
+from fdplug.scores.uncertainty import Estimate, clustered, frechet_resamples, mean, moments, paired, share
 from fdplug.shapes import evaluators, generate
 from fdplug.shapes.annotations import held_out_scenes, references
 from fdplug.shapes.coding import decode, encode

@@ -23,7 +23,7 @@ from fdplug.predict.comparison.footnotes import equal_time_sentences, explanatio
 from fdplug.predict.comparison.progress import LiveWatcher, bars
 from fdplug.predict.comparison.results import SHOWN, ResultFolder
 from fdplug.predict.comparison.runner import Comparison
-from fdplug.predict.comparison.scoring import Scoring, chosen
+from fdplug.predict.comparison.scoring import Networks, Scoring, chosen
 from fdplug.predict.comparison.table import print_table, print_texts
 from fdplug.predict.comparison.variant import DEFAULT_NAMES, Variant, read_variants
 from fdplug.predict.data.captions import SHAPES, Caption, annotation_path, read_captions
@@ -103,10 +103,11 @@ def _checked(options: argparse.Namespace) -> Request:
     """Refuse every option that cannot be right, before any model is loaded."""
     checks.whole("limit", options.captions, 1)
     checks.whole("batch-size", options.batch_size, 1)
+    checks.whole("timed-rounds", options.timed_rounds, 1)
     checks.whole("feature-changes", options.drift, 0)
     generation = pipelines.check_model_options(options)
     variants = read_variants(list(_asked(options)))
-    names = chosen(options.scores, options.model, options.images, options.clip_model)
+    scores = chosen(options.scores, options.model, options.images, options.clip_model)
     annotated = read_captions(options.annotations)
     captions = annotated[: options.captions]
     if len(captions) < options.captions and options.annotations == SHAPES:
@@ -114,7 +115,7 @@ def _checked(options: argparse.Namespace) -> Request:
     return Request(
         variants=variants,
         captions=captions,
-        scoring=Scoring(names, annotated, options.images, captions, options.clip_model),
+        scoring=Scoring(scores, annotated, options.images, captions, Networks(clip=options.clip_model)),
         generation=generation.resolved(default_guidance(options.model)),
         given={name: value for name, value in vars(options).items() if name not in ("variants", "overwrite", "out")},
     )
@@ -132,16 +133,17 @@ def _measured(
     request: Request, console: Console, pipe: Any, checkpoint: Checkpoint
 ) -> tuple[list[dict[str, Any]], dict[str, Any] | None, list[str]]:
     """Generate what is missing and score everything; returns the rows, feature changes, and warnings."""
-    scoring, captions, batch_size = request.scoring, request.captions, request.given["batch_size"]
+    scoring, captions = request.scoring, request.captions
+    rounds = plan(captions, request.given["batch_size"], request.given["timed_rounds"])
     with warnings.catch_warnings(record=True) as caught, bars(console) as progress:
         warnings.simplefilter("always", FdplugWarning)
         task = progress.add_task("real images", total=scoring.num_references, visible=scoring.num_references > 0)
         size = None if scoring.references is None else drawn_size(pipe, request.generation.size)
         scores = scoring.load(pipe.device, lambda count: progress.advance(task, count), size)
         comparison = Comparison(pipe, request.variants, request.generation, scores)
-        number, count = len(plan(captions, batch_size)), len(request.variants)
-        watcher = LiveWatcher(console, progress, number * count, count)
-        rows = [variant_run.row() for variant_run in comparison.run(captions, batch_size, watcher, checkpoint)]
+        count = len(request.variants)
+        watcher = LiveWatcher(console, progress, len(rounds) * count, count)
+        rows = [variant_run.row() for variant_run in comparison.run(rounds, watcher, checkpoint)]
         longest, some = feature_changes.longest_plain(comparison.variant_runs), captions[: request.given["drift"]]
         changes = feature_changes.measure(pipe, some, longest) if longest and some else None
     checkpoint.close()

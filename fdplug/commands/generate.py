@@ -16,7 +16,6 @@ from fdplug.commands.options.shared import read_settings
 from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError
 from fdplug.files.writing import writable_file
-from fdplug.metrics.fidelity import Fidelity
 from fdplug.predict.comparison.image_grid import side_by_side
 from fdplug.predict.comparison.progress import bars
 from fdplug.predict.data.captions import Caption
@@ -24,6 +23,8 @@ from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import GenerationOutput
 from fdplug.predict.generation.generate import run as call
 from fdplug.predict.storage.atomic import write_png
+from fdplug.scores.base import Batch
+from fdplug.scores.fidelity import Fidelity
 
 
 def main(argv: list[str]) -> int:
@@ -87,7 +88,8 @@ def _sentence(done: GenerationOutput, generation: GenerationConfig) -> str:
 
 def _difference(plain: GenerationOutput, done: GenerationOutput) -> str:
     fidelity = Fidelity()
-    fidelity.update(done.images, plain.images)
+    fidelity.begin()
+    fidelity.update(Batch(done.images, baseline=plain.images))
     values = fidelity.compute()
     return f"As it is: {plain.seconds:.3g} s. PSNR {values['psnr']:.1f} dB, SSIM {values['ssim']:.3f}."
 

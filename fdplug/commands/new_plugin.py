@@ -24,6 +24,7 @@ USE = {
     "part": 'with fdplug.propagate(pipe, part="$name"):\n    image = pipe("a red circle").images[0]',
     "transform": 'with fdplug.propagate(pipe, transforms=["$name"]):\n    image = pipe("a red circle").images[0]',
     "family": 'with fdplug.propagate(pipe):\n    image = pipe("a red circle").images[0]',
+    "score": "fdplug compare --scores $name --variants ddim-50 ddim-50+paper",
     "sampler": 'pipe.scheduler = registry.build("sampler", "$name").fit(pipe.scheduler)',
 }
 
@@ -59,6 +60,7 @@ def write(name: str, kind: str, out: Path) -> Path:
     module = dist.replace("-", "_")
     words = {
         "name": name,
+        "key": name.replace("-", "_"),
         "kind": kind,
         "dist": dist,
         "module": module,
@@ -66,15 +68,18 @@ def write(name: str, kind: str, out: Path) -> Path:
         "version": ".".join(__version__.split(".")[:2]),
         "contract": CONTRACT,
     }
-    words["use"] = f"```python\n{_imports(kind)}\n\n{Template(USE[kind]).substitute(words)}\n```"
+    words["use"] = _example(kind, Template(USE[kind]).substitute(words))
     for path, template in _layout(module, kind).items():
         writable_folder((folder / path).parent)
         write_text(Template(template).substitute(words), folder / path)
     return folder
 
 
-def _imports(kind: str) -> str:
-    return "from fdplug import registry" if kind == "sampler" else "import fdplug"
+def _example(kind: str, use: str) -> str:
+    """Return a fence that shows how the plugin is used: a command for a score, Python for all others."""
+    if kind == "score":
+        return f"```bash\n{use}\n```"
+    return f"```python\n{'from fdplug import registry' if kind == 'sampler' else 'import fdplug'}\n\n{use}\n```"
 
 
 def _layout(module: str, kind: str) -> dict[str, str]:

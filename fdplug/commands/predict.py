@@ -25,7 +25,7 @@ from fdplug.errors import ConfigError, FdplugError
 from fdplug.files.writing import writable_folder
 from fdplug.files.yaml_text import parse_yaml
 from fdplug.predict.data.datamodules import Captions, ClassLabels, CocoCaptions, PartiPrompts, PromptFile
-from fdplug.predict.lightning.callbacks import scores  # noqa: F401  jsonargparse knows by name what is imported
+from fdplug.predict.lightning.callbacks import single_scores  # noqa: F401  jsonargparse knows by name what is imported
 from fdplug.predict.lightning.callbacks.costs import LogCosts
 from fdplug.predict.lightning.callbacks.progress_bar import ImageBar
 from fdplug.predict.lightning.callbacks.summary import Summary

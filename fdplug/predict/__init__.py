@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from fdplug.predict.data.captions import Caption, read_captions
     from fdplug.predict.data.datamodules import ClassLabels, CocoCaptions, PartiPrompts, PromptFile
     from fdplug.predict.lightning.callbacks.costs import LogCosts
-    from fdplug.predict.lightning.callbacks.scores import (
+    from fdplug.predict.lightning.callbacks.scores import LogScores
+    from fdplug.predict.lightning.callbacks.single_scores import (
         LogClipScore,
         LogFid,
         LogFidelity,
@@ -37,6 +38,7 @@ __all__ = [
     "LogInceptionScore",
     "LogLpips",
     "LogPrecisionRecall",
+    "LogScores",
     "LogShapesScores",
     "PartiPrompts",
     "Prediction",
@@ -50,7 +52,8 @@ _HOMES = {
     "data.captions": ("Caption", "read_captions"),
     "data.datamodules": ("ClassLabels", "CocoCaptions", "PartiPrompts", "PromptFile"),
     "lightning.image_writer": ("ImageWriter",),
-    "lightning.callbacks.scores": (
+    "lightning.callbacks.scores": ("LogScores",),
+    "lightning.callbacks.single_scores": (
         "LogClipScore",
         "LogFid",
         "LogFidelity",

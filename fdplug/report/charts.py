@@ -7,17 +7,16 @@ from typing import Any
 
 from fdplug.predict.comparison.table import shown
 
-FIRST = ("semantic_accuracy", "fid", "clip_score", "psnr")
 COSTS = {"gflops_per_image": "GFLOPs per image", "seconds_per_image": "seconds per image"}
 
 
 def quality_against_cost(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Qualities to choose from, the first one shown first; costs; and the variants with both."""
+    numbers = sorted((one.number for one in shown(rows) if one.number), key=lambda number: not number.headline)
     qualities = [
-        {"key": column.key, "title": column.title, "better": column.quality} for column in shown(rows) if column.quality
+        {"key": one.key, "title": one.head, "better": "more" if one.higher_is_better else "less"} for one in numbers
     ]
-    qualities.sort(key=lambda one: FIRST.index(one["key"]) if one["key"] in FIRST else len(FIRST))
-    keys = [one["key"] for one in qualities]
+    keys = [one.key for one in numbers]
     return {
         "qualities": qualities,
         "costs": [{"key": key, "title": title} for key, title in COSTS.items()],

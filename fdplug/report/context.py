@@ -123,7 +123,7 @@ def _facts(compared: Compared) -> Sequence[tuple[str, str]]:
     return [
         ("model", str(settings["model"])),
         *chosen,
-        ("timing", f"{settings.get('timed_rounds')} timed rounds of {settings.get('timed_batch')} images"),
+        ("timing", f"median of {settings.get('timed_rounds')} timed rounds of {settings.get('timed_batch')} images"),
         ("created", str(results["created"])),
         ("hardware", f"{summary(results['hardware'])}, {results['hardware'].get('system')}"),
         ("versions", versions),

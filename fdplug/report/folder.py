@@ -13,7 +13,7 @@ from fdplug.files.json_text import read_json
 from fdplug.files.schema import check
 from fdplug.files.source import Source
 from fdplug.predict.comparison.variant import folder_name
-from fdplug.report.forms import RESULTS as FORM
+from fdplug.report import forms
 
 RESULTS = "results.json"
 REMEDY = "name a folder that `fdplug compare --out` of this version wrote"
@@ -79,7 +79,7 @@ def read(folder: str | Path) -> Compared:
     """
     source = Source(Path(folder) / RESULTS, "comparison", REMEDY)
     content = source.read()
-    results = check(source, FORM, read_json(source))
+    results = check(source, forms.results(), read_json(source))
     _check(source, results)
     return Compared(Path(folder), results, hashlib.sha256(content).hexdigest())
 

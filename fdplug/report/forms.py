@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fdplug.files.schema import OBJECT, TEXT, ListOf, Object, OrNone, Plain, number, one_of, whole
-from fdplug.predict.comparison.table import COLUMNS
+from fdplug.lookup import score_numbers
 
 VOTES_FORMAT = "fdplug-votes-1"
 CHOICES = ("left", "same", "right")
@@ -20,49 +20,24 @@ _MEASURED = {
     "seconds_per_image": number(0),
     "speedup": number(0),
 }
-_SCORES = {
-    key: OrNone(number())
-    for column in COLUMNS
-    for key in (column.key, f"{column.key}_se")
-    if column.key not in (*_MEASURED, "name")
+_RANGES = {
+    f"{key}_range": ListOf(number(0), 2, 2)
+    for key in ("denoiser_seconds_per_image", "seconds_per_image", "speedup", "denoiser_speedup")
 }
-VARIANT = Object(
-    {
-        "name": TEXT,
-        "propagate": OrNone(OBJECT),
-        "key_steps": ListOf(_STEP),
-        "passes": ListOf(ListOf(_STEP, 2, 2)),
-        "compared_with": OrNone(TEXT),
-        "identical": OrNone(one_of(True, False)),
-        **_MEASURED,
-    },
-    _SCORES,
-)
+_VARIANT = {
+    "name": TEXT,
+    "propagate": OrNone(OBJECT),
+    "key_steps": ListOf(_STEP),
+    "passes": ListOf(ListOf(_STEP, 2, 2)),
+    "compared_with": OrNone(TEXT),
+    "identical": OrNone(one_of(True, False)),
+    **_MEASURED,
+}
 _DRIFT = Object(
     {
         "note": TEXT,
         "blocks": ListOf(Object({"name": TEXT, "label": TEXT, "half": TEXT, "change": ListOf(OrNone(number()))})),
     }
-)
-RESULTS = Object(
-    {
-        "created": TEXT,
-        "hardware": Object(
-            {"device": TEXT, "cpu": TEXT, "cores": OrNone(whole(1)), "torch_threads": whole(1)}, {"gpu": OrNone(TEXT)}
-        ),
-        "versions": Object(others=OrNone(TEXT)),
-        "settings": Object({"model": TEXT, "image_ids": ListOf(whole(0, 10**18))}),
-        "captions": _TEXTS,
-        "variants": ListOf(VARIANT, least=1),
-    },
-    {
-        "hashes": Object(others=TEXT),
-        "published": OrNone(Object({"title": TEXT, "head": _TEXTS, "body": ListOf(_TEXTS), "notes": _TEXTS})),
-        "equal_time": _TEXTS,
-        "notes": _TEXTS,
-        "warnings": _TEXTS,
-        "drift": OrNone(_DRIFT),
-    },
 )
 KEY_OF_VOTES = Object(
     {
@@ -93,3 +68,30 @@ COUNTED = Object(
         "notes": _TEXTS,
     }
 )
+
+
+def results() -> Object:
+    """Return the form of `results.json`; the numbers of all installed scores are known."""
+    keys = [name for key in score_numbers() for name in (key, f"{key}_se")]
+    scores = {key: OrNone(number()) for key in (*keys, "peak_memory_mb")}
+    return Object(
+        {
+            "created": TEXT,
+            "hardware": Object(
+                {"device": TEXT, "cpu": TEXT, "cores": OrNone(whole(1)), "torch_threads": whole(1)},
+                {"gpu": OrNone(TEXT)},
+            ),
+            "versions": Object(others=OrNone(TEXT)),
+            "settings": Object({"model": TEXT, "image_ids": ListOf(whole(0, 10**18))}),
+            "captions": _TEXTS,
+            "variants": ListOf(Object(_VARIANT, {**_RANGES, **scores}), least=1),
+        },
+        {
+            "hashes": Object(others=TEXT),
+            "published": OrNone(Object({"title": TEXT, "head": _TEXTS, "body": ListOf(_TEXTS), "notes": _TEXTS})),
+            "equal_time": _TEXTS,
+            "notes": _TEXTS,
+            "warnings": _TEXTS,
+            "drift": OrNone(_DRIFT),
+        },
+    )

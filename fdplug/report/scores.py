@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from fdplug.metrics.psnr import PEAK, decibels
 from fdplug.report.pictures import pixels
+from fdplug.scores.psnr import PEAK, decibels
 
 
 def psnr(first: np.ndarray, second: np.ndarray) -> float | None:

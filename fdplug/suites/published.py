@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fdplug.lookup import score_numbers
 from fdplug.suites.suite import Suite, load
 
 Row = Mapping[str, Any]
@@ -22,7 +23,7 @@ class Figure:
     Attributes:
         key: its name in the suite.
         title: what it is called in print.
-        ours: names of our columns in order of preference, each with what it is called and its factor.
+        ours: keys of our numbers in order of preference, each with its factor.
         printed: how the published figure is written.
         own: how ours is.
         relative: whether the change against the baseline is added.
@@ -30,25 +31,19 @@ class Figure:
 
     key: str
     title: str
-    ours: tuple[tuple[str, str, float], ...]
+    ours: tuple[tuple[str, float], ...]
     printed: str = "g"
     own: str = ".3g"
     relative: bool = False
 
 
 FIGURES = (
-    Figure("fid", "FID", (("fid", "FID", 1), ("shapes_fd", "shapes-FD x1000", 1)), ".2f", ".2f"),
-    Figure(
-        "clip",
-        "CLIP score",
-        (("clip_score", "CLIP score", CLIP_SCALE), ("shapes_clip", "shapes-CLIP", 1)),
-        ".3f",
-        ".3f",
-    ),
-    Figure("gflops", "GFLOPs", (("gflops_per_image_paper_convention", "GFLOPs", 1),), relative=True),
-    Figure("denoiser_seconds", "denoiser s", (("denoiser_seconds_per_image", "denoiser s", 1),), ".2f", relative=True),
-    Figure("seconds", "total s", (("seconds_per_image", "total s", 1),), ".2f", relative=True),
-    Figure("ftc", "FTC", (("ftc", "FTC", 1),), ".1f", ".1f"),
+    Figure("fid", "FID", (("fid", 1), ("shapes_fd", 1)), ".2f", ".2f"),
+    Figure("clip", "CLIP score", (("clip_score", CLIP_SCALE), ("shapes_clip", 1)), ".3f", ".3f"),
+    Figure("gflops", "GFLOPs", (("gflops_per_image_paper_convention", 1),), relative=True),
+    Figure("denoiser_seconds", "denoiser s", (("denoiser_seconds_per_image", 1),), ".2f", relative=True),
+    Figure("seconds", "total s", (("seconds_per_image", 1),), ".2f", relative=True),
+    Figure("ftc", "FTC", (("ftc", 1),), ".1f", ".1f"),
 )
 
 
@@ -69,8 +64,9 @@ def beside(suite: Suite, rows: Sequence[Row], model: str) -> dict[str, Any]:
     figures = [figure for figure in FIGURES if any(figure.key in line.published for line in suite.rows)]
     columns = [(figure, _column(figure, list(by_name.values()))) for figure in figures]
     printed = {line.label: line.published for line in suite.rows}
-    head = ["variant"]
-    for figure, (_, title, _) in columns:
+    head, numbers = ["variant"], score_numbers()
+    for figure, (key, _) in columns:
+        title = numbers[key].title if key in numbers else figure.title
         head += [f"{figure.title}, published", f"{title}, ours"]
     body = []
     for line in suite.rows:
@@ -105,7 +101,7 @@ def _ftc(row: Row) -> float | None:
     return distance * row["seconds_per_image"] / clip if distance is not None and clip else None
 
 
-def _column(figure: Figure, rows: Sequence[Row]) -> tuple[str, str, float]:
+def _column(figure: Figure, rows: Sequence[Row]) -> tuple[str, float]:
     found = [column for column in figure.ours if any(row.get(column[0]) is not None for row in rows)]
     return (found or figure.ours)[0]
 
@@ -116,8 +112,8 @@ def _published(figure: Figure, own: Mapping[str, float], baseline: Mapping[str, 
     return f"{own[figure.key]:{figure.printed}}" + _change(figure, own[figure.key], baseline.get(figure.key))
 
 
-def _ours(figure: Figure, column: tuple[str, str, float], row: Row | None, baseline: Row | None) -> str:
-    key, _, factor = column
+def _ours(figure: Figure, column: tuple[str, float], row: Row | None, baseline: Row | None) -> str:
+    key, factor = column
     if row is None:
         return NOT_RUN
     if row.get(key) is None:

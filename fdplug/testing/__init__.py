@@ -21,6 +21,7 @@ from fdplug.testing.components import (
     tiny_vae,
 )
 from fdplug.testing.pipeline_checks import check_family, check_part, check_propagation
+from fdplug.testing.score_checks import check_score
 
 __all__ = [
     "check_cache",
@@ -30,6 +31,7 @@ __all__ = [
     "check_policy",
     "check_propagation",
     "check_sampler",
+    "check_score",
     "check_transform",
     "latents",
     "registered",

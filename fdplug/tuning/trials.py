@@ -10,8 +10,8 @@ from torch import Tensor
 
 from fdplug.builtin.span_forecast import SpanForecast
 from fdplug.config import PropagationConfig
-from fdplug.metrics.psnr import decibels
 from fdplug.pipeline import propagate
+from fdplug.scores.psnr import decibels
 from fdplug.tuning.calibration import Recorder
 
 

@@ -45,7 +45,7 @@ def loaded(names, use=""):
 
 
 def test_all_public_modules_are_asked():
-    assert len(public_modules()) == 16
+    assert len(public_modules()) == 17
     assert {"fdplug.policies", "fdplug.testing", "fdplug.errors"} < set(public_modules())
 
 
@@ -57,6 +57,16 @@ def test_propagation_loads_nothing_heavy():
     assert loaded([], USE) == []
 
 
-@pytest.mark.parametrize("name", ["torchmetrics", "fdplug.metrics.fid"])
-def test_what_is_loaded_is_seen(name):
-    assert "torchmetrics" in loaded([name])
+@pytest.mark.parametrize(
+    ("name", "heavy"), [("torchmetrics", "torchmetrics"), ("fdplug.predict.comparison.progress", "rich")]
+)
+def test_what_is_loaded_is_seen(name, heavy):
+    assert heavy in loaded([name])
+
+
+def test_scores_are_listed_without_torch():
+    code = "from fdplug import registry; print(*registry.names('score')); import sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    names, torch = done.stdout.splitlines()
+    assert {"fid", "clip", "fidelity", "shapes"} <= set(names.split())
+    assert torch == "False"

@@ -31,6 +31,7 @@ PUBLIC = {
     "denoisers",
     "transforms",
     "parts",
+    "scores",
     "schedule",
     "stacking",
     "patching",
@@ -48,6 +49,7 @@ PROVIDED = {
     "fdplug-offload": {"offload"},
     "fdplug-paradigms": {"paradigms"},
     "fdplug-residual": {"after-first-block", "all-blocks", "easycache", "fbcache", "magcache"},
+    "fdplug-rewards": {"hps", "pickscore"},
     "fdplug-tome": {"tome"},
 }
 

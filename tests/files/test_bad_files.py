@@ -16,7 +16,6 @@ from fdplug.complexity.models import load_denoiser
 from fdplug.errors import ConfigError
 from fdplug.files.images import read_image
 from fdplug.files.schema import ANYTHING, ListOf, Object, OrNone, Plain
-from fdplug.metrics.statistics import load_statistics
 from fdplug.predict.comparison.variant import read_variants
 from fdplug.predict.data.captions import read_captions
 from fdplug.predict.data.class_labels import read_class_names
@@ -28,6 +27,7 @@ from fdplug.report.folder import read as read_comparison
 from fdplug.report.voting.pairs import Study, read_key
 from fdplug.report.voting.votes import read_votes
 from fdplug.report.write import earlier_votes
+from fdplug.scores.features.statistics import load_statistics
 from tests.bad_inputs.refusing import refusal
 from tests.report.conftest import make_folder, results
 

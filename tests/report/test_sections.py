@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from fdplug.errors import ConfigError, DataError
-from fdplug.metrics.fidelity import Fidelity
 from fdplug.report.charts import quality_against_cost
 from fdplug.report.figures import figures
 from fdplug.report.folder import read
@@ -22,6 +21,8 @@ from fdplug.report.pictures import Album, pixels
 from fdplug.report.running_costs import Rates, cost, costs
 from fdplug.report.scores import change, psnr
 from fdplug.report.timeline import GAP, WIDTH, timeline
+from fdplug.scores import Batch
+from fdplug.scores.fidelity import Fidelity
 from tests.report.conftest import results, row
 
 
@@ -62,8 +63,9 @@ def test_scores_of_single_pictures(folder):
     a, b = pixels(first).astype(float), pixels(second).astype(float)
     found = change(first, second)
     assert found["psnr"] == pytest.approx(20 * math.log10(255 / math.sqrt(((a - b) ** 2).mean())))
-    fidelity = Fidelity()
-    fidelity.update(*(torch.tensor(pixels(path)).permute(2, 0, 1)[None] for path in (first, second)))
+    fidelity, images = Fidelity(), [torch.tensor(pixels(path)).permute(2, 0, 1)[None] for path in (first, second)]
+    fidelity.begin()
+    fidelity.update(Batch(images[0], baseline=images[1]))
     assert found == pytest.approx(fidelity.compute(), rel=1e-5)
     assert psnr(a, a) is None
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from fdplug import registry
 from fdplug.commands.options import shared
 from fdplug.commands.parser import Parser
-from fdplug.metrics.names import CLIP_MODEL
+from fdplug.predict.comparison.batch_plan import TIMED
 from fdplug.predict.comparison.variant import DEFAULT_NAMES
+from fdplug.scores.features import CLIP_MODEL
 from fdplug.suites import suite
 
 EPILOG = f"""A variant is a name such as ddim-25, ddim-50+paper or ddim-50+uniform6 (sampler-steps+policy), a
@@ -25,8 +27,11 @@ def parser() -> Parser:
     shared.add_limit(parser, 64, "how many captions, one image each")
     add("--real-images", metavar="FOLDER", dest="images", help=shared.REAL_IMAGES)
     shared.add_batch_size(parser, 16)
-    add("--scores", default="auto", help="auto, none, or some of shapes,clip,fid,is,pr (default auto)")
+    scores = f"auto, none, or some of {','.join(registry.names('score'))} (default auto)"
+    add("--scores", metavar="NAMES", default="auto", help=scores)
     add("--clip-model", metavar="MODEL", default=CLIP_MODEL, help=f"hub id or folder, or none (default {CLIP_MODEL})")
+    rounds = f"rounds to time at least (default {TIMED})"
+    add("--timed-rounds", metavar="N", type=int, default=TIMED, help=rounds)
     changes = "how many captions to measure feature changes on (default 2)"
     add("--feature-changes", metavar="N", dest="drift", type=int, default=2, help=changes)
     add("--out", metavar="FOLDER", default="outputs/compare", help="folder of the results (default outputs/compare)")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from fdplug import registry
 from fdplug.commands.options import shared
 from fdplug.commands.parser import Parser
-from fdplug.metrics.names import CLIP_MODEL, INCEPTION
+from fdplug.scores.features import CLIP_MODEL, INCEPTION
 
-EPILOG = """Scores: fid, is (Inception score), pr (improved precision and recall), clip (CLIP score), shapes (those of
-the embedded model), and to the baseline's images fidelity (PSNR and SSIM) and lpips; ftc is FID x seconds per image /
-CLIP score. What is a mean over images comes with its standard error in the json; with --baseline also its change, image
-by image."""
+EPILOG = """What is a mean over images comes with its standard error in the json; with --baseline also its change, image
+by image. A score takes options as a mapping: --scores "clip,{lpips: {net: vgg}}"."""
 
 
 def parser() -> Parser:
@@ -17,7 +16,8 @@ def parser() -> Parser:
     parser = Parser(prog="fdplug evaluate", description="Score finished folders of images.", epilog=EPILOG)
     add = parser.add_argument
     add("folders", metavar="FOLDER", nargs="+", help="images, as fdplug predict and fdplug compare write them")
-    add("--scores", default="auto", help="auto, or some of those below with commas between (default auto)")
+    scores = f"auto, or some of {','.join(registry.names('score'))} (default auto)"
+    add("--scores", metavar="NAMES", default="auto", help=scores)
     shared.add_annotations(parser, None, "the folder's own manifest if left out")
     real = "real images to compare with: a folder, statistics that --save-statistics wrote, or shapes"
     add("--real-images", metavar="FOLDER", help=real)

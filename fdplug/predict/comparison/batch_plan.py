@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ class Round:
     """One batch that every variant generates.
 
     The first round of a run warms up: it is counted, not timed. `keep` is False for a round that is there for its time
-    alone, when no other is to be timed.
+    alone.
     """
 
     captions: Sequence[Caption]
@@ -24,11 +25,18 @@ class Round:
     keep: bool = True
 
 
-def plan(captions: Sequence[Caption], batch_size: int) -> list[Round]:
-    """The rounds: the first warms up, every other full batch is timed."""
+TIMED = 3
+"""Rounds that are timed at least: from one, nobody can say how much times differ by themselves."""
+
+
+def plan(captions: Sequence[Caption], batch_size: int, timed: int = TIMED) -> list[Round]:
+    """Return the rounds: the first warms up, every other full batch is timed.
+
+    Where these are fewer than `timed`, full batches are generated again for their time alone.
+    """
     batches = [captions[start : start + batch_size] for start in range(0, len(captions), batch_size)]
     full = len(batches[0])
     rounds = [Round(batches[0], warm_up=True), *(Round(batch, timed=len(batch) == full) for batch in batches[1:])]
-    if not any(one.timed for one in rounds):
-        rounds.append(Round(batches[0], timed=True, keep=False))
-    return rounds
+    again = itertools.cycle([batch for batch in batches if len(batch) == full])
+    missing = max(timed - sum(one.timed for one in rounds), 0)
+    return [*rounds, *(Round(batch, timed=True, keep=False) for batch in itertools.islice(again, missing))]

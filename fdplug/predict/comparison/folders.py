@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,22 +11,20 @@ from fdplug.errors import DataError
 from fdplug.files.json_text import parse_json, read_json
 from fdplug.files.schema import TEXT, Object, OrNone, check, whole
 from fdplug.files.source import MEGABYTE, Source
-from fdplug.metrics.fidelity import Fidelity, PerceptualDistance, load_lpips
-from fdplug.metrics.ftc import ftc
-from fdplug.metrics.images import ImageFolder, batches
-from fdplug.metrics.mean import Mean
-from fdplug.metrics.score import MeanScore, Score
 from fdplug.predict.data.captions import Caption, read_captions
 from fdplug.predict.storage.manifest import MANIFEST
 from fdplug.predict.storage.run_folder import METRICS, SETTINGS
+from fdplug.scores.base import Batch, CombinedScore
+from fdplug.scores.features.images import ImageFolder, batches
+from fdplug.scores.rows import Rows
+from fdplug.scores.score_set import SECONDS, ScoreSet, without_infinity
+from fdplug.scores.uncertainty import named
 
 if TYPE_CHECKING:
     from rich.progress import Progress
     from torch import Tensor
 
-    from fdplug.metrics.factory import Make, Models
-
-PAIRS = ("fidelity", "lpips")
+    from fdplug.scores.features.reference import Reference
 
 
 @dataclass(frozen=True)
@@ -127,14 +124,14 @@ class Evaluation:
     """Goes through folders of images once each and computes everything that was asked for.
 
     Args:
-        makers: name of a score -> what makes a fresh one.
-        names: everything asked for, also what is compared pair by pair.
-        models: where to compute, and how.
+        scores: everything asked for, its networks loaded.
+        reference: the real images, for scores that need them.
         batch_size: images at a time.
     """
 
-    def __init__(self, makers: Mapping[str, Make], names: Sequence[str], models: Models, batch_size: int) -> None:
-        self.makers, self.names, self.models, self.batch_size = makers, names, models, batch_size
+    def __init__(self, scores: ScoreSet, reference: Reference | None, batch_size: int) -> None:
+        self.scores, self.reference, self.batch_size = scores, reference, batch_size
+        self.alone, self.pairs = scores.apart()
 
     def run(
         self, sets: Sequence[ImageSet], baseline: ImageSet | None, seconds: float | None, progress: Progress
@@ -149,46 +146,32 @@ class Evaluation:
                 rows.append(base)
             rows.append(row)
         for row, one in zip(rows, ([baseline, *sets] if baseline else sets), strict=True):
-            self._add_ftc(row, one, seconds)
+            self._combine(row, one, seconds)
         return rows
 
     def _evaluated(
         self, one: ImageSet, baseline: ImageSet | None, advance: Any
     ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        scores, others = self._fresh(), self._fresh() if baseline else []
-        pairs, changes = self._pairs() if baseline else [], _Changes()
+        scores, others = self.alone.begun(self.reference), self.alone.begun(self.reference)
+        pairs, changes = self.pairs.begun(self.reference), _Changes()
         start = 0
         for images in batches(one.images, range(len(one.images)), self.batch_size):
             rows = range(start, start + len(images))
             captions = [one.captions[row] for row in rows] if one.captions else []
-            for score in scores:
-                score.update(images, captions)
+            scores.update(Batch(images, captions))
             advance(len(images))
             if baseline is not None:
                 there = self._counterparts(one, baseline, rows, images)
-                for score in others:
-                    score.update(there, captions)
-                for pair in pairs:
-                    pair.update(images, there)
+                others.update(Batch(there, captions))
+                pairs.update(Batch(images, captions, there))
                 changes.update(scores, others)
                 advance(len(images))
             start += len(images)
-        numbers = _merged([*scores, *pairs])
-        row = {"images": str(one.images.folder), "name": one.name, "count": len(one.images), **numbers}
+        row = {"images": str(one.images.folder), "name": one.name, "count": len(one.images), **scores.compute()}
         if baseline is None:
             return row, None
         base = {"images": str(baseline.images.folder), "name": baseline.name, "count": len(one.images)}
-        return {**row, **changes.compute()}, {**base, **_merged(others)}
-
-    def _fresh(self) -> list[Score]:
-        return [make() for make in self.makers.values()]
-
-    def _pairs(self) -> list[Any]:
-        kinds = {
-            "fidelity": Fidelity,
-            "lpips": lambda: PerceptualDistance(load_lpips(device=self.models.home)),
-        }
-        return [make().to(self.models.home) for name, make in kinds.items() if name in self.names]
+        return {**row, **without_infinity(pairs.compute()), **changes.compute()}, {**base, **others.compute()}
 
     def _counterparts(self, one: ImageSet, baseline: ImageSet, rows: Sequence[int], images: Tensor) -> Tensor:
         index = {path.name: number for number, path in enumerate(baseline.images.paths)}
@@ -200,39 +183,32 @@ class Evaluation:
             raise DataError(f"the images of {folders} are of {shapes} pixels; only equal sizes can be compared")
         return there
 
-    def _add_ftc(self, row: dict[str, Any], one: ImageSet | None, seconds: float | None) -> None:
-        if "ftc" not in self.names or one is None:
+    def _combine(self, row: dict[str, Any], one: ImageSet | None, seconds: float | None) -> None:
+        """Add the numbers that are made of others."""
+        needed = [score for score in self.scores.scores if isinstance(score, CombinedScore)]
+        if not needed or one is None:
             return
-        seconds = one.seconds if seconds is None else seconds
-        if seconds is None:
-            raise DataError(
-                f"ftc needs the seconds per image of {one.images.folder}: no {METRICS} there; give --seconds"
-            )
-        row["seconds_per_image"] = seconds
-        if row.get("fid") is not None and row.get("clip_score", 0) > 0:
-            row["ftc"] = ftc(row["fid"], seconds, row["clip_score"])
+        if any(SECONDS in score.made_of for score in needed):
+            row[SECONDS] = one.seconds if seconds is None else seconds
+            if row[SECONDS] is None:
+                names = " and ".join(score.name for score in needed)
+                raise DataError(
+                    f"{names} needs the seconds per image of {one.images.folder}: no {METRICS} there; give --seconds"
+                )
+        row |= self.scores.combine(row)
 
 
 class _Changes:
     """Mean differences to the baseline, image by image, with standard errors of the differences."""
 
     def __init__(self) -> None:
-        self.means: dict[str, Mean] = {}
+        self.rows: dict[str, Rows] = {}
 
-    def update(self, scores: Sequence[Score], others: Sequence[Score]) -> None:
-        for score, other in zip(scores, others, strict=True):
-            if isinstance(score, MeanScore) and isinstance(other, MeanScore):
-                for key, values in score.last.items():
-                    difference = values.double().cpu() - other.last[key].double().cpu()
-                    self.means.setdefault(f"{key}_change", Mean()).update(difference)
+    def update(self, scores: ScoreSet, others: ScoreSet) -> None:
+        last = others.last()
+        for key, values in scores.last().items():
+            difference = values.double().cpu() - last[key].double().cpu()
+            self.rows.setdefault(f"{key}_change", Rows()).add(difference)
 
     def compute(self) -> dict[str, float]:
-        return {name: value for key, mean in self.means.items() for name, value in mean.named(key).items()}
-
-
-def _merged(parts: Sequence[Any]) -> dict[str, Any]:
-    """The numbers of all parts; json has no infinity, so an infinite PSNR is None and `identical` says why."""
-    numbers = {key: value for part in parts for key, value in part.compute().items()}
-    if math.isinf(numbers.get("psnr", 0.0)):
-        numbers |= {"psnr": None, "identical": True}
-    return numbers
+        return {name: value for key, rows in self.rows.items() for name, value in named(key, rows.gathered()).items()}

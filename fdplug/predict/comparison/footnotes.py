@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-Row = dict[str, Any]
+from fdplug.lookup import score_numbers
+from fdplug.profiling.spread import Spread, unequal_times
+from fdplug.scores import BASELINE
 
-SCORES = (
-    ("semantic_accuracy", "semantic accuracy", "{:.3f}"),
-    ("texture_distance_db", "texture distance", "{:.2f} dB"),
-    ("shapes_fd", "shapes-FD x1000", "{:.1f}"),
-    ("fid", "FID", "{:.2f}"),
-    ("clip_score", "CLIP score", "{:.2f}"),
-    ("psnr", "PSNR", "{:.1f} dB"),
-)
+Row = dict[str, Any]
 
 
 def equal_time(rows: list[Row]) -> list[tuple[Row, Row]]:
@@ -34,26 +29,35 @@ def equal_time_sentences(rows: list[Row]) -> list[str]:
 
 
 def _sentence(row: Row, other: Row) -> str:
-    times = f"{other['seconds_per_image']:.3g} against {row['seconds_per_image']:.3g} s/image"
     same = row["compared_with"] == other["compared_with"]
+    numbers = score_numbers(without=None if same else BASELINE).values()
     scores = [
-        f"{label} {form.format(other[key])} against {form.format(row[key])}"
-        for key, label, form in SCORES
-        if row.get(key) is not None and other.get(key) is not None and (key != "psnr" or same)
+        f"{one.title} {one.text(other[one.key])} against {one.text(row[one.key])} {one.unit}".rstrip()
+        for one in sorted(numbers, key=lambda one: not one.headline)
+        if one.column and row.get(one.key) is not None and other.get(one.key) is not None
     ]
-    return (
-        f"In no more time than {row['name']}, {other['name']} ({times}): {'; '.join(scores) or 'no score to compare'}."
-    )
+    found = "; ".join(scores) or "no score to compare"
+    return f"In no more time than {row['name']}, {other['name']} ({_times(row, other)}): {found}."
+
+
+def _times(row: Row, other: Row) -> str:
+    """Return the times of both; how many times as fast, only where that is beyond the spread of the rounds."""
+    own, less = Spread.read(row, "seconds_per_image"), Spread.read(other, "seconds_per_image")
+    ratio = f", {own.median / less.median:.2f} times as fast" if own.differs(less) else ", within the spread"
+    return f"{less} against {own} s/image{ratio}"
 
 
 def explanations(rows: list[Row], settings: dict[str, Any]) -> list[str]:
     """What the columns mean."""
     lines = [
+        *unequal_times(rows),
         "PSNR (of the squared error over all images), SSIM and speed-up: against the un-accelerated images of the same"
         " sampler, captions and seeds; with fewer steps, against those of the most steps.",
-        "GFLOPs count a multiply-add once, over all denoiser calls, guidance included. Seconds are those of the fastest"
-        f" of {settings['timed_rounds']} timed round(s) of {settings['timed_batch']} images; the variants took turns"
-        " within every round, and a first round that warmed up is not timed.",
+        "GFLOPs count a multiply-add once, over all denoiser calls, guidance included. Seconds are the median"
+        f" of {settings['timed_rounds']} timed round(s) of {settings['timed_batch']} images, with the range from the"
+        " fastest to the slowest; the variants took turns within every round, and a first round that warmed up is not"
+        " timed. A speed-up is the median of the ratios round by round; in brackets where some rounds were faster and"
+        " others slower.",
         f"Peak memory: {settings['memory_kind']}.",
     ]
     if any("shapes_fd" in row for row in rows):

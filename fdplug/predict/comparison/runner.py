@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fdplug.predict.comparison.batch_plan import Round, plan
 from fdplug.predict.comparison.variant import baseline_of
 from fdplug.predict.comparison.variant_run import VariantRun
 
 if TYPE_CHECKING:
-    from fdplug.metrics.score import Score
+    from fdplug.predict.comparison.batch_plan import Round
     from fdplug.predict.comparison.checkpoint import Checkpoint
     from fdplug.predict.comparison.variant import Variant
-    from fdplug.predict.data.captions import Caption
     from fdplug.predict.generation.config import GenerationConfig
     from fdplug.predict.generation.generate import GenerationOutput
+    from fdplug.scores.score_set import ScoreSet
 
 
 class Watcher(Protocol):
@@ -38,7 +37,7 @@ class Comparison:
         pipe: the pipeline; its scheduler is exchanged for each variant and put back at the end.
         variants: what to compare.
         generation: guidance, size and seed of the run; `steps` is each variant's own.
-        scores: called once per variant for its scores.
+        scores: called once per variant for its scores, begun.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class Comparison:
         pipe: Any,
         variants: Sequence[Variant],
         generation: GenerationConfig,
-        scores: Callable[[], list[Score]] = list,
+        scores: Callable[[], ScoreSet],
     ) -> None:
         self.pipe = pipe
         self.variant_runs = [VariantRun.of(variant, pipe, generation, scores()) for variant in variants]
@@ -55,13 +54,11 @@ class Comparison:
             baseline = baseline_of(variant_run.variant, list(variants))
             variant_run.baseline = None if baseline is None else by_name[baseline.name]
 
-    def run(
-        self, captions: Sequence[Caption], batch_size: int, watcher: Watcher, checkpoint: Checkpoint
-    ) -> list[VariantRun]:
+    def run(self, rounds: Sequence[Round], watcher: Watcher, checkpoint: Checkpoint) -> list[VariantRun]:
         """Generate everything that `checkpoint` has not; the order of the variants rotates from round to round."""
         scheduler = self.pipe.scheduler
         try:
-            for number, one in enumerate(plan(captions, batch_size)):
+            for number, one in enumerate(rounds):
                 self._round(one, number, watcher, checkpoint)
         finally:
             self.pipe.scheduler = scheduler
@@ -81,7 +78,8 @@ class Comparison:
             watcher.finish(generated=earlier is None)
         for variant_run in self.variant_runs if one.keep else ():
             if variant_run.baseline is not None:
-                variant_run.compare(batches[variant_run.variant.name], batches[variant_run.baseline.variant.name])
+                other = batches[variant_run.baseline.variant.name]
+                variant_run.compare(batches[variant_run.variant.name], other, one.captions)
 
     def _generate(self, variant_run: VariantRun, one: Round, watcher: Watcher) -> GenerationOutput:
         generate = variant_run.warm_up if one.warm_up else variant_run.timed if one.timed else variant_run.untimed

@@ -12,6 +12,10 @@ from rich.console import Console
 
 from fdplug.files.tables import safe_cell
 from fdplug.files.text_tables import markdown_table, table_lines, terminal_width
+from fdplug.lookup import score_numbers
+from fdplug.profiling.spread import Spread
+from fdplug.scores import Number
+from fdplug.scores.fidelity import PSNR
 
 Row = dict[str, Any]
 Texts = dict[str, Any]
@@ -27,13 +31,13 @@ class Column:
         title: its head.
         text: the text of a row's cell.
         key: where a row has the number.
-        quality: `more` or `less`, whichever is better, if it says how good the images are.
+        number: what a score says of it, if it says how good the images are.
     """
 
     title: str
     text: Callable[[Row], str]
     key: str
-    quality: str = ""
+    number: Number | None = None
 
 
 def _number(key: str, digits: int) -> Callable[[Row], str]:
@@ -43,18 +47,23 @@ def _number(key: str, digits: int) -> Callable[[Row], str]:
     return text
 
 
-def _psnr(row: Row) -> str:
-    return "equal" if row["identical"] else _number("psnr", 1)(row)
+def score_cell(row: Row, number: Number, with_error: bool) -> str:
+    """Return a number as text, maybe with its standard error; `-` if there is none, `equal` where every pixel is."""
+    value = row.get(number.key)
+    if value is None:
+        return "equal" if number.key == PSNR and row.get("identical") else NOTHING
+    return number.text(value, row.get(f"{number.key}_se") if with_error else None)
 
 
-def _semantic(row: Row) -> str:
-    share, error = row.get("semantic_accuracy"), row.get("semantic_accuracy_se")
-    return NOTHING if share is None else f"{share:.3f} ±{error:.3f}".replace("0.", ".")
+def _score(number: Number) -> Column:
+    return Column(number.head, lambda row: score_cell(row, number, number.with_error), number.key, number)
 
 
-def _texture(row: Row) -> str:
-    distance, error = row.get("texture_distance_db"), row.get("texture_distance_db_se")
-    return NOTHING if distance is None or error is None else f"{distance:.2f} ±{error:.2f}"
+def _speedup(row: Row) -> str:
+    """Write the ratio, in brackets where it is within the spread of the rounds."""
+    ratio = Spread.read(row, "speedup")
+    text = f"{ratio.median:.2f}x"
+    return f"({text})" if ratio.least < 1 < ratio.most else text
 
 
 def _gflops(row: Row) -> str:
@@ -66,33 +75,38 @@ def _seconds(key: str) -> Callable[[Row], str]:
     return lambda row: f"{row[key]:.3g}" if row[key] < 100 else f"{row[key]:.0f}"
 
 
-COLUMNS = (
+def _range(key: str) -> Callable[[Row], str]:
+    def text(row: Row) -> str:
+        spread = Spread.read(row, key)
+        return f"{spread.least:.3g} to {spread.most:.3g}"
+
+    return text
+
+
+_WHAT = (
     Column("variant", lambda row: row["name"], "name"),
     Column("steps", lambda row: str(row["steps"]), "steps"),
     Column("key steps", lambda row: str(row["num_key_steps"]), "num_key_steps"),
-    Column("FID", _number("fid", 2), "fid", "less"),
-    Column("Inception score", _number("inception_score", 2), "inception_score", "more"),
-    Column("precision", _number("precision", 3), "precision", "more"),
-    Column("recall", _number("recall", 3), "recall", "more"),
-    Column("shapes-FD x1000", _number("shapes_fd", 1), "shapes_fd", "less"),
-    Column("CLIP score", _number("clip_score", 2), "clip_score", "more"),
-    Column("shapes-CLIP", _number("shapes_clip", 3), "shapes_clip", "more"),
-    Column("semantic accuracy", _semantic, "semantic_accuracy", "more"),
-    Column("texture dB", _texture, "texture_distance_db", "less"),
-    Column("PSNR dB", _psnr, "psnr", "more"),
-    Column("SSIM", _number("ssim", 3), "ssim", "more"),
-    Column("LPIPS", _number("lpips", 4), "lpips", "less"),
+)
+_COSTS = (
     Column("GFLOPs /image", _gflops, "gflops_per_image"),
     Column("denoiser s/image", _seconds("denoiser_seconds_per_image"), "denoiser_seconds_per_image"),
     Column("total s/image", _seconds("seconds_per_image"), "seconds_per_image"),
+    Column("fastest to slowest", _range("seconds_per_image"), "seconds_per_image_range"),
     Column("peak MB", _number("peak_memory_mb", 0), "peak_memory_mb"),
-    Column("speed-up", lambda row: f"{row['speedup']:.2f}x", "speedup"),
+    Column("speed-up", _speedup, "speedup"),
 )
+
+
+def score_columns() -> list[Column]:
+    """Return the columns of all installed scores."""
+    return [_score(number) for number in score_numbers().values() if number.column]
 
 
 def shown(rows: list[Row]) -> list[Column]:
     """The columns that some row has a value for."""
-    return [column for column in COLUMNS if any(row.get(column.key) is not None for row in rows)]
+    columns = (*_WHAT, *score_columns(), *_COSTS)
+    return [column for column in columns if any(row.get(column.key) is not None for row in rows)]
 
 
 def print_table(rows: list[Row], title: str, console: Console | None = None) -> None:

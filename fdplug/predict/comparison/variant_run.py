@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from fdplug import registry
 from fdplug.config import PropagationConfig
-from fdplug.metrics.fidelity import Fidelity
 from fdplug.pipeline import find_family
 from fdplug.predict.generation.batch_size import Room
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import GenerationOutput, check_steps, per_image, run
 from fdplug.profiling.ledger import WHOLE
 from fdplug.profiling.peak_memory import PeakMemory
+from fdplug.profiling.spread import Spread, ratios
+from fdplug.scores.base import Batch
+from fdplug.scores.score_set import ScoreSet, without_infinity
 
 if TYPE_CHECKING:
-    from fdplug.metrics.score import Score
     from fdplug.predict.comparison.variant import Variant
     from fdplug.predict.data.captions import Caption
     from fdplug.profiling.ledger import Ledger
@@ -34,14 +35,19 @@ class Timing:
 
 @dataclass
 class VariantRun:
-    """A variant with its scheduler, its scores and its measurements so far."""
+    """A variant with its scheduler, its scores and its measurements so far.
+
+    Attributes:
+        scores: of its images by themselves.
+        pairs: of its images beside those of its baseline.
+    """
 
     variant: Variant
     generation: GenerationConfig
     scheduler: Any
-    scores: list[Score]
+    scores: ScoreSet
+    pairs: ScoreSet
     baseline: VariantRun | None = None
-    fidelity: Fidelity = field(default_factory=Fidelity)
     timings: list[Timing] = field(default_factory=list)
     key_steps: tuple[int, ...] = ()
     passes: list[list[int]] = field(default_factory=list)
@@ -49,16 +55,16 @@ class VariantRun:
     denoiser_calls: int = 0
     num_images: int = 0
     broken: int = 0
-    pairs: int = 0
+    paired: int = 0
     warm: bool = False
     room: Room = field(default_factory=Room)
 
     @classmethod
-    def of(cls, variant: Variant, pipe: Any, generation: GenerationConfig, scores: list[Score]) -> VariantRun:
+    def of(cls, variant: Variant, pipe: Any, generation: GenerationConfig, scores: ScoreSet) -> VariantRun:
         """Return a run on `pipe`, with a scheduler of its own."""
         scheduler = registry.build("sampler", variant.sampler).fit(pipe.scheduler)
         check_steps(scheduler, variant.generation(generation).resolved_steps)
-        return cls(variant, variant.generation(generation), scheduler, scores)
+        return cls(variant, variant.generation(generation), scheduler, *scores.apart())
 
     def warm_up(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> GenerationOutput:
         """Generate a batch that is not timed, and count what ran."""
@@ -88,8 +94,8 @@ class VariantRun:
         whole = [caption for caption, good in zip(captions, done.whole, strict=True) if good]
         self.num_images += len(whole)
         self.broken += len(captions) - len(whole)
-        for score in self.scores if whole else ():
-            score.update(done.images[done.whole], whole)
+        if whole:
+            self.scores.update(Batch(done.images[done.whole], whole))
 
     def facts(self, timed: bool) -> dict[str, Any]:
         """What was found out besides images, ready for json; with the last timing if it is of this round."""
@@ -117,30 +123,32 @@ class VariantRun:
         self.warm = True
         return done
 
-    def fastest(self, quantity: str) -> float:
-        """The least of a quantity over the timed rounds: on a busy machine everything else is noise on top of it."""
-        return min(getattr(timing, quantity) for timing in self.timings)
+    def times(self, quantity: str) -> list[float]:
+        """Return a quantity of every timed round."""
+        return [getattr(timing, quantity) for timing in self.timings]
 
-    def speedup(self, quantity: str) -> float:
-        """The baseline's fastest over the own; both were timed in the same rounds."""
-        return 1.0 if self.baseline is None else self.baseline.fastest(quantity) / self.fastest(quantity)
+    def speedup(self, quantity: str) -> Spread:
+        """Return how many times as fast as the baseline it was, round by round: both were timed in the same ones."""
+        own = self.times(quantity)
+        return ratios(own if self.baseline is None else self.baseline.times(quantity), own)
 
     def row(self) -> dict[str, Any]:
         """Everything measured, ready for json."""
         memory = [timing.peak_memory_mb for timing in self.timings if timing.peak_memory_mb is not None]
-        return {
+        row: dict[str, Any] = {
             **self._what(),
-            **{key: value for score in self.scores for key, value in self._score(score).items()},
-            **self._fidelity(),
+            **(self.scores.compute() if self.num_images else _none(self.scores)),
+            **self._differences(),
             "gflops_per_image": self.gflops["full"],
             "gflops_per_image_paper_convention": self.gflops["paper"],
-            "denoiser_seconds_per_image": self.fastest("denoiser_seconds"),
-            "seconds_per_image": self.fastest("seconds"),
+            **Spread.of(self.times("denoiser_seconds")).row("denoiser_seconds_per_image"),
+            **Spread.of(self.times("seconds")).row("seconds_per_image"),
             "peak_memory_mb": max(memory, default=None),
-            "speedup": self.speedup("seconds"),
-            "denoiser_speedup": self.speedup("denoiser_seconds"),
+            **self.speedup("seconds").row("speedup"),
+            **self.speedup("denoiser_seconds").row("denoiser_speedup"),
             "rounds": [vars(timing) for timing in self.timings],
         }
+        return row | self.scores.combine(row)
 
     def _what(self) -> dict[str, Any]:
         propagation = self.variant.propagation
@@ -159,22 +167,23 @@ class VariantRun:
             "compared_with": None if self.baseline is None else self.baseline.variant.name,
         }
 
-    def _score(self, score: Score) -> dict[str, float | None]:
-        return dict(score.compute()) if self.num_images else dict.fromkeys(score.labels)
-
-    def compare(self, done: GenerationOutput, baseline: GenerationOutput) -> None:
+    def compare(self, done: GenerationOutput, baseline: GenerationOutput, captions: Sequence[Caption]) -> None:
         """Take pairs of images, this variant's and its baseline's; both must hold numbers."""
         both = done.whole & baseline.whole
         if both.any():
-            self.pairs += int(both.sum())
-            self.fidelity.update(done.images[both], baseline.images[both])
+            self.paired += int(both.sum())
+            known = [caption for caption, good in zip(captions, both, strict=True) if good]
+            self.pairs.update(Batch(done.images[both], known, baseline.images[both]))
 
-    def _fidelity(self) -> dict[str, Any]:
-        if self.baseline is None or not self.pairs:
-            return {"psnr": None, "ssim": None, "identical": None}
-        values = self.fidelity.compute()
-        identical = values["psnr"] == float("inf")
-        return {**values, "psnr": None if identical else values["psnr"], "identical": identical}
+    def _differences(self) -> dict[str, Any]:
+        if self.baseline is None or not self.paired:
+            return {**_none(self.pairs), "identical": None}
+        return {"identical": False, **without_infinity(self.pairs.compute())}
+
+
+def _none(scores: ScoreSet) -> dict[str, None]:
+    """Return the numbers of scores that had no image."""
+    return {number.key: None for number in scores.numbers}
 
 
 def _passes(ledger: Ledger, denoiser: str) -> list[list[int]]:

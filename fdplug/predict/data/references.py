@@ -10,7 +10,7 @@ import numpy as np
 from fdplug.errors import DataError
 from fdplug.errors.wording import one_line, shown
 from fdplug.files.source import is_folder
-from fdplug.metrics.images import fitted, read_image
+from fdplug.scores.features.images import fitted, read_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,8 +11,8 @@ from fdplug.errors import PipelineError
 from fdplug.files.json_text import read_json
 from fdplug.files.schema import OBJECT, check
 from fdplug.files.source import Source, is_file, is_folder
-from fdplug.metrics.loading import quiet_loading
 from fdplug.predict.data.captions import SHAPES
+from fdplug.scores.features.loading import quiet_loading
 
 if TYPE_CHECKING:
     import torch

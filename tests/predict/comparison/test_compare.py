@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import statistics
 import subprocess
 import sys
 
@@ -13,8 +14,8 @@ import pytest
 
 from fdplug.commands.compare import main
 from fdplug.errors import ConfigError, DataError, PipelineError
+from fdplug.predict.comparison.batch_plan import plan
 from fdplug.predict.comparison.results import FILES
-from fdplug.predict.comparison.runner import plan
 from fdplug.predict.storage.run_folder import LOCK
 from tests.predict.conftest import document, opened, written
 
@@ -100,10 +101,16 @@ def test_costs_are_counted_and_timed(results):
     assert rows["ddim-3"]["gflops_per_image"] == pytest.approx(rows["ddim-6"]["gflops_per_image"] / 2)
     assert rows["ddim-3"]["gflops_per_image"] < rows["fast"]["gflops_per_image"] < rows["ddim-6"]["gflops_per_image"]
     for row in rows.values():
-        assert len(row["rounds"]) == 1
+        assert len(row["rounds"]) == 3
         assert 0 < row["denoiser_seconds_per_image"] < row["seconds_per_image"]
-    seconds = {name: row["rounds"][0]["seconds"] for name, row in rows.items()}
-    assert rows["fast"]["speedup"] == pytest.approx(seconds["ddim-6"] / seconds["fast"])
+    seconds = {name: [one["seconds"] for one in row["rounds"]] for name, row in rows.items()}
+    for name, times in seconds.items():
+        assert rows[name]["seconds_per_image"] == statistics.median(times)
+        assert rows[name]["seconds_per_image_range"] == [min(times), max(times)]
+    ratios = [plain / own for plain, own in zip(seconds["ddim-6"], seconds["fast"], strict=True)]
+    assert rows["fast"]["speedup"] == pytest.approx(statistics.median(ratios))
+    assert rows["fast"]["speedup_range"] == pytest.approx([min(ratios), max(ratios)])
+    assert (rows["ddim-6"]["speedup"], rows["ddim-6"]["speedup_range"]) == (1, [1, 1])
 
 
 def test_where_the_numbers_come_from_is_written_down(results):
@@ -160,16 +167,23 @@ def test_variants_from_a_file(model, annotations, tmp_path):
     ]
 
 
-def test_a_single_round_is_drawn_again_for_its_time():
-    rounds = plan(list("abc"), 4)
-    assert [(one.warm_up, one.timed, one.keep) for one in rounds] == [(True, False, True), (False, True, False)]
-    rounds = plan(list("abcde"), 2)
-    assert [(list(one.captions), one.timed) for one in rounds] == [
-        (["a", "b"], False),
-        (["c", "d"], True),
-        (["e"], False),
+def test_three_rounds_are_timed_whatever_the_number_of_captions():
+    def of(rounds):
+        return [("".join(one.captions), one.warm_up, one.timed, one.keep) for one in rounds]
+
+    again = [("abc", False, True, False)] * 3
+    assert of(plan("abc", 4)) == [("abc", True, False, True), *again]
+    assert of(plan("abcde", 2)) == [
+        ("ab", True, False, True),
+        ("cd", False, True, True),
+        ("e", False, False, True),
+        ("ab", False, True, False),
+        ("cd", False, True, False),
     ]
-    assert [one.timed for one in plan(list("abc"), 2)] == [False, False, True]
+    assert of(plan("abcdefghij", 2)) == [
+        (pair, index == 0, index > 0, True) for index, pair in enumerate(("ab", "cd", "ef", "gh", "ij"))
+    ]
+    assert [one.timed for one in plan("abc", 2, timed=1)] == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -179,6 +193,7 @@ def test_a_single_round_is_drawn_again_for_its_time():
         (["--variants", "none.yaml"], ConfigError, "cannot read the variants file none.yaml"),
         (["--variants", "{name: ["], ConfigError, "cannot read"),
         (["--limit", "0"], ConfigError, "limit must be a whole number of at least 1"),
+        (["--timed-rounds", "0"], ConfigError, "timed-rounds must be a whole number of at least 1"),
         (["--limit", "x"], ConfigError, "--limit must be a whole number, got 'x'"),
         (["--batch-size", "0"], ConfigError, "batch-size must be a whole number of at least 1"),
         (["--guidance", "-1"], ConfigError, "guidance must be a number of at least 0"),

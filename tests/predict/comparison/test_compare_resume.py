@@ -24,6 +24,8 @@ def _arguments(model, annotations, out, fast=FAST):
         "none",
         "--feature-changes",
         "0",
+        "--timed-rounds",
+        "1",
         "--variants",
         "ddim-4",
         fast,

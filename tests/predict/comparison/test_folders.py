@@ -12,12 +12,12 @@ from rich.console import Console
 
 from fdplug.commands.evaluate import evaluate, main, parser
 from fdplug.errors import ConfigError, DataError
-from fdplug.metrics.clip import load_clip
-from fdplug.metrics.extractors import load_extractor
-from fdplug.metrics.ftc import ftc
-from tests.metrics.conftest import clip_folder, pictures, save_pictures, vit_folder  # noqa: F401  fixtures
-from tests.metrics.test_frechet import _reference_frechet_distance
+from fdplug.scores.features.clip import load_clip
+from fdplug.scores.features.extractors import load_extractor
+from fdplug.scores.ftc import ftc
 from tests.predict.conftest import document, written
+from tests.scores.conftest import clip_folder, pictures, save_pictures, vit_folder  # noqa: F401  fixtures
+from tests.scores.test_frechet import _reference_frechet_distance
 
 pytestmark = pytest.mark.filterwarnings("ignore:Frechet distance of")
 CAPTIONS = [f"a {colour} {shape}" for colour in ("red", "green", "blue") for shape in ("circle", "square", "dot")]
@@ -89,7 +89,7 @@ def _cosines(clip, images):
 
 
 def test_real_images_are_cropped_to_the_size_of_the_others(place, vit_folder, tmp_path):  # noqa: F811
-    from fdplug.metrics.images import ImageFolder
+    from fdplug.scores.features.images import ImageFolder
 
     (row,) = _run(place / "fast", "--scores", "fid", "--real-images", place / "real", "--extractor", vit_folder)[0]
     source, features = ImageFolder(place / "real"), load_extractor(vit_folder).features
@@ -162,11 +162,11 @@ def test_a_manifest_and_metrics_tell_captions_and_seconds(place, tmp_path, clip_
         (["{fast}"], "nothing to compute: give --real-images, --baseline, or name --scores"),
         (["{none}"], "the image folder .*none does not exist"),
         (["{place}"], "holds no images"),
-        (["{fast}", "--scores", "fod"], "score must be one of fid, is, pr, clip, shapes, fidelity, lpips, ftc; got"),
-        (["{fast}", "--scores", "fid"], "fid and pr need --real-images"),
+        (["{fast}", "--scores", "fod"], "no score 'fod', did you mean 'fid'"),
+        (["{fast}", "--scores", "fid"], "fid: give --real-images"),
         (["{fast}", "--scores", "clip"], "nobody knows the captions of .*fast, it has no manifest.jsonl"),
-        (["{fast}", "--scores", "psnr"], "fidelity and lpips need --baseline"),
-        (["{fast}", "--scores", "ftc"], "ftc is made of FID and CLIP score"),
+        (["{fast}", "--scores", "psnr"], "fidelity: give --baseline"),
+        (["{fast}", "--scores", "ftc"], "'ftc' is made of other scores; add those that give fid, clip_score"),
         (["{real}", "--annotations", "{captions}", "--scores", "clip"], "2 of 11 images in .*real have no caption"),
         (["{real}", "--baseline", "{plain}"], "2 of 11 images of .*real have no counterpart in .*plain; the first is"),
         (["{plain}", "--baseline", "{real}"], "are of 16x16 and 24x24 pixels; only equal sizes"),

@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 
 from fdplug.errors import ConfigError, DataError, PipelineError, UnknownPluginError
 from fdplug.predict import CocoCaptions, LogFidelity, TextToImage
-from fdplug.predict.lightning.callbacks.scores import LogShapesScores
+from fdplug.predict.lightning.callbacks.single_scores import LogShapesScores
 from tests.predict.conftest import opened
 from tests.predict.predicting import UNIFORM, content, predict, text_to_image
 

@@ -20,11 +20,14 @@ from fdplug.predict import (
     LogFtc,
     LogInceptionScore,
     LogPrecisionRecall,
+    LogScores,
 )
 from fdplug.predict.generation.conditioning import drawn_size
-from tests.metrics.conftest import clip_folder, vit_folder  # noqa: F401  fixtures
+from fdplug.scores import MeanScore, Number
+from fdplug.testing import registered
 from tests.predict.conftest import WORDS, document, opened, written
 from tests.predict.predicting import numbers, predict
+from tests.scores.conftest import clip_folder, vit_folder  # noqa: F401  fixtures
 
 QUIET = "ignore:Frechet distance of"
 pytestmark = pytest.mark.filterwarnings(QUIET)
@@ -111,8 +114,34 @@ def test_what_lacks_is_said_before_the_model_is_loaded(model, annotations, tmp_p
             predict(model, annotations, tmp_path / "out", [callback])
 
 
+class Mean(MeanScore):
+    """How bright images are."""
+
+    name = "mean"
+    numbers = (Number("mean_brightness", "brightness", higher_is_better=True),)
+
+    def values(self, batch):
+        return {"mean_brightness": batch.images.double().mean((1, 2, 3))}
+
+
+def test_any_score_is_a_callback_by_its_name(model, annotations, tmp_path):
+    with registered("score", Mean):
+        predict(model, annotations, tmp_path, [LogScores(["mean"])], steps=2)
+    images = np.stack([opened(path) for path in sorted(tmp_path.glob("*.png"))])
+    assert numbers(tmp_path)["mean_brightness"] == pytest.approx(images.mean())
+    logged = next(tmp_path.rglob("metrics.csv")).read_text()
+    assert "mean_brightness" in logged
+
+
+def test_a_callback_of_no_score_or_without_its_baseline_is_refused():
+    with pytest.raises(ConfigError, match="no score 'men'"):
+        LogScores(["men"])
+    with pytest.raises(ConfigError, match="fidelity: give a `baseline`, the folder of un-accelerated images"):
+        LogScores(["fidelity"])
+
+
 def test_ftc_without_its_parts_warns(model, annotations, tmp_path):
-    with pytest.warns(FdplugWarning, match="no FTC without fid, clip_score; add LogFid and LogClipScore"):
+    with pytest.warns(FdplugWarning, match="no FTC without fid, clip_score; add the scores that give them"):
         predict(model, annotations, tmp_path, [LogFtc()], steps=2)
 
 

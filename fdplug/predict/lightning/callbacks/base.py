@@ -5,7 +5,6 @@ Each logs its numbers to the trainer's loggers when the last image is done, and 
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -48,13 +47,11 @@ class LogNumbers(Callback):
     def on_predict_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Compute on every rank, log on the first."""
         images = over_ranks(trainer, self.images)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*``compute`` method of metric .* was called before")
-            self.values = self.compute(trainer, pl_module) if images else {}
-        self.publish(trainer)
+        self.values = self.compute(trainer, pl_module) if images else {}
+        self.publish(trainer, self.values)
 
-    def publish(self, trainer: Any) -> None:
-        """Hand `values` to every logger, on the first rank."""
-        for logger in trainer.loggers if trainer.is_global_zero and self.values else ():
-            logger.log_metrics(self.values)
+    def publish(self, trainer: Any, values: dict[str, float]) -> None:
+        """Hand numbers to every logger, on the first rank."""
+        for logger in trainer.loggers if trainer.is_global_zero and values else ():
+            logger.log_metrics(values)
             logger.save()

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fdplug.errors import warn
-from fdplug.metrics.loading import quiet_loading
 from fdplug.predict.lightning.callbacks.base import LogNumbers
+from fdplug.scores.features.loading import quiet_loading
 
 if TYPE_CHECKING:
     from fdplug.predict.data.captions import Caption
