@@ -24,7 +24,6 @@ from fdplug.checks import number, whole
 from fdplug.errors import ConfigError, DataError, PropagationError
 from fdplug.parts import Part, PartRule
 from fdplug.patching import Patch
-from fdplug.pipeline import find_family
 from fdplug.policies import AdaptivePolicy, KeyStepPolicy, Schedule, Step
 
 if TYPE_CHECKING:
@@ -270,6 +269,8 @@ def measure(pipe: Any, run: Callable[[], Any]) -> Magnitudes:
     Raises:
         PropagationError: its blocks are not known, or change the shape of their input.
     """
+    from fdplug.pipeline import find_family  # loads torch, which plugins must not do at import
+
     family, denoiser = find_family(pipe)
     blocks = _blocks(family, denoiser)
     sizes = _Sizes()

@@ -152,8 +152,9 @@ def test_data_and_callbacks_that_the_help_names_are_there():
 
 
 def test_scores_that_the_help_names_are_those_there_are():
-    from fdplug.commands.evaluate import NAMES
-    from fdplug.commands.options.evaluate import EPILOG
+    from fdplug import registry
+    from fdplug.commands.options.evaluate import parser
 
-    for name in NAMES:
-        assert re.search(rf"\b{name}\b", EPILOG), name
+    listed = parser().format_help().replace("\n", "")
+    for name in registry.names("score"):
+        assert re.search(rf"\b{name}\b", listed), name

@@ -8,10 +8,9 @@ from fdplug_rewards import Hps, PickScore
 from transformers import CLIPConfig, CLIPModel, CLIPProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from fdplug import registry
 from fdplug.errors import ConfigError, PipelineError
 from fdplug.scores import Batch
-from fdplug.testing import check_score, registered, tiny_tokenizer
+from fdplug.testing import check_score, tiny_tokenizer
 
 SMALL = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 TEXTS = ["a red circle", "a blue square on a gray background above a small green circle, and so on and on", "a"]
@@ -56,13 +55,6 @@ def test_a_reward_is_the_logit_of_the_model(folder, images):
     score.begin()
     score.update(Batch(images, CAPTIONS))
     assert score.compute()["hps"] == pytest.approx(torch.cat(expected).mean().item(), abs=1e-5)
-
-
-def test_it_is_found_by_name(folder):
-    with registered("score", PickScore), registered("score", Hps):
-        assert registry.build("score", {"pickscore": {"model": folder, "processor": folder}}).model == folder
-        with pytest.raises(ConfigError, match="score 'hps' needs model"):
-            registry.build("score", "hps")
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path):
