@@ -6,12 +6,13 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 GAP = "  "
-LEAST = 14
-"""Columns of text are wrapped down to so many letters; where that is not enough, columns go below each other."""
+LEAST, LONGEST = 14, 40
+"""Columns of text are wrapped down to `LEAST` letters or their longest word, if that has no more than `LONGEST`; where
+that is not enough, columns go below each other."""
 
 
 class Line(NamedTuple):
@@ -49,7 +50,8 @@ def table_lines(
     sizes = [
         max((len(part) for row in rows for part in row[place].split("\n")), default=0) for place in range(len(head))
     ]
-    shrunk = _shrunk(sizes, width, right)
+    least = [_least(row[place] for row in rows) for place in range(len(head))]
+    shrunk = _shrunk(sizes, least, width, right)
     found: list[Line] = []
     for block in _blocks(shrunk, width):
         if found:
@@ -65,14 +67,19 @@ def table_lines(
     return found
 
 
-def _shrunk(sizes: Sequence[int], width: int | None, right: Collection[int]) -> list[int]:
+def _least(cells: Iterable[str]) -> int:
+    """Return down to how many letters a column may be wrapped: no word is to be cut, unless it is very long."""
+    words = (len(word) for cell in cells for word in cell.split())
+    return max((length for length in words if length <= LONGEST), default=LEAST)
+
+
+def _shrunk(sizes: Sequence[int], least: Sequence[int], width: int | None, right: Collection[int]) -> list[int]:
     """Return the widths of columns, the widest ones of text reduced until all fit or no more can be gained."""
     shrunk = list(sizes)
     while width is not None and _total(shrunk) > width:
-        wide = max(
-            (place for place in range(len(shrunk)) if place not in right), key=lambda place: shrunk[place], default=None
-        )
-        if wide is None or shrunk[wide] <= LEAST:
+        texts = [place for place in range(len(shrunk)) if place not in right]
+        wide = max(texts, key=lambda place: shrunk[place] - max(LEAST, least[place]), default=None)
+        if wide is None or shrunk[wide] <= max(LEAST, least[wide]):
             break
         shrunk[wide] -= 1
     return shrunk

@@ -97,3 +97,9 @@ def test_the_families_fit_the_terminal_and_stay_whole_in_a_pipe():
     assert len(whole.splitlines()) == 1 + len(rows)
     assert max(map(len, narrow.splitlines())) <= 90
     assert len("".join(narrow.split())) >= len("".join(whole.split()))
+
+
+def test_a_word_is_not_cut_where_columns_can_go_below_each_other():
+    lines = plain_table(["variant", *"abcdef"], [["dpm-solver++-16", *["0.123456"] * 6]], 40).splitlines()
+    assert all(len(line) <= 40 for line in lines)
+    assert sum("dpm-solver++-16" in line for line in lines) > 1
