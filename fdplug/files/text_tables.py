@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import textwrap
@@ -23,8 +22,8 @@ class Line(NamedTuple):
 
 
 def terminal_width() -> int | None:
-    """Return how wide a table may be: as the terminal, or `COLUMNS`; None for a pipe, where lines stay whole."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() or os.environ.get("COLUMNS") else None
+    """Return how wide a table may be: as the terminal; None for a file or a pipe, where rows stay whole."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def plain_table(head: Sequence[str], body: Sequence[Sequence[str]], width: int | None = None) -> str:

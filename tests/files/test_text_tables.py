@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import subprocess
 import sys
 
 import pytest
 
+from fdplug.commands import families
 from fdplug.files.text_tables import markdown_table, plain_table, table_lines, terminal_width
 
 HEAD = ("name", "steps", "what it is")
@@ -73,10 +74,10 @@ def test_long_words_are_broken_and_not_lost():
     assert "".join(found).replace(" ", "") == "x" + "y" * 50
 
 
-def test_a_pipe_has_no_width(monkeypatch):
-    monkeypatch.delenv("COLUMNS", raising=False)
-    assert terminal_width() is None
+def test_a_pipe_has_no_width_and_a_terminal_its_own(monkeypatch):
     monkeypatch.setenv("COLUMNS", "66")
+    assert terminal_width() is None
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert terminal_width() == 66
 
 
@@ -84,17 +85,26 @@ def test_markdown():
     assert markdown_table(("a", "n"), [("x|y", "1")], right=(1,)) == "| a | n |\n|---|---:|\n| x\\|y | 1 |"
 
 
-def listed(columns, *arguments):
-    environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
-    environment |= {} if columns is None else {"COLUMNS": str(columns)}
+def on_a_terminal(columns, *arguments):
+    """Run a command on a terminal of this width; return what it prints."""
+    ours, theirs = os.openpty()
     command = [sys.executable, "-m", "fdplug", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+    with subprocess.Popen(command, stdout=theirs, env={**os.environ, "COLUMNS": str(columns)}) as running:
+        os.close(theirs)
+        parts = []
+        with contextlib.suppress(OSError):  # Linux says so when the other end is closed
+            while part := os.read(ours, 1 << 16):
+                parts.append(part)
+        os.close(ours)
+    assert running.returncode == 0
+    return b"".join(parts).decode()
 
 
-def test_the_families_fit_the_terminal_and_stay_whole_in_a_pipe():
-    rows = json.loads(listed(None, "families", "--json"))
-    whole, narrow = listed(None, "families"), listed(90, "families")
-    assert len(whole.splitlines()) == 1 + len(rows)
+def test_the_families_fit_the_terminal_and_stay_whole_in_a_pipe(capsys):
+    families.main([])
+    whole = capsys.readouterr().out
+    assert len(whole.splitlines()) == 1 + len(families.rows())
+    narrow = on_a_terminal(90, "families")
     assert max(map(len, narrow.splitlines())) <= 90
     assert len("".join(narrow.split())) >= len("".join(whole.split()))
 

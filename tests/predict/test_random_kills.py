@@ -121,7 +121,7 @@ def test_tune_is_written_whole_or_not_at_all(model, whole, fresh):
     def run(folder):
         folder.mkdir(exist_ok=True)
         options = ["--model", model, "--annotations", str(whole / "captions.json"), "--limit", "2", "--steps", "4"]
-        assert tune.main([*options, "--keys", "2", "--responses", "0", "--out", str(folder / "tuned.json")]) == 0
+        assert tune.main([*options, "--key-steps", "2", "--responses", "0", "--out", str(folder / "tuned.json")]) == 0
 
     reference = fresh()
     run(reference)
