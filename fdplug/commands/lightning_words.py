@@ -102,8 +102,9 @@ def _not_installed(error: ImportError) -> ConfigError:
     for name in LOGGERS:
         if name in text.lower():
             return missing_extra("this logger", [name], "loggers", ", or give another trainer.logger")
-    named = error.name or next(iter(re.findall(r"'([A-Za-z][\w-]*)", text)), "")
-    return ConfigError(f"a package is not installed: pip install {named or text}")
+    told = re.search(r"pip install (?:-\S+ )*['\"]?([\w.\[\]-]+)", text)
+    name = error.name or (told[1].rstrip(".") if told else "")
+    return ConfigError(f"a package is not installed: {f'pip install {name}' if name else f'{text}; {SEE}'}")
 
 
 def in_our_words(text: str, known: Sequence[str], key: str = "", cls: str = "") -> str:

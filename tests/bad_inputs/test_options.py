@@ -126,3 +126,41 @@ def predict_options():
 def test_a_number_of_predict_that_cannot_be_is_refused_before_lightning_is_imported(option, word):
     line = refusal(lambda: predict.parser().parse_args([f"{option}={word}"]))
     assert option.rpartition(".")[2] in line
+
+
+FULL = {**REST, "new-plugin": ["mine", "--kind", "policy"]}
+LIGHT = sorted(set(COMMANDS) - {"predict"})
+
+
+def parser(command):
+    home, _, name = COMMANDS[command].module.rpartition(".")
+    return importlib.import_module(f"{home}.options.{name}").parser()
+
+
+def words_of_options():
+    """Return (command, words) for every option: cut short, misspelt, without its value, with one too many, unknown."""
+    found = []
+    for command in LIGHT:
+        for action in parser(command)._actions:
+            for option in (word for word in action.option_strings if word.startswith("--") and word != "--help"):
+                found += [(command, [option[:-1]]), (command, [f"{option}s"])]
+                found.append((command, [option] if action.nargs != 0 else [f"{option}=yes"]))
+                if action.choices:
+                    found.append((command, [option, f"{next(iter(action.choices))}x"]))
+    return found
+
+
+@pytest.mark.parametrize(("command", "words"), words_of_options(), ids=lambda value: "".join(value))
+def test_every_option_is_given_in_full_and_as_it_is_meant(command, words):
+    line = refusal(lambda: parser(command).parse_args([*FULL.get(command, []), *words]))
+    assert words[0].partition("=")[0] in line
+    assert f"see fdplug {command} --help" in line
+
+
+SETTINGS = [word for one in predict.parser()._actions for word in one.option_strings if word.startswith("--model.")]
+
+
+@pytest.mark.parametrize("option", SETTINGS)
+def test_a_setting_of_predict_is_given_in_full(option):
+    for word in (option[:-1], f"{option}s"):
+        assert "did you mean" in refusal(lambda word=word: predict.parser().parse_args([f"{word}=1"]))

@@ -90,9 +90,16 @@ def test_what_fdplug_raised_within_is_said_as_it_is():
     assert str(refused(outer, [])) == "captions.json: no captions"
 
 
-def test_a_package_that_no_extra_brings_is_named():
-    error = ModuleNotFoundError("No module named 'comet_ml'", name="comet_ml")
-    assert str(refused(error, [])) == "a package is not installed: pip install comet_ml"
+@pytest.mark.parametrize(
+    "error",
+    [
+        ModuleNotFoundError("No module named 'deepspeed'", name="deepspeed"),
+        ImportError("To use DeepSpeed, you must have it installed. Install it by running `pip install -U deepspeed`."),
+        ImportError("Requirement 'deepspeed>=0.8' not met. HINT: Try running `pip install -U 'deepspeed>=0.8'`"),
+    ],
+)
+def test_a_package_that_no_extra_brings_is_named(error):
+    assert str(refused(error, [])) == "a package is not installed: pip install deepspeed"
 
 
 def test_what_nobody_has_foreseen_is_one_line_with_a_remedy():
