@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fdplug import registry
 from fdplug.commands.options import shared
 from fdplug.commands.parser import Parser
 from fdplug.predict.comparison.batch_plan import TIMED
@@ -27,8 +26,7 @@ def parser() -> Parser:
     shared.add_limit(parser, 64, "how many captions, one image each")
     add("--real-images", metavar="FOLDER", dest="images", help=shared.REAL_IMAGES)
     shared.add_batch_size(parser, 16)
-    scores = f"auto, none, or some of {','.join(registry.names('score'))} (default auto)"
-    add("--scores", metavar="NAMES", default="auto", help=scores)
+    shared.add_scores(parser, "auto, none")
     add("--clip-model", metavar="MODEL", default=CLIP_MODEL, help=f"hub id or folder, or none (default {CLIP_MODEL})")
     rounds = f"rounds to time at least (default {TIMED})"
     add("--timed-rounds", metavar="N", type=int, default=TIMED, help=rounds)

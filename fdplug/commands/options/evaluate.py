@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fdplug import registry
 from fdplug.commands.options import shared
 from fdplug.commands.parser import Parser
 from fdplug.scores.features import CLIP_MODEL, INCEPTION
@@ -16,8 +15,7 @@ def parser() -> Parser:
     parser = Parser(prog="fdplug evaluate", description="Score finished folders of images.", epilog=EPILOG)
     add = parser.add_argument
     add("folders", metavar="FOLDER", nargs="+", help="images, as fdplug predict and fdplug compare write them")
-    scores = f"auto, or some of {','.join(registry.names('score'))} (default auto)"
-    add("--scores", metavar="NAMES", default="auto", help=scores)
+    shared.add_scores(parser, "auto")
     shared.add_annotations(parser, None, "the folder's own manifest if left out")
     real = "real images to compare with: a folder, statistics that --save-statistics wrote, or shapes"
     add("--real-images", metavar="FOLDER", help=real)

@@ -15,6 +15,7 @@ from fdplug.files.yaml_text import parse_yaml, read_yaml
 from fdplug.predict.data.captions import SHAPES
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.loading import DTYPES
+from fdplug.scores import fdplug_scores
 from fdplug.settings import Settings
 
 S = TypeVar("S", bound=Settings)
@@ -53,6 +54,13 @@ def add_limit(parser: Options, default: int, help: str, name: str = "captions") 
     parser.add_argument(
         "--limit", metavar="N", dest=name, type=int, default=default, help=f"{help} (default {default})"
     )
+
+
+def add_scores(parser: Options, words: str) -> None:
+    """Add which scores are computed; those of plugins are known once they are looked up."""
+    names = ",".join(score.name for score in fdplug_scores())
+    text = f"{words}, or some of {names} and those that `fdplug plugins --kind score` lists (default auto)"
+    parser.add_argument("--scores", metavar="NAMES", default="auto", help=text)
 
 
 def add_batch_size(parser: Options, default: int, help: str = "images per pipeline call") -> None:
