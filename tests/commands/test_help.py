@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import entry_points
 
 import pytest
 
@@ -17,9 +18,12 @@ from fdplug.cli import COMMANDS
 from fdplug.commands.options.predict_checks import LOADING
 from fdplug.commands.renamed import RENAMED
 from fdplug.config import PropagationConfig
+from fdplug.scores import fdplug_scores
 
 HEAVY = ("torch", "diffusers", "lightning", "pytorch_lightning", "torchmetrics", "transformers", "matplotlib")
 HEAVY_TOO = ("jsonargparse", "fvcore", "rich", "PIL", "jinja2")
+PLUGINS = tuple(one.module for one in entry_points(group="fdplug"))
+"""Plugins of others: nobody knows what they import."""
 CODE = """
 import contextlib, io, json, sys
 from fdplug.cli import main
@@ -54,7 +58,7 @@ MISTAKES = {
 
 def said(given, columns=80):
     """Run commands one after the other in one fresh Python; return what each did, and what was loaded by then."""
-    code = CODE.replace("sys.argv[0]", repr(json.dumps([*HEAVY, *HEAVY_TOO])))
+    code = CODE.replace("sys.argv[0]", repr(json.dumps([*HEAVY, *HEAVY_TOO, *PLUGINS])))
     done = subprocess.run(
         [sys.executable, "-c", code, json.dumps(given)],
         capture_output=True,
@@ -151,10 +155,8 @@ def test_data_and_callbacks_that_the_help_names_are_there():
     assert {word.removeprefix("--data.") for word in options("predict") if word.startswith("--data.")} <= known
 
 
-def test_scores_that_the_help_names_are_those_there_are():
-    from fdplug import registry
-    from fdplug.commands.options.evaluate import parser
-
-    listed = parser().format_help().replace("\n", "")
-    for name in registry.names("score"):
-        assert re.search(rf"\b{name}\b", listed), name
+@pytest.mark.parametrize("command", ["compare", "evaluate"])
+def test_scores_that_the_help_names_are_the_built_in_ones(command):
+    listed = parser(command).format_help()
+    for score in fdplug_scores():
+        assert re.search(rf"\b{score.name}\b", listed), score.name
