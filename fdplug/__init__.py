@@ -29,6 +29,7 @@ __all__ = [
     "Propagation",
     "PropagationConfig",
     "hookimpl",
+    "optimize",
     "propagate",
     "split_decode",
 ]
@@ -40,6 +41,7 @@ _HOMES = {
     "Propagation": "pipeline",
     "PropagationConfig": "config",
     "hookimpl": "hooks",
+    "optimize": "optimization.optimizer",
     "propagate": "pipeline",
     "split_decode": "propagation.split",
 }

@@ -7,11 +7,12 @@ read, *time-major*: all rows of the first step, then all rows of the second.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fdplug.hooks import hookimpl
 from fdplug.schedule import Schedule
+from fdplug.space import Searchable, Space
 from fdplug.stacking import Stackable
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ Features = tuple["Tensor", ...]
 __all__ = ["Drop", "FeatureCache", "Features", "Reuse"]
 
 
-class FeatureCache(Stackable, ABC):
+class FeatureCache(Stackable, Searchable, ABC):
     """Keeps the features of key steps, one entry per module of the part.
 
     Attributes:
@@ -31,6 +32,19 @@ class FeatureCache(Stackable, ABC):
 
     name: ClassVar[str]
     exact: bool = True
+
+    @classmethod
+    def rescaled(cls, options: Mapping[str, Any], steps: int, wanted: int) -> Mapping[str, Any] | None:
+        """Return the options that mean the same in a run of `wanted` steps; None: there are none. Contract 1.1.
+
+        Here they are the same: most caches do not know the number of steps.
+
+        Args:
+            options: for a run of `steps` steps.
+            steps: of that run.
+            wanted: of the other one.
+        """
+        return options
 
     def begin(self, schedule: Schedule) -> None:
         """Forget everything: a run with this schedule begins. Override to learn the timesteps."""
@@ -60,6 +74,11 @@ class Reuse(FeatureCache):
 
     def __init__(self) -> None:
         self._kept: dict[str, Features] = {}
+
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Try it as it is; a subclass says for itself whether it is worth trying."""
+        return {} if cls is Reuse else None
 
     def reset(self) -> None:
         """Forget everything."""

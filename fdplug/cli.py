@@ -42,6 +42,9 @@ COMMANDS = {
     "evaluate": Command("fdplug.commands.evaluate", "score finished folders of images: FID, CLIP score, ..."),
     "generate": Command("fdplug.commands.generate", "make one image from one prompt"),
     "families": Command("fdplug.commands.families", "list the pipelines that can be accelerated"),
+    "optimize": Command(
+        "fdplug.commands.optimize", "find the best settings for a model, your prompts and what you can spend"
+    ),
     "tune": Command("fdplug.commands.tune", "find the best key steps for a model, a sampler and a budget"),
     "analyze": Command("fdplug.commands.analyze", "how a denoiser's features change from step to step, with figures"),
     "complexity": Command("fdplug.commands.complexity", "parameters and GFLOPs of a denoiser, layer by layer"),

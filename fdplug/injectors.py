@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fdplug.checks import number
 from fdplug.hooks import hookimpl
 from fdplug.schedule import Step
+from fdplug.space import Searchable, Space
 from fdplug.stacking import Stackable
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["NoNoise", "NoiseInjector", "PriorNoise"]
 
 
-class NoiseInjector(Stackable, ABC):
+class NoiseInjector(Stackable, Searchable, ABC):
     """May change the sample that a scheduler step starts from."""
 
     name: ClassVar[str]
@@ -38,6 +39,11 @@ class NoNoise(NoiseInjector):
     """Leaves the sample alone."""
 
     name = "none"
+
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Try it."""
+        return {}
 
     def inject(self, sample: Tensor, prior: Tensor, step: Step) -> Tensor:
         """Return the sample itself."""

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from fdplug.denoisers import DenoiserFamily, Part
+from fdplug.space import Searchable
 from fdplug.stacking import Stackable
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Part", "PartRule"]
 
 
-class PartRule(Stackable, ABC):
+class PartRule(Stackable, Searchable, ABC):
     """Names a part of any denoiser that it can handle; a user asks for it as for a family's own."""
 
     name: ClassVar[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 from weakref import WeakValueDictionary
@@ -15,6 +16,8 @@ from fdplug.lookup import find_family, find_part
 from fdplug.parts import PartRule
 from fdplug.patching import Patch, PatchStack, call_patches
 from fdplug.policies import KeyStepPolicy
+from fdplug.presets.fitting import check_denoiser, tell_differences, transforms
+from fdplug.presets.preset import Preset, load
 from fdplug.profiling import flops
 from fdplug.profiling.ledger import Ledger
 from fdplug.propagation.calls.caller import calling_pipeline
@@ -37,7 +40,9 @@ REFUSED = {
 _active: WeakValueDictionary[int, Propagation] = WeakValueDictionary()
 
 
-def propagate(pipe: Any, config: PropagationConfig | None = None, **changes: Any) -> Propagation:
+def propagate(
+    pipe: Any, config: PropagationConfig | None = None, *, preset: str | Path | Preset | None = None, **changes: Any
+) -> Propagation:
     """Switch encoder propagation on for a stock diffusers pipeline; the defaults are the paper's settings.
 
     ```python
@@ -50,7 +55,9 @@ def propagate(pipe: Any, config: PropagationConfig | None = None, **changes: Any
     Args:
         pipe: any diffusers pipeline whose denoiser belongs to a registered family.
         config: every setting at once; the defaults if left out.
-        changes: settings by name, on top of `config`: `policy="paper"`, `part={"deepcache": {"branch": 1}}`,
+        preset: instead of `config`, a file that `fdplug optimize` wrote, or the name of a preset that comes with the
+            package; it may bring a sampler, and `arguments` of what is returned hold what to call the pipeline with.
+        changes: settings by name, on top of these: `policy="paper"`, `part={"deepcache": {"branch": 1}}`,
             `decoding="serial"` and so on; `PropagationConfig` lists them. With `decoding=fdplug.split_decode()` several
             GPUs share a span.
 
@@ -60,38 +67,65 @@ def propagate(pipe: Any, config: PropagationConfig | None = None, **changes: Any
         StackError: the plugins say that they cannot be combined.
         PropagationError: the part holds no module, or the run cannot be accelerated.
     """
-    settings: Any = _settings(config, changes)
+    chosen = None if preset is None else load(preset)
+    settings: Any = _settings(config, chosen, changes)
     _check_pipeline(pipe)
     family, network = find_family(pipe)
     part, rule = find_part(settings.part, family, network)
     built: Any = settings.built()
-    method = _method(family, part, built, _limit(built, pipe))
+    method = _method(family, part, built, _limit(built, pipe), _made_for(chosen))
     _check_stack(method, rule, built.transforms)
     method.check_solver(getattr(pipe, "scheduler", None))
     method.policy.prepare(network)
+    if chosen is not None:
+        check_denoiser(chosen, network)
     _make_room(pipe, network)
-    handle = Propagation(pipe, network, method, built.transforms)
+    handle = _handle(pipe, network, method, chosen, built.transforms)
     handle.apply()
     _active[id(network)] = handle
     return handle
 
 
+def _handle(pipe: Any, network: Any, method: Method, preset: Preset | None, added: Sequence[Transform]) -> Propagation:
+    if preset is None:
+        return Propagation(pipe, network, method, added)
+    tell_differences(preset, pipe, network)
+    return Propagation(pipe, network, method, [*transforms(preset), *added], preset.arguments)
+
+
 def _signature() -> inspect.Signature:
     """Return the signature of `propagate` with every setting in it, for `help` and completion."""
-    pipe, config, _ = inspect.signature(propagate).parameters.values()
-    return inspect.Signature([pipe, config, *inspect.signature(PropagationConfig).parameters.values()])
+    pipe, config, preset, _ = inspect.signature(propagate).parameters.values()
+    return inspect.Signature([pipe, config, preset, *inspect.signature(PropagationConfig).parameters.values()])
 
 
 propagate.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
-def _settings(config: PropagationConfig | None, changes: Mapping[str, Any]) -> PropagationConfig:
+def _settings(config: PropagationConfig | None, preset: Preset | None, changes: Mapping[str, Any]) -> PropagationConfig:
+    if preset is not None:
+        if config is not None:
+            raise ConfigError("give either config or preset: each holds every setting; changes go on top, by name")
+        return preset.config.changed(**changes)
     if config is not None and not isinstance(config, PropagationConfig):
         raise ConfigError(f"config must be a PropagationConfig, got {config!r:.60}; give settings by name: policy=...")
     return (config or PropagationConfig()).changed(**changes)
 
 
-def _method(family: DenoiserFamily, part: Part, built: Any, max_span_batch: int | SpanBudget | None) -> Method:
+def _made_for(preset: Preset | None) -> tuple[int, str] | None:
+    """Return the number of denoiser calls that a preset is for, and its name."""
+    if preset is None or preset.settings.timesteps is None:
+        return None
+    return preset.settings.timesteps, preset.name
+
+
+def _method(
+    family: DenoiserFamily,
+    part: Part,
+    built: Any,
+    max_span_batch: int | SpanBudget | None,
+    made_for: tuple[int, str] | None,
+) -> Method:
     """Return the method of settings whose plugins are built."""
     decoding = built.decoding if isinstance(built.decoding, Decoding) else None
     if decoding and isinstance(max_span_batch, SpanBudget):
@@ -111,6 +145,7 @@ def _method(family: DenoiserFamily, part: Part, built: Any, max_span_batch: int 
         max_span_batch=max_span_batch,
         decoding=decoding or AT_ONCE,
         insists=how == "parallel",
+        made_for=made_for,
     )
 
 
@@ -167,6 +202,12 @@ def _check_pipeline(pipe: Any) -> None:
             )
 
 
+def is_propagated(pipe: Any) -> bool:
+    """Whether propagation is switched on for the pipeline's denoiser, by whichever pipeline."""
+    active = _active.get(id(find_family(pipe)[1]))
+    return active is not None and active.active
+
+
 def _make_room(pipe: Any, network: Any) -> None:
     """Remove an earlier propagation of the same pipeline; refuse to share a denoiser with another pipeline."""
     earlier = _active.get(id(network))
@@ -181,10 +222,22 @@ def _make_room(pipe: Any, network: Any) -> None:
 
 
 class Propagation:
-    """Propagation switched on for one pipeline; a context manager, or `remove()` it by hand."""
+    """Propagation switched on for one pipeline; a context manager, or `remove()` it by hand.
 
-    def __init__(self, pipe: Any, network: Any, method: Method, transforms: Sequence[Transform] = ()) -> None:
+    Attributes:
+        arguments: what its preset wants the pipeline to be called with; empty without one.
+    """
+
+    def __init__(
+        self,
+        pipe: Any,
+        network: Any,
+        method: Method,
+        transforms: Sequence[Transform] = (),
+        arguments: Mapping[str, Any] | None = None,
+    ) -> None:
         self.pipe = pipe
+        self.arguments = dict(arguments or {})
         self.method = method
         self.active = False
         self._network = network

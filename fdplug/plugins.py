@@ -39,6 +39,7 @@ BUILT_IN = (
     "fdplug.scores",
     "fdplug.builtin.compile",
     "fdplug.builtin.tuned",
+    "fdplug.builtin.damped",
 )
 STATEMENT = "FDPLUG_CONTRACT"
 GROUP = "fdplug"

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from fdplug.checks import choice
 from fdplug.errors import ConfigError
 from fdplug.hooks import hookimpl
+from fdplug.space import Searchable, Space
 
 __all__ = ["Sampler", "Spaced", "is_stochastic", "predicted", "solver_order"]
 
@@ -19,7 +20,7 @@ NOISY = ("DDPM", "Ancestral", "SDE", "SASolver", "LCM", "TCD", "UnCLIP", "CMStoc
 TABLES = {"sd": "StableDiffusionTimesteps", "sdxl": "StableDiffusionXLTimesteps"}
 
 
-class Sampler:
+class Sampler(Searchable):
     """A named recipe for a diffusers scheduler.
 
     Attributes:
@@ -95,6 +96,15 @@ class Spaced(Sampler):
         self.spacing = None if spacing is None else choice("spacing", spacing, SPACINGS)
         self.karras = karras
 
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Try every place that its steps can have."""
+        import diffusers
+
+        taken = inspect.signature(getattr(diffusers, cls.scheduler).__init__).parameters
+        spacings = (None, *SPACINGS) if "timestep_spacing" in taken else (None,)
+        return {"spacing": spacings, "karras": (False, True) if "use_karras_sigmas" in taken else (False,)}
+
     def build(self, config: Mapping[str, Any]) -> Any:
         """Return the scheduler with its steps placed."""
         import diffusers
@@ -114,6 +124,11 @@ class Own(Sampler):
 
     name = "own"
     scheduler = "SchedulerMixin"
+
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Try it."""
+        return {}
 
     def build(self, config: Mapping[str, Any]) -> Any:
         """Return a scheduler of the class that a saved config names."""
@@ -140,6 +155,11 @@ class Ddpm(Spaced):
 
     name = "ddpm"
     scheduler = "DDPMScheduler"
+
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Leave it out: with fresh noise no image is near the reference."""
+        return None
 
 
 class DpmSolver(Spaced):
@@ -213,6 +233,11 @@ class Lcm(Spaced):
     scheduler = "LCMScheduler"
     steps = 4
 
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Leave it out: it is for distilled models."""
+        return None
+
 
 class DpmSolverPlusPlusOne(Spaced):
     """DPM-Solver++ of first order (Lu et al., 2022): DDIM on the data prediction."""
@@ -252,6 +277,11 @@ class AlignYourSteps(Sampler):
     def __init__(self, model: str = "sd") -> None:
         self.model = choice("model", model, tuple(TABLES))
 
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Try both tables."""
+        return {"model": tuple(TABLES)}
+
     def arguments(self, steps: int) -> dict[str, Any]:
         """Return the timesteps, noisiest first."""
         import numpy as np
@@ -270,6 +300,11 @@ class FlowEuler(Sampler):
     steps = 28
     flow = True
 
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Try it."""
+        return {}
+
 
 class _FlowSolver(Sampler):
     """A multistep solver told that the model predicts a flow."""
@@ -277,6 +312,11 @@ class _FlowSolver(Sampler):
     steps = 20
     flow = True
     settings: ClassVar[Mapping[str, Any]] = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
+
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Try it."""
+        return {}
 
     def build(self, config: Mapping[str, Any]) -> Any:
         """Return the scheduler, with the shift of the pipeline's own."""

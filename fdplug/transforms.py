@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fdplug.hooks import hookimpl
+from fdplug.space import Searchable
 from fdplug.stacking import Stackable
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["NoTransform", "Transform"]
 
 
-class Transform(Stackable, ABC):
+class Transform(Stackable, Searchable, ABC):
     """Changes a pipeline in place and takes the change back exactly.
 
     Attributes:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 # A module imports from its own unit and from the layers below, never from a neighbour in its layer. "fdplug" and
 # "predict" are the two faces: the `__init__.py` alone.
 LAYERS = (
-    ("errors", "hooks", "repeated", "schedule", "shapes"),
+    ("errors", "hooks", "repeated", "schedule", "shapes", "space"),
     ("files",),
     ("checks", "patching", "predict.storage", "settings", "stacking", "trees"),
     ("caches", "denoisers", "injectors", "policies", "profiling", "samplers"),
@@ -27,11 +27,13 @@ LAYERS = (
     ("plugins",),
     ("registry",),
     ("config", "lookup"),
+    ("presets",),
     ("builtin", "complexity", "pipeline", "suites"),
     ("fdplug", "testing"),
     ("cli", "predict.generation"),
     ("__main__", "analysis", "predict.comparison", "predict.lightning"),
     ("predict", "report", "tuning"),
+    ("optimization",),
     ("commands",),
 )
 

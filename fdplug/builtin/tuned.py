@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -194,6 +194,11 @@ class TunedForecast(SpanForecast):
         if chosen.shares is None:
             raise ConfigError(f"{file} holds no forecast; tune again with --part trunk, or take cache reuse")
         super().__init__(dict(zip(chosen.keys, chosen.shares, strict=True)))
+
+    @classmethod
+    def rescaled(cls, options: Mapping[str, Any], steps: int, wanted: int) -> Mapping[str, Any] | None:
+        """Return None: the file is for one number of steps."""
+        return None
 
 
 def _count(tuned: TunedSchedule, file: str, keys: int | None) -> int:

@@ -34,6 +34,7 @@ from fdplug.predict.generation.conditioning import drawn_size
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import check_size
 from fdplug.predict.generation.loading import default_guidance, load_pipeline
+from fdplug.presets.fitting import check_preset
 from fdplug.profiling.peak_memory import PeakMemory
 from fdplug.profiling.provenance import hashes, networks, provenance
 from fdplug.report.write import write as write_report
@@ -89,6 +90,8 @@ def compare(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     folder.check(settings)
     pipe = load_pipeline(options.model, **pipelines.loading(options))
     check_size(pipe, options.size)
+    for preset in shared.presets(options.variants or ()).values():
+        check_preset(preset, pipe, options.size)
     checkpoint = folder.begin(settings, networks(pipe))
     try:
         results = _results(request, pipe, *_measured(request, console, pipe, checkpoint))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fdplug.errors import ConfigError, PropagationError
+from fdplug.space import Searchable, Space
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -108,7 +109,7 @@ def trunk(modules: Iterable[str], companions: tuple[Companion, ...] = (), blocks
     )
 
 
-class DenoiserFamily(ABC):
+class DenoiserFamily(Searchable, ABC):
     """One class of denoisers.
 
     Attributes:
@@ -137,6 +138,11 @@ class DenoiserFamily(ABC):
 
         Further parameters with defaults are options that a user may set: `part={"encoder": {"blocks": 12}}`.
         """
+
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Return the parts that a search tries; those that a denoiser does not have are left out. Contract 1.1."""
+        return {"part": ("encoder", "trunk")}
 
     def matches(self, denoiser: Any) -> bool:
         """Whether the denoiser is an instance of one of `models`, or what `torch.compile` makes of one."""

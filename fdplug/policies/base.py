@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fdplug.schedule import Schedule, Step
+from fdplug.space import Searchable
 from fdplug.stacking import Stackable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class KeyStepPolicy(Stackable, ABC):
+class KeyStepPolicy(Stackable, Searchable, ABC):
     """Chooses the key steps of a run before it begins.
 
     Attributes:
@@ -61,6 +62,19 @@ class KeyStepPolicy(Stackable, ABC):
             sample: what the denoiser was given, (B, C, H, W).
             prediction: what it answered, (B, C', H, W); keep a copy, not the tensor.
         """
+
+    @classmethod
+    def rescaled(cls, options: Mapping[str, Any], steps: int, wanted: int) -> Mapping[str, Any] | None:
+        """Return the options that mean the same in a run of `wanted` steps; None, as here: there are none.
+
+        Presets ask for it, which are made for one number of steps. Contract 1.1.
+
+        Args:
+            options: for a run of `steps` steps.
+            steps: of that run.
+            wanted: of the other one.
+        """
+        return None
 
     def prepare(self, denoiser: nn.Module) -> None:
         """Look at the denoiser as propagation is switched on; raise `ConfigError` if the policy is not for it."""

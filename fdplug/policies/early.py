@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from fdplug.checks import number, whole
 from fdplug.errors import ConfigError
 from fdplug.policies.base import KeyStepPolicy
 from fdplug.schedule import Schedule
+from fdplug.space import Space
 
 
 class Early(KeyStepPolicy):
@@ -24,6 +28,16 @@ class Early(KeyStepPolicy):
         self.count, self.power = whole("count", count, 1), number("power", power, 0)
         if self.power < 1:
             raise ConfigError(f"power must be at least 1 (evenly spread), got {power}")
+
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Try as many key steps as the budget pays for, more or less dense at the beginning."""
+        return {"count": range(1, steps), "power": (1.1, 1.25, 1.5)}
+
+    @classmethod
+    def rescaled(cls, options: Mapping[str, Any], steps: int, wanted: int) -> Mapping[str, Any] | None:
+        """Return the same share of the steps."""
+        return {**options, "count": max(1, round(options["count"] * wanted / steps))}
 
     def key_steps(self, schedule: Schedule) -> frozenset[int]:
         """Return `count` key steps, or every step of a shorter run."""

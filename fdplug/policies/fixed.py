@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from fdplug.checks import whole
 from fdplug.errors import ConfigError
 from fdplug.policies.base import KeyStepPolicy
+from fdplug.policies.published import rescale
 from fdplug.schedule import Schedule
+from fdplug.space import Space
 
 
 class All(KeyStepPolicy):
@@ -15,6 +18,11 @@ class All(KeyStepPolicy):
 
     name = "all"
     replays = False
+
+    @classmethod
+    def rescaled(cls, options: Mapping[str, Any], steps: int, wanted: int) -> Mapping[str, Any] | None:
+        """Return the options: every step is every step."""
+        return options
 
     def key_steps(self, schedule: Schedule) -> frozenset[int]:
         """Return every step."""
@@ -37,6 +45,11 @@ class Explicit(KeyStepPolicy):
         if not self.steps:
             raise ConfigError("steps is empty; list at least one key step, such as [0]")
 
+    @classmethod
+    def rescaled(cls, options: Mapping[str, Any], steps: int, wanted: int) -> Mapping[str, Any] | None:
+        """Return key steps at the same places of the run; those that fall together become one."""
+        return {"steps": sorted(rescale(options["steps"], steps, wanted))}
+
     def key_steps(self, schedule: Schedule) -> frozenset[int]:
         """Return the listed steps."""
         return self.steps
@@ -57,6 +70,17 @@ class Uniform(KeyStepPolicy):
             raise ConfigError(f"give either interval or count, got interval={interval} and count={count}")
         self.interval = None if interval is None else whole("interval", interval, 1)
         self.count = None if count is None else whole("count", count, 1)
+
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Try as many key steps as the budget pays for."""
+        return {"count": range(1, steps)}
+
+    @classmethod
+    def rescaled(cls, options: Mapping[str, Any], steps: int, wanted: int) -> Mapping[str, Any] | None:
+        """Return the same interval, or the same share of the steps."""
+        count = options.get("count")
+        return options if count is None else {"count": max(1, round(count * wanted / steps))}
 
     def key_steps(self, schedule: Schedule) -> frozenset[int]:
         """Return the evenly spaced steps."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from fdplug.checks import choice
 from fdplug.policies.base import KeyStepPolicy
 from fdplug.policies.published import PUBLISHED, nearest, rescale
 from fdplug.schedule import Schedule
+from fdplug.space import Space
 
 
 class Paper(KeyStepPolicy):
@@ -28,6 +30,16 @@ class Paper(KeyStepPolicy):
 
     def __init__(self, system: str = "sd") -> None:
         self.system = choice("system", system, tuple(PUBLISHED))
+
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Try the set that was published for Stable Diffusion."""
+        return {}
+
+    @classmethod
+    def rescaled(cls, options: Mapping[str, Any], steps: int, wanted: int) -> Mapping[str, Any] | None:
+        """Return the options: the set fits itself to the run."""
+        return options
 
     def key_steps(self, schedule: Schedule) -> frozenset[int]:
         """Return the published set for the run's number of steps."""

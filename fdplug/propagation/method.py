@@ -36,6 +36,7 @@ class Method:
     max_span_batch: int | SpanBudget | None = None
     decoding: Decoding = AT_ONCE
     insists: bool = False  # on parallel decoding, which otherwise is given up where rows see each other
+    made_for: tuple[int, str] | None = None  # the only number of steps it is for, and who says so
 
     def described(self) -> str:
         """Write down what must be alike in every process that shares a run: every setting, plugins with their options.

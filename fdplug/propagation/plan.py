@@ -31,7 +31,7 @@ class Plan:
         """Ask the policy about a run that begins.
 
         Raises:
-            PropagationError: it names steps that the run does not have.
+            PropagationError: it names steps that the run does not have, or is for another number of steps.
         """
         self.one_by_one = not method.parallel
         self._method = method
@@ -57,6 +57,12 @@ class Plan:
         return found
 
     def _check(self) -> None:
+        made_for, steps = self._method.made_for, self._schedule.num_steps
+        if made_for is not None and steps != made_for[0]:
+            raise PropagationError(
+                f"{made_for[1]} is for {made_for[0]} denoiser calls, this run has {steps}; call the pipeline with the "
+                "preset's arguments, or take fdplug.presets.load(...).rescaled(steps)"
+            )
         outside = sorted(self._keys - set(range(self._schedule.num_steps)))
         if outside:
             steps = self._schedule.num_steps

@@ -39,6 +39,11 @@ class DeepCache(PartRule):
     def __init__(self, branch: int = 0) -> None:
         self.branch = whole("branch", branch, 0)
 
+    @classmethod
+    def space(cls, steps: int) -> dict[str, tuple[int, ...]]:
+        """Return what `fdplug optimize` tries (contract 1.1; an older fdplug does not ask)."""
+        return {"branch": (0, 1, 2)}
+
     def part(self, family: DenoiserFamily, denoiser: nn.Module) -> Part:
         """Return the deeper down layers, the middle block, and the up layers before the branch enters."""
         if not all(hasattr(denoiser, name) for name in ("down_blocks", "mid_block", "up_blocks")):

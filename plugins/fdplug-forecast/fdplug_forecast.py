@@ -92,6 +92,11 @@ class Forecast(FeatureCache):
         self._schedule: Schedule | None = None
         self._points: dict[str, list[Point]] = {}
 
+    @classmethod
+    def space(cls, steps: int) -> dict[str, tuple[object, ...]]:
+        """Return what `fdplug optimize` tries (contract 1.1; an older fdplug does not ask)."""
+        return {"order": (1, 2), "blend": (0.5, 0.75, 1.0), "horizon": (None, 0.1, 0.3), "reach": (1.0, 50.0)}
+
     def begin(self, schedule: Schedule) -> None:
         """Learn the times of the steps."""
         super().begin(schedule)

@@ -19,7 +19,7 @@ from fdplug.predict.generation.config import GenerationConfig
 
 def test_the_signature_of_propagate_names_every_setting():
     names = list(inspect.signature(fdplug.propagate).parameters)
-    assert names == ["pipe", "config", *PropagationConfig.fields()]
+    assert names == ["pipe", "config", "preset", *PropagationConfig.fields()]
 
 
 def test_settings_are_frozen_and_described():

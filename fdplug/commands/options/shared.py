@@ -16,6 +16,7 @@ from fdplug.predict.data.captions import SHAPES
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.loading import DTYPES
 from fdplug.scores import fdplug_scores
+from fdplug.presets.preset import Preset, is_preset, load
 from fdplug.settings import Settings
 
 S = TypeVar("S", bound=Settings)
@@ -140,9 +141,29 @@ def variants(tokens: list[str]) -> Iterator[Any]:
             yield from filter(None, token.split(","))
 
 
+def presets(tokens: Sequence[str]) -> dict[str, Preset]:
+    """Return the presets among variants as they are typed, by their file."""
+    files = [token for token in tokens if token.endswith((".yaml", ".yml"))]
+    return {token: load(token) for token in files if is_preset(read_yaml(_source(Path(token))))}
+
+
+def _source(path: Path) -> Source:
+    remedy = "give a list of names and mappings in YAML or JSON, or a preset"
+    return Source(path, "variants file", remedy, ConfigError)
+
+
+def _of_preset(preset: Preset) -> dict[str, Any]:
+    """Return the variant of a preset, named after its file."""
+    chosen = preset.settings
+    held = {"sampler": chosen.sampler or "own", "steps": chosen.steps, "guidance": chosen.guidance}
+    return {"name": Path(preset.name).stem, **held, "propagation": chosen.propagation}
+
+
 def _file(path: Path) -> list[Any]:
-    source = Source(path, "variants file", "give a list of names and mappings, in YAML or JSON", ConfigError)
+    source = _source(path)
     found = read_yaml(source)
+    if is_preset(found):
+        return [_of_preset(load(path))]
     found = found.get("variants") if isinstance(found, dict) and "variants" in found else found
     if not isinstance(found, list):
         raise source.refused(f"it holds {kind(found)}, not a list of variants")

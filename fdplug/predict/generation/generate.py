@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 LARGEST_SIZE = 16_384
 """Most pixels along a side that are asked of a pipeline."""
+Call = Callable[[Any, "Sequence[Caption]", GenerationConfig], "Tensor"]
+"""Calls a pipeline on captions and returns its images (N, 3, H, W), floats in [0, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,7 @@ def run(
     propagation: PropagationConfig | Propagation | None = None,
     on_step: Callable[[int, int], None] | None = None,
     count: bool = False,
+    call: Call | None = None,
 ) -> GenerationOutput:
     """Draw captions in one pipeline call.
 
@@ -104,11 +107,12 @@ def run(
         propagation: settings of `fdplug.propagate`, or what it returned; None leaves the pipeline as it is.
         on_step: called with (steps done, steps in all) as the denoising goes on.
         count: count GFLOPs before propagation is switched off: what transforms change cannot be counted later.
+        call: calls the pipeline, as `call_pipeline` does, which is taken if it is left out.
     """
     with propagated(pipe, propagation) as on:
         with DenoiserTimer(find_denoiser(pipe)) as timer, watched(pipe, on_step):
             start = _now()
-            images = call_pipeline(pipe, captions, generation)
+            images = (call or call_pipeline)(pipe, captions, generation)
             seconds = _now() - start
         ledger = None if on is None else on.ledger
         counted: dict[str, float] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ import fdplug
 from fdplug import registry
 from fdplug.checks import check_choice
 from fdplug.config import PropagationConfig, name_of, refuse_flat
+from fdplug.errors import ConfigError
 from fdplug.predict.data.captions import SHAPES, Caption
 from fdplug.predict.generation.batch_size import Room
 from fdplug.predict.generation.conditioning import check_conditioning
@@ -23,6 +24,8 @@ from fdplug.predict.lightning.callbacks.progress_bar import step_watcher
 from fdplug.predict.lightning.image_writer import image_store
 from fdplug.predict.lightning.prediction import Prediction, gathered
 from fdplug.predict.storage.image_store import GeneratedImage, ImageStore
+from fdplug.presets.fitting import check_preset
+from fdplug.presets.preset import Preset, load
 from fdplug.profiling.provenance import networks
 from fdplug.settings import plain
 
@@ -39,6 +42,8 @@ class TextToImage(LightningModule):
         dtype: `auto` (float16 on a GPU), `float32`, `float16` or `bfloat16`.
         allow_pickle: also load `.bin` weights, which can run code when loaded.
         safety_checker: keep the model's safety checker, if it has one; it blackens images and so changes scores.
+        preset: a file that `fdplug optimize` wrote, or the name of a preset of the package: sampler, steps,
+            guidance and propagation. Settings of `generation` go on top; another number of steps rescales it.
         generation: the settings of `GenerationConfig`.
     """
 
@@ -49,12 +54,16 @@ class TextToImage(LightningModule):
         dtype: str = "float32",
         allow_pickle: bool = False,
         safety_checker: bool = True,
+        preset: str | None = None,
         **generation: Any,
     ) -> None:
         super().__init__()
         refuse_flat(generation)
         GenerationConfig.check_names(generation)
         check_choice("dtype", dtype, DTYPES)
+        self.preset = None if preset is None else load(preset)
+        if self.preset is not None:
+            propagation, generation = _chosen(self.preset, propagation, generation)
         self.propagation = None if propagation is None else PropagationConfig.of(propagation)
         self.generation = GenerationConfig(**generation)
         check_model(model)
@@ -104,6 +113,8 @@ class TextToImage(LightningModule):
         given: Any = getattr(self.trainer, "datamodule", None)
         check_conditioning(self.pipe, given.captions if given else [], self.generation.size)
         check_size(self.pipe, self.generation.size)
+        if self.preset is not None:
+            check_preset(self.preset, self.pipe, self.generation.size)
         self.pipe.scheduler = registry.build("sampler", self.generation.sampler).fit(self.pipe.scheduler)
         check_steps(self.pipe.scheduler, self.generation.resolved_steps)
         if self.propagation is not None:
@@ -144,6 +155,24 @@ class TextToImage(LightningModule):
         if self._propagation is not None:
             self._propagation.remove()
         self._propagation = self.pipe = self._store = self._on_step = None
+
+
+def _chosen(
+    preset: Preset, propagation: PropagationConfig | None, generation: dict[str, Any]
+) -> tuple[Mapping[str, Any] | None, dict[str, Any]]:
+    """Return propagation and generation of a preset, what was given besides on top of it.
+
+    Raises:
+        ConfigError: propagation was given too, or the preset cannot be rescaled to the steps that were given.
+    """
+    if propagation != PropagationConfig():
+        raise ConfigError("give either model.preset or model.propagation: a preset holds every setting of it")
+    given = {name: value for name, value in generation.items() if value != GenerationConfig.fields()[name].default}
+    if given.get("steps") is not None:
+        preset = preset.rescaled(given["steps"])
+    chosen = preset.settings
+    own = {"sampler": chosen.sampler, "steps": chosen.steps, "guidance": chosen.guidance}
+    return chosen.propagation, {**{name: value for name, value in own.items() if value is not None}, **given}
 
 
 class _LetGo(Callback):

@@ -1,0 +1,115 @@
+"""`fdplug optimize`: the best settings for a model, your prompts and what you can spend, with the proof."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from fdplug.checks import check_choice, installed, whole
+from fdplug.commands import pipelines
+from fdplug.commands.options.optimize import parser
+from fdplug.errors import ConfigError
+from fdplug.files.writing import writable_file
+from fdplug.metrics.clip import CLIP_MODEL
+from fdplug.metrics.shapes import check_captions
+from fdplug.optimization.answer import Answer
+from fdplug.optimization.budget import Budget, seconds
+from fdplug.optimization.measuring.quality import JUDGED, Scores
+from fdplug.optimization.optimizer import Optimizer
+from fdplug.optimization.progress import Clock, ConsoleTeller
+from fdplug.optimization.request import Request, split
+from fdplug.optimization.table import notes, table
+from fdplug.predict.data.captions import SHAPES, Caption, read_captions
+from fdplug.predict.data.prompts import read_prompts
+
+
+def main(argv: list[str]) -> int:
+    """Run `fdplug optimize` with these arguments."""
+    return run(parser().parse_args(argv))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run `fdplug optimize` with these options."""
+    return optimize(options, Console())
+
+
+def optimize(options: argparse.Namespace, console: Console) -> int:
+    """Check everything, search, write the preset and say what was found; returns the exit code."""
+    work = Path(options.work or Path(options.out).with_suffix(".work"))
+    optimizer = _prepared(options, console, work)
+    try:
+        answer = optimizer.run()
+    except KeyboardInterrupt:
+        _interrupted(optimizer, work)
+        return 130
+    answer.preset.save(options.out)
+    _print(answer, options.out, console)
+    return 0
+
+
+def _prepared(options: argparse.Namespace, console: Console, work: Path) -> Optimizer:
+    """Refuse every option that cannot be right, then load the model."""
+    installed("fdplug optimize", "optimize", "optuna")
+    given = pipelines.check_model_options(options)
+    budget, clock = Budget.parse(options.budget), Clock(None if options.time is None else seconds(options.time))
+    for name, least in (("calibration", 2), ("held_out", 4), ("batch_size", 1), ("trials", 0)):
+        whole(f"--{name.replace('_', '-')}", getattr(options, name), least)
+    calibration, held_out = split(_captions(options.prompts), options.calibration, options.held_out)
+    names = _scores(options)
+    if "shapes" in names:
+        check_captions([*calibration, *held_out])
+    if Path(options.out).suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"--out is '{options.out}', the name of a .yaml file is needed")
+    writable_file(Path(options.out))
+    pipe, generation = pipelines.opened(options, given)
+    request = Request(
+        generation=generation,
+        budget=budget,
+        calibration=calibration,
+        held_out=held_out,
+        maximize=options.maximize,
+        batch_size=options.batch_size,
+        trials=options.trials,
+        model=options.model,
+    )
+    clip_model = CLIP_MODEL if options.clip_model == "none" else options.clip_model
+    scores = Scores.load(names, clip_model, pipe.device)
+    return Optimizer(pipe, request, scores, work, None, clock, ConsoleTeller(console, clock))
+
+
+def _captions(given: str) -> Sequence[Caption]:
+    return read_captions(given) if given == SHAPES or given.endswith(".json") else read_prompts(given)
+
+
+def _scores(options: argparse.Namespace) -> list[str]:
+    """Return the names of scores for `--scores`."""
+    if options.scores == "none":
+        return []
+    if options.scores == "auto":
+        own = options.model == SHAPES and options.prompts == SHAPES
+        return [*(["shapes"] if own else []), *(["clip"] if options.clip_model != "none" else [])]
+    names = [name.strip() for name in options.scores.split(",")]
+    for name in names:
+        check_choice("score", name, ("auto", "none", *JUDGED))
+    return names
+
+
+def _interrupted(optimizer: Optimizer, work: Path) -> None:
+    best = "nothing was found yet"
+    if optimizer.best is not None:
+        best = f"best so far: {optimizer.best.title}, in {work / 'best-so-far.yaml'} (not judged on held-out prompts)"
+    print(f"fdplug optimize: interrupted; {best}; the same command goes on from here", file=sys.stderr)
+
+
+def _print(answer: Answer, path: str, console: Console) -> None:
+    console.print(table(answer))
+    for note in notes(answer):
+        console.print(f"- {note}", highlight=False)
+    console.print(f"\n{answer.line}", highlight=False, soft_wrap=True)
+    console.print(
+        f"Written: {path}; use it by fdplug.propagate(pipe, preset='{path}')", highlight=False, soft_wrap=True
+    )

@@ -1,0 +1,35 @@
+"""The options of `fdplug optimize`."""
+
+from __future__ import annotations
+
+from fdplug.commands.options import shared
+from fdplug.commands.parser import Parser
+
+DESCRIPTION = """Find the best settings within a budget: first fewer steps with every solver and choice of timesteps
+that fits, then what the installed plugins declare; the best of both are judged on prompts that neither has seen.
+Sampler, steps and guidance are those that you use now."""
+EPILOG = """A budget is 1.5s (an image), 2x, 12calls, 8gflops, psnr=32, SCORE=-0.01 or lossless. All that is measured is
+kept in the work folder: after Ctrl-C or a crash the same command goes on."""
+
+
+def parser() -> Parser:
+    """Return the parser of the command's options."""
+    parser = Parser(prog="fdplug optimize", description=DESCRIPTION, epilog=EPILOG)
+    add = parser.add_argument
+    prompts = "txt, jsonl, csv, tsv or parquet; captions as json; or shapes (default shapes)"
+    add("--prompts", metavar="FILE", default="shapes", help=prompts)
+    add("--budget", metavar="BUDGET", default="2x", help="what you can spend or want to keep, see below (default 2x)")
+    add("--time", metavar="TIME", help="what all may take, such as 20min; no limit if left out")
+    add("--out", metavar="FILE", default="fast.yaml", help="preset to write (default fast.yaml)")
+    add("--work", metavar="FOLDER", help="all that is measured (default: beside the preset, its name and .work)")
+    shared.add_sampler_options(parser)
+    parser.set_defaults(sampler="own")
+    add("--calibration", metavar="N", type=int, default=8, help="most prompts to search on (default 8)")
+    add("--held-out", metavar="N", type=int, default=32, help="most prompts to judge on (default 32)")
+    shared.add_batch_size(parser, 4)
+    add("--trials", metavar="N", type=int, default=40, help="proposals of the search (default 40)")
+    add("--scores", metavar="NAMES", default="auto", help="auto, none, or some of shapes,clip, beside PSNR")
+    add("--clip-model", metavar="MODEL", default="none", help="hub id or folder of a CLIP model, or none (default)")
+    add("--maximize", metavar="SCORE", default="psnr", help="what counts within a cost: psnr, or a score (default psnr)")
+    shared.add_model_options(parser)
+    return parser

@@ -1,0 +1,55 @@
+"""Key steps of the trunk by dynamic programming: cut from one recorded run of a parent, never by trial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fdplug.errors import FdplugError
+from fdplug.errors.wording import one_line
+from fdplug.optimization.candidate import Candidate
+from fdplug.optimization.measuring.workbench import Workbench
+from fdplug.tuning.forecast_spans import best_spans, record
+
+if TYPE_CHECKING:
+    from fdplug.predict.data.captions import Caption
+
+RESPONSES = 5
+"""Runs that measure what the denoiser leaves of an error."""
+Curve = list[list[list[float]]]
+
+
+class Cuts:
+    """The best key steps of every number, for parents that are asked for.
+
+    Args:
+        bench: runs the pipeline.
+        captions: what the recorded runs draw.
+    """
+
+    def __init__(self, bench: Workbench, captions: Sequence[Caption]) -> None:
+        self._bench, self._captions = bench, captions
+
+    def curve(self, parent: Candidate) -> Curve | None:
+        """Return key steps and shares of the forecast for 1, 2, ... key steps; None for a parent without a record."""
+        facts = self._bench.records.facts
+        name = f"cut {parent.key}"
+        if name not in facts:
+            self._bench.records.note(name, self._recorded(parent))
+        return facts[name]["curve"]
+
+    def _recorded(self, parent: Candidate) -> dict[str, Any]:
+        with self._bench.sampling(parent) as run:
+            try:
+                found = best_spans(record(self._bench.pipe, lambda: run(self._captions), RESPONSES))
+            except (FdplugError, ValueError, TypeError) as error:
+                return {"curve": None, "reason": one_line(error)}
+        return {"curve": [[list(one.keys), [round(share, 4) for share in one.shares]] for one in found]}
+
+
+def settings_of(curve: Curve, count: int, part: Any, injector: Any) -> dict[str, Any]:
+    """Return the settings of `propagate` with the best `count` key steps of a curve."""
+    keys, shares = curve[count - 1]
+    steps = [int(key) for key in keys]
+    cache = {"damped": {"steps": steps, "shares": shares}} if any(shares) else "reuse"
+    return {"policy": {"explicit": {"steps": steps}}, "cache": cache, "part": part, "injector": injector}

@@ -1,0 +1,179 @@
+"""The verdict: the bar and the best of the search on prompts that neither has seen, pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fdplug.optimization.budget import Budget
+from fdplug.optimization.candidate import Candidate
+from fdplug.optimization.goal import is_lossless
+from fdplug.optimization.measuring.outcome import Difference, Outcome, paired
+from fdplug.optimization.measuring.price import Price
+from fdplug.optimization.measuring.workbench import CandidateError, Workbench
+
+if TYPE_CHECKING:
+    from fdplug.predict.data.captions import Caption
+
+REFERENCE, BAR, BEST, LOSSLESS, FASTEST = (
+    "as it is",
+    "fewer steps",
+    "best in budget",
+    "without loss",
+    "as good, faster",
+)
+LATE = 1.05
+"""Measured seconds may be so many times the budget: machines are not quieter than that."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A candidate on held-out prompts.
+
+    Attributes:
+        roles: why it is here.
+        candidate: it.
+        price: as it was expected.
+        outcome: as it was measured.
+    """
+
+    roles: tuple[str, ...]
+    candidate: Candidate
+    price: Price
+    outcome: Outcome
+
+    def against(self, other: Row, key: str) -> Difference:
+        """Return the paired difference to another row."""
+        return self.outcome.against(other.outcome, key)
+
+
+def judged(
+    bench: Workbench,
+    contenders: Mapping[str, Sequence[Candidate]],
+    prices: Callable[[Candidate], Price],
+    captions: Sequence[Caption],
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Row]:
+    """Run every contender on held-out captions, in turns; return the rows, each candidate once.
+
+    Args:
+        bench: runs candidates.
+        contenders: candidates by role.
+        prices: what they cost.
+        captions: held-out captions.
+        told: called with (batches done, batches in all).
+    """
+    roles: dict[str, list[str]] = {}
+    unique = {one.key: one for some in contenders.values() for one in some}
+    for role, some in contenders.items():
+        for one in some:
+            roles.setdefault(one.key, []).append(role)
+    entered, batches = list(unique.values()), list(bench.batches(captions))
+    for number, batch in enumerate(batches):
+        place = number % len(entered)
+        for candidate in [*entered[place:], *entered[:place]]:
+            _run(bench, candidate, batch)
+        told(number + 1, len(batches))
+    left = [one for one in entered if one.key not in bench.records.failures]
+    return [Row(tuple(roles[one.key]), one, prices(one), bench.outcome(one, captions)) for one in left]
+
+
+def _run(bench: Workbench, candidate: Candidate, batch: Sequence[Caption]) -> None:
+    with suppress(CandidateError):  # its reason is kept, and told at the end
+        bench.outcome(candidate, batch)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be taken.
+
+    Attributes:
+        row: it.
+        bar: the best row of fewer steps; None if none keeps the budget.
+        best: the best of the search; None if there is none.
+        beats: whether the best of the search beats the bar by more than twice its error.
+        reason: one sentence: why.
+    """
+
+    row: Row
+    bar: Row | None
+    best: Row | None
+    beats: bool
+    reason: str
+
+
+def verdict(rows: Sequence[Row], budget: Budget, maximize: str = "psnr") -> Verdict:
+    """Return what is to be taken of the rows, of which one is the reference."""
+    (reference,) = (row for row in rows if REFERENCE in row.roles)
+    barred = [row for row in rows if BAR in row.roles]
+    best = next((row for row in rows if BEST in row.roles), None)
+    if budget.is_ceiling:
+        return _within(reference, barred, best, maximize)
+    return _above(reference, barred, best, budget)
+
+
+def _within(reference: Row, barred: Sequence[Row], best: Row | None, key: str) -> Verdict:
+    """Take the best quality: that of the search only if it is more than twice its error above the bar's."""
+    bar = max(barred, key=lambda row: row.outcome.mean(key), default=None)
+    if best is None or bar is None:
+        row = best or bar or reference
+        return Verdict(row, bar, best, bar is None and best is not None, "nothing else keeps the budget")
+    gained = best.against(bar, key)
+    worse = [name for name in best.outcome.values if name != key and best.against(bar, name).is_loss]
+    slower = _ratio(best, bar) > LATE
+    if gained.is_gain and not worse and not slower:
+        return Verdict(best, bar, best, True, f"{_signed(gained)} {_unit(key)} over the best fewer steps")
+    why = f"{_signed(gained)} {_unit(key)}"
+    why += f", but {_ratio(best, bar):.2f} times its seconds" if slower else ""
+    why += f", but worse in {' and '.join(worse)}" if worse else ""
+    return Verdict(bar, bar, best, False, f"nothing here beats it at this budget: the best other is at {why}")
+
+
+def _above(reference: Row, barred: Sequence[Row], best: Row | None, budget: Budget) -> Verdict:
+    """Take the fastest that keeps the floor on held-out prompts, within twice its error."""
+    kept = [row for row in barred if _keeps(row, reference, budget)]
+    bar = min(kept, key=lambda row: row.outcome.pace, default=None)
+    holds = best is not None and _keeps(best, reference, budget)
+    if not holds and bar is None:
+        return Verdict(reference, None, best, False, f"nothing cheaper keeps {budget.text} on held-out prompts")
+    if best is None or not holds:
+        assert bar is not None
+        return Verdict(bar, bar, best, False, f"no other settings keep {budget.text} for less")
+    if bar is None:
+        return Verdict(best, None, best, True, f"no number of fewer steps keeps {budget.text}")
+    saved = _paired_seconds(bar, best)
+    said = f"{1 / _ratio(best, bar):.2f} times as fast as the fewest steps that keep {budget.text}"
+    if saved.is_gain:
+        return Verdict(best, bar, best, True, said)
+    return Verdict(bar, bar, best, False, f"nothing here keeps {budget.text} for less: the best other is {said}")
+
+
+def _keeps(row: Row, reference: Row, budget: Budget) -> bool:
+    """Whether a row keeps a floor, as far as its error lets one say."""
+    if budget.quantity == "lossless":
+        return is_lossless(row.outcome, reference.outcome)
+    if budget.quantity == "psnr":
+        return row.outcome.mean("psnr") + 2 * row.outcome.error("psnr") >= budget.amount
+    change = row.against(reference, budget.quantity)
+    return change.value + 2 * change.error >= budget.amount
+
+
+def _ratio(one: Row, other: Row) -> float:
+    return one.outcome.pace / other.outcome.pace
+
+
+def _paired_seconds(one: Row, other: Row) -> Difference:
+    pairs = list(zip(one.outcome.seconds, other.outcome.seconds, strict=False))
+    return paired(np.array([a for a, _ in pairs]), np.array([b for _, b in pairs]))
+
+
+def _signed(difference: Difference) -> str:
+    return f"{difference.value:+.3g} ±{difference.error:.2g}"
+
+
+def _unit(key: str) -> str:
+    return "dB" if key == "psnr" else key

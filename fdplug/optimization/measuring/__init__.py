@@ -1,0 +1,1 @@
+"""What candidates cost and how good their images are."""

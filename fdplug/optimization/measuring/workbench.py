@@ -1,0 +1,178 @@
+"""Runs candidates on captions and measures them; leaves the pipeline as it was after every run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fdplug import registry
+from fdplug.config import PropagationConfig
+from fdplug.errors import FdplugError, FdplugWarning, PipelineError
+from fdplug.errors.wording import one_line
+from fdplug.optimization.candidate import Candidate
+from fdplug.optimization.measuring.outcome import Outcome
+from fdplug.optimization.measuring.quality import Scores, psnr
+from fdplug.optimization.measuring.records import Records
+from fdplug.predict.data.seeds import generators
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import Call, GenerationOutput, check_steps, run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fdplug.predict.data.captions import Caption
+
+REPEATS = 2
+
+
+class CandidateError(FdplugError):
+    """A candidate that cannot be run."""
+
+
+class Workbench:
+    """Runs candidates and keeps what they give.
+
+    Args:
+        pipe: the pipeline.
+        base: guidance, size and seed.
+        reference: what the user has.
+        scores: scores of images, besides PSNR.
+        records: where measurements are kept.
+        batch_size: images in one call.
+        call: calls the pipeline; None as `fdplug generate` does.
+    """
+
+    def __init__(
+        self,
+        pipe: Any,
+        base: GenerationConfig,
+        reference: Candidate,
+        scores: Scores,
+        records: Records,
+        batch_size: int = 4,
+        call: Call | None = None,
+    ) -> None:
+        self.pipe, self.base, self.reference = pipe, base, reference
+        self.scores, self.records, self.batch_size = scores, records, batch_size
+        self.on_step: Callable[[int, int], None] | None = None
+        self.images = 0
+        self._call = call
+        self._own: dict[int, Tensor] = {}
+
+    def outcome(self, candidate: Candidate, captions: Sequence[Caption]) -> Outcome:
+        """Return what a candidate gives on captions; only what is not known yet is run.
+
+        Raises:
+            CandidateError: it cannot be run.
+        """
+        if candidate.key in self.records.failures:
+            raise CandidateError(self.records.failures[candidate.key])
+        wanted = set(self.records.missing(candidate, [one.image_id for one in captions]))
+        for batch in self.batches([one for one in captions if one.image_id in wanted]):
+            self._measure(candidate, batch)
+        return self.records.outcome(candidate, [one.image_id for one in captions])
+
+    def batches(self, captions: Sequence[Caption]) -> Iterator[Sequence[Caption]]:
+        """Yield captions in calls of the pipeline."""
+        for start in range(0, len(captions), self.batch_size):
+            yield captions[start : start + self.batch_size]
+
+    def timed(self, candidate: Candidate, captions: Sequence[Caption]) -> tuple[float, float]:
+        """Return the least seconds of a few runs, and the GFLOPs, an image."""
+        first = self._generate(candidate, captions, count=True)
+        rest = [self._generate(candidate, captions).seconds for _ in range(REPEATS)]
+        return min(rest) / len(captions), first.counted["full"]
+
+    @contextmanager
+    def sampling(self, candidate: Candidate) -> Iterator[Callable[[Sequence[Caption]], GenerationOutput]]:
+        """Give the pipeline a candidate's sampler for a while; yields what runs it on captions, without propagation."""
+        own = self.pipe.scheduler
+        try:
+            self.pipe.scheduler = registry.build("sampler", candidate.sampler).fit(own)
+            check_steps(self.pipe.scheduler, candidate.steps)
+            generation = candidate.generation(self.base)
+            yield lambda captions: run(self.pipe, captions, generation, call=self._call)
+        finally:
+            self.pipe.scheduler = own
+
+    def _measure(self, candidate: Candidate, captions: Sequence[Caption]) -> None:
+        output = self._tried(candidate, captions)
+        if candidate.key == self.reference.key:
+            self._own |= {one.image_id: image for one, image in zip(captions, output.images, strict=True)}
+        values = {"psnr": psnr(output.images, self._reference_images(captions))}
+        values |= self.scores.of(output.images, captions)
+        plain = {name: [float(value) for value in numbers] for name, numbers in values.items()}
+        self.records.keep(candidate, [one.image_id for one in captions], plain, output.seconds / len(captions))
+
+    def _tried(self, candidate: Candidate, captions: Sequence[Caption]) -> GenerationOutput:
+        """Run a candidate; that it cannot be run is kept and said, but for the reference, which must."""
+        try:
+            return self._generate(candidate, captions)
+        except Exception as error:  # samplers and plugins raise what they like
+            if candidate.key == self.reference.key:
+                raise
+            reason = f"{type(error).__name__}: {one_line(error, 160)}"
+            self.records.fail(candidate, reason)
+            raise CandidateError(reason) from error
+
+    def _reference_images(self, captions: Sequence[Caption]) -> Tensor:
+        """Return the images of the reference; after a resumed start they are made again."""
+        import torch
+
+        missing = [one for one in captions if one.image_id not in self._own]
+        if missing:
+            for one, image in zip(missing, self._generate(self.reference, missing).images, strict=True):
+                self._own[one.image_id] = image
+        return torch.stack([self._own[one.image_id] for one in captions])
+
+    def _generate(self, candidate: Candidate, captions: Sequence[Caption], count: bool = False) -> GenerationOutput:
+        own = self.pipe.scheduler
+        settings = candidate.config
+        if count and settings is None:
+            settings = PropagationConfig.unaccelerated()
+        try:
+            self.pipe.scheduler = registry.build("sampler", candidate.sampler).fit(own)
+            check_steps(self.pipe.scheduler, candidate.steps)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FdplugWarning)
+                done = run(
+                    self.pipe, captions, candidate.generation(self.base), settings, self.on_step, count, self._call
+                )
+        finally:
+            self.pipe.scheduler = own
+        self.images += len(captions)
+        return done
+
+
+def adapted(call: Callable[..., Any]) -> Call:
+    """Return a user's own call of a pipeline in the form that `run` takes.
+
+    Args:
+        call: `call(pipe, prompts, generator=[...], **arguments)`; returns images as a tensor (N, 3, H, W) or an array
+            (N, H, W, 3) in [0, 1], a list of PIL images, or the pipeline's output.
+    """
+
+    def calling(pipe: Any, captions: Sequence[Caption], generation: GenerationConfig) -> Tensor:
+        seeds = generators(generation.seed, [one.image_id for one in captions])
+        given = call(pipe, [one.text for one in captions], generator=seeds, **generation.call_options())
+        images = _as_tensor(getattr(given, "images", given))
+        if images.ndim != 4 or len(images) != len(captions):
+            raise PipelineError(
+                f"the call returned images of shape {tuple(images.shape)} for {len(captions)} prompts; one image each "
+                "is needed, (N, 3, H, W) or (N, H, W, 3) in [0, 1], or PIL images"
+            )
+        return images
+
+    return calling
+
+
+def _as_tensor(images: Any) -> Tensor:
+    import torch
+
+    if isinstance(images, list | tuple):
+        images = np.stack([np.asarray(one.convert("RGB")) for one in images]) / 255
+    return images if isinstance(images, torch.Tensor) else torch.from_numpy(np.asarray(images)).permute(0, 3, 1, 2)

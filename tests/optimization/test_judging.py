@@ -1,0 +1,94 @@
+"""Verdicts: what wins, by how much, and when fewer steps are the answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fdplug.optimization.budget import Budget
+from fdplug.optimization.candidate import Candidate
+from fdplug.optimization.judging import BAR, BEST, REFERENCE, Row, verdict
+from fdplug.optimization.measuring.outcome import Outcome
+from fdplug.optimization.measuring.price import Price
+
+COUNT = 16
+NOISE = np.random.default_rng(0).normal(size=COUNT)
+
+
+def row(role, steps, psnr, seconds, right=1.0):
+    """A row whose images differ as those of all others do."""
+    accuracy = (np.arange(COUNT) < right * COUNT).astype(float)
+    values = {"psnr": psnr + NOISE, "accuracy": accuracy}
+    return Row((role,), Candidate("ddim", steps), Price(seconds, 0, 0), Outcome(values, [seconds, seconds * 1.001]))
+
+
+def spread(one, width):
+    """The same row with differences of its own, as large as `width`."""
+    values = {**one.outcome.values, "psnr": one.outcome.values["psnr"] + width * (NOISE - NOISE.mean())[::-1]}
+    return Row(one.roles, one.candidate, one.price, Outcome(values, one.outcome.seconds))
+
+
+REFERENCE_ROW = row(REFERENCE, 50, 58.9, 4.0)
+
+
+def test_a_gain_beyond_twice_its_error_wins():
+    found = verdict(
+        [REFERENCE_ROW, row(BAR, 25, 33, 2.0), row(BAR, 24, 34, 2.0), row(BEST, 49, 36, 2.0)], Budget.parse("2x")
+    )
+    assert found.beats
+    assert found.row.candidate.steps == 49
+    assert found.bar.candidate.steps == 24, "the better one of the bar's rows"
+    assert found.reason == "+2 ±0 dB over the best fewer steps"
+
+
+def test_a_gain_within_its_error_does_not_win():
+    best = spread(row(BEST, 49, 34.2, 2.0), 2.0)
+    found = verdict([REFERENCE_ROW, row(BAR, 24, 34, 2.0), best], Budget.parse("2x"))
+    assert not found.beats
+    assert found.row.candidate.steps == 24
+    assert found.reason.startswith("nothing here beats it at this budget: the best other is at +0.")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "right", "said"),
+    [(2.4, 1.0, "1.20 times its seconds"), (2.0, 0.5, "but worse in accuracy")],
+)
+def test_more_seconds_or_a_lower_score_do_not_win(seconds, right, said):
+    best = row(BEST, 49, 40, seconds, right)
+    found = verdict([REFERENCE_ROW, row(BAR, 24, 34, 2.0), best], Budget.parse("2x"))
+    assert not found.beats
+    assert said in found.reason
+
+
+def test_without_a_bar_the_best_is_taken_and_without_both_all_stays():
+    alone = verdict([REFERENCE_ROW, row(BEST, 49, 30, 2.0)], Budget.parse("2x"))
+    assert (alone.row.candidate.steps, alone.bar) == (49, None)
+    nothing = verdict([REFERENCE_ROW], Budget.parse("2x"))
+    assert nothing.row.candidate.steps == 50
+
+
+def test_a_floor_takes_the_fastest_that_keeps_it():
+    rows = [REFERENCE_ROW, row(BAR, 25, 36, 2.0), row(BEST, 49, 36, 1.5)]
+    found = verdict(rows, Budget.parse("psnr=35"))
+    assert found.row.candidate.steps == 49
+    assert "1.33 times as fast as the fewest steps that keep psnr=35" in found.reason
+    slower = verdict([REFERENCE_ROW, row(BAR, 25, 36, 1.5), row(BEST, 49, 36, 2.0)], Budget.parse("psnr=35"))
+    assert slower.row.candidate.steps == 25
+
+
+def test_a_floor_that_held_out_prompts_do_not_keep_is_not_claimed():
+    rows = [REFERENCE_ROW, row(BAR, 25, 36, 2.0), row(BEST, 49, 30, 1.0)]
+    found = verdict(rows, Budget.parse("psnr=35"))
+    assert (found.row.candidate.steps, found.reason) == (25, "no other settings keep psnr=35 for less")
+    nothing = verdict([REFERENCE_ROW, row(BAR, 25, 30, 2.0), row(BEST, 49, 30, 1.0)], Budget.parse("psnr=35"))
+    assert nothing.row is REFERENCE_ROW
+    assert nothing.reason == "nothing cheaper keeps psnr=35 on held-out prompts"
+
+
+def test_lossless_needs_forty_decibels_and_every_score():
+    rows = [REFERENCE_ROW, row(BAR, 25, 45, 2.0, right=0.5), row(BEST, 49, 45, 1.0)]
+    found = verdict(rows, Budget.parse("lossless"))
+    assert (found.row.candidate.steps, found.bar) == (49, None)
+    assert verdict([REFERENCE_ROW, row(BEST, 49, 39, 1.0)], Budget.parse("lossless")).row is REFERENCE_ROW
+    loss = verdict([REFERENCE_ROW, row(BEST, 49, 45, 1.0, right=0.5)], Budget.parse("accuracy=-0.05"))
+    assert loss.row is REFERENCE_ROW

@@ -1,0 +1,134 @@
+"""Searches in a planted world: the best is found, fewer steps where they are best, and a kill loses nothing."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+
+import fdplug
+from fdplug.errors import ConfigError
+from fdplug.optimization import optimizer
+from fdplug.optimization.budget import Budget
+from fdplug.optimization.candidate import Candidate
+from fdplug.optimization.optimizer import Optimizer
+from fdplug.optimization.progress import Clock, Teller
+from fdplug.optimization.request import Request, split
+from fdplug.predict.data.captions import Caption
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.presets import load
+from tests.optimization.conftest import STEPS, Planted
+
+PROMPTS = [f"a red circle {number}" for number in range(12)]
+
+
+def searched(pipe, budget, **options):
+    return fdplug.optimize(pipe, PROMPTS, budget, steps=STEPS, calibration=4, held_out=8, **{"trials": 8, **options})
+
+
+def solver(candidate, work):
+    """The better the solver and the more calls, the better; propagation is a little worse than as many calls."""
+    bonus = 3 if "dpm-solver++" in candidate.key else 0
+    return 20 + 10 * math.log10(work) + (-2 if candidate.propagation else bonus)
+
+
+def early_wins(candidate, work):
+    """The one policy that is better than everything else."""
+    return solver(candidate, work) + (9 if candidate.propagation and '"early": {"count"' in candidate.key else 0)
+
+
+def test_where_fewer_steps_are_best_it_says_so(pipe, planted):
+    planted(solver)
+    answer = searched(pipe, "2x")
+    assert answer.line.startswith("take dpm-solver++ (spacing trailing), 5 steps: ")
+    assert "nothing here beats it at this budget: the best other is at -" in answer.line
+    assert answer.preset.settings.sampler == {"dpm-solver++": {"spacing": "trailing"}}
+    assert (answer.preset.settings.steps, answer.preset.settings.propagation) == (5, None)
+    assert not answer.verdict.beats
+
+
+def test_what_is_better_is_found_and_wins(pipe, planted):
+    planted(early_wins)
+    answer = searched(pipe, "2x")
+    assert answer.verdict.beats
+    chosen = answer.preset.settings
+    assert chosen.steps == STEPS
+    assert "early" in chosen.propagation["policy"]
+    reference, best = answer.rows[0].outcome.pace, answer.verdict.row.outcome.pace
+    assert reference / best >= 2
+    count = chosen.propagation["policy"]["early"]["count"]
+    assert reference / (best + 0.1 - 0.002) < 2, f"one key step more than {count} would still have been in the budget"
+
+
+@pytest.mark.parametrize(
+    ("budget", "work"), [("5calls", 5), ("5.2gflops", 5), ("0.75s", 5), ("psnr=26.5", 5), ("accuracy=0", 5)]
+)
+def test_every_kind_of_budget_takes_as_many_calls_as_fit(pipe, planted, budget, work):
+    """Fewer steps are best; dpm-solver++ has 23 + 10 log10(calls) dB: 29.99 with five, 29.0 with four."""
+    planted(lambda candidate, calls: solver(candidate, calls) - (3.0 if budget.startswith("psnr") else 0))
+    scores = {"accuracy": lambda images, prompts: [1.0 if len(prompts) and right(images) else 0.0 for _ in prompts]}
+
+    def right(images):
+        return float((images.float() - 128).square().mean()) < 255**2 / 10**2.95
+
+    answer = searched(pipe, budget, scores=scores if budget.startswith("accuracy") else {}, trials=4)
+    assert answer.preset.settings.steps == work
+    assert answer.preset.settings.propagation is None
+
+
+def test_a_budget_that_is_met_and_a_score_that_is_not_measured_are_refused(pipe, planted):
+    planted(solver)
+    with pytest.raises(ConfigError, match="the settings as they are meet the budget 50calls already: they take"):
+        searched(pipe, "50calls")
+    with pytest.raises(ConfigError, match="no score 'beauty' is measured here; there are psnr"):
+        searched(pipe, "beauty=-0.1")
+    with pytest.raises(ConfigError, match="3 prompts are too few: 2 are searched on and 4 others are judged on"):
+        fdplug.optimize(pipe, PROMPTS[:3])
+
+
+class Killer(Teller):
+    """Interrupts the search after so many proposals."""
+
+    def __init__(self, after):
+        self.after, self.title = after, ""
+
+    def phase(self, title, total=None):
+        self.title = title
+
+    def advance(self, done, total=None):
+        if self.title == "searching" and done >= self.after:
+            raise KeyboardInterrupt
+
+
+def test_a_search_that_was_killed_goes_on(pipe, planted, tmp_path):
+    ran = planted(early_wins)
+    calibration, held_out = split([Caption(place, text) for place, text in enumerate(PROMPTS)], 4, 8)
+    request = Request(
+        generation=GenerationConfig(sampler="own", steps=STEPS),
+        budget=Budget.parse("2x"),
+        calibration=calibration,
+        held_out=held_out,
+        trials=4,
+    )
+    first = Optimizer(pipe, request, folder=tmp_path, teller=Killer(2))
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
+    before = list(ran)
+    assert load(tmp_path / "best-so-far.yaml").evidence == "unjudged"
+    assert load(tmp_path / "best-so-far.yaml").settings.propagation == first.best.propagation
+    second = Optimizer(pipe, request, folder=tmp_path)
+    answer = second.run()
+    assert answer.verdict.beats
+    again = [one for one in ran[len(before) :] if one in before]
+    reference = Candidate("own", STEPS).key
+    assert {key for key, _ in again} <= {reference}, "only the reference's images are made again"
+
+
+def test_time_is_kept_and_little_time_judges_on_few_prompts(pipe, planted, monkeypatch):
+    planted(solver)
+    ticks = itertools.count()
+    monkeypatch.setattr(optimizer, "Clock", lambda limit: Clock(limit, now=lambda: float(next(ticks))))
+    answer = searched(pipe, "2x", time=5)
+    assert len(answer.rows[0].outcome.values["psnr"]) == 4
+    assert not [key for key, _ in Planted.ran if '"early"' in key], "no time was left to search"
