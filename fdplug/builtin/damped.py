@@ -40,9 +40,7 @@ class Damped(SpanForecast):
     @classmethod
     def rescaled(cls, options: Mapping[str, Any], steps: int, wanted: int) -> Mapping[str, Any] | None:
         """Return the shares at the key steps that policy `explicit` moves to; of two that meet, the later one's."""
-        moved = {
-            step * wanted // steps: share for step, share in zip(options["steps"], options["shares"], strict=True)
-        }
+        moved = {step * wanted // steps: share for step, share in zip(options["steps"], options["shares"], strict=True)}
         return {"steps": list(moved), "shares": list(moved.values())}
 
 

@@ -47,9 +47,19 @@ class Cuts:
         return {"curve": [[list(one.keys), [round(share, 4) for share in one.shares]] for one in found]}
 
 
-def settings_of(curve: Curve, count: int, part: Any, injector: Any) -> dict[str, Any]:
-    """Return the settings of `propagate` with the best `count` key steps of a curve."""
+def settings_of(curve: Curve, count: int, part: Any, injector: Any, trust: tuple[float, float]) -> dict[str, Any]:
+    """Return the settings of `propagate` with the best `count` key steps of a curve.
+
+    Args:
+        curve: key steps and shares by their number.
+        count: of key steps.
+        part: what is computed at them.
+        injector: spec of the injector.
+        trust: what the shares of the earlier and of the later half are multiplied by: with few key steps the run goes
+            far from the recorded one, and forecasts are to be trusted less.
+    """
     keys, shares = curve[count - 1]
-    steps = [int(key) for key in keys]
+    steps, half = [int(key) for key in keys], (len(keys) + 1) // 2
+    shares = [round(share * trust[place >= half], 4) for place, share in enumerate(shares)]
     cache = {"damped": {"steps": steps, "shares": shares}} if any(shares) else "reuse"
     return {"policy": {"explicit": {"steps": steps}}, "cache": cache, "part": part, "injector": injector}

@@ -81,11 +81,13 @@ class Recipes:
             self._calls[name] = calls(self._scheduler, sampler, steps)
         return self._calls[name]
 
-    def cut(self, parent: Candidate, curve: Curve, part: Any, injector: Any) -> Recipe:
+    def cut(
+        self, parent: Candidate, curve: Curve, part: Any, injector: Any, trust: tuple[float, float] = (1.0, 1.0)
+    ) -> Recipe:
         """Return tuned key steps of a parent, their number left open."""
         return Recipe(
             range(1, len(curve)),
-            lambda count: Candidate(parent.sampler, parent.steps, settings_of(curve, count, part, injector)),
+            lambda count: Candidate(parent.sampler, parent.steps, settings_of(curve, count, part, injector, trust)),
             lambda count: self.prices.cut(part, spans_of([int(key) for key in curve[count - 1][0]], len(curve))),
         )
 

@@ -18,6 +18,7 @@ from fdplug.optimization.measuring.workbench import CandidateError, Workbench
 from fdplug.optimization.recipe import Recipe, Recipes
 from fdplug.optimization.space import Catalogue
 from fdplug.pipeline import propagate
+from fdplug.tuning.span_search import HALVES
 
 if TYPE_CHECKING:
     from fdplug.predict.data.captions import Caption
@@ -112,7 +113,8 @@ class Search:
         """Ask first about what is known to be good."""
         first = next(iter(self._parents))
         trunk = json.dumps("trunk")
-        starts: list[dict[str, Any]] = [{"policy": TUNED}, {"policy": "early", "early.power": 1.25, "cache": "reuse"}]
+        starts: list[dict[str, Any]] = [{"policy": TUNED, "tuned.trust": place} for place in range(len(HALVES))]
+        starts.append({"policy": "early", "early.power": 1.25, "cache": "reuse"})
         if "forecast" in self._space.plugins["cache"]:
             forecast = {"cache": "forecast", "forecast.order": 1, "forecast.horizon": None, "forecast.reach": 50.0}
             starts.append({"policy": "early", "early.power": 1.25, **forecast, "forecast.blend": 0.5})
@@ -137,7 +139,8 @@ class Search:
         injector = trial.suggest_categorical("injector", list(self._space.plugins["injector"]))
         if policy == TUNED:
             curve = self._cuts.curve(parent) if part == "trunk" else None
-            return None if curve is None else self._recipes.cut(parent, curve, part, injector)
+            trust = HALVES[trial.suggest_categorical("tuned.trust", list(range(len(HALVES))))]
+            return None if curve is None else self._recipes.cut(parent, curve, part, injector, trust)
         options = self._options(trial, "policy", policy)
         cache = trial.suggest_categorical("cache", list(self._space.plugins["cache"]))
         kept = self._options(trial, "cache", cache)

@@ -10,8 +10,8 @@ from fdplug.scores.features import CLIP_MODEL
 from fdplug.suites import suite
 
 EPILOG = f"""A variant is a name such as ddim-25, ddim-50+paper or ddim-50+uniform6 (sampler-steps+policy), a
-mapping such as '{{name: x, sampler: ddim, propagation: {{policy: {{uniform: {{interval: 4}}}}}}}}', or a YAML or JSON
-file with a list of these. The default ones are {", ".join(DEFAULT_NAMES)}."""
+mapping such as '{{name: x, sampler: ddim, propagation: {{policy: {{uniform: {{interval: 4}}}}}}}}', a YAML or JSON file
+with a list of these, or a preset that `fdplug optimize` wrote. The default ones are {", ".join(DEFAULT_NAMES)}."""
 
 
 def parser() -> Parser:

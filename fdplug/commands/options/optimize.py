@@ -30,6 +30,6 @@ def parser() -> Parser:
     add("--trials", metavar="N", type=int, default=40, help="proposals of the search (default 40)")
     add("--scores", metavar="NAMES", default="auto", help="auto, none, or some of shapes,clip, beside PSNR")
     add("--clip-model", metavar="MODEL", default="none", help="hub id or folder of a CLIP model, or none (default)")
-    add("--maximize", metavar="SCORE", default="psnr", help="what counts within a cost: psnr, or a score (default psnr)")
+    add("--maximize", metavar="SCORE", default="psnr", help="what counts within a cost (default psnr)")
     shared.add_model_options(parser)
     return parser

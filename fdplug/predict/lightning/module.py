@@ -62,9 +62,10 @@ class TextToImage(LightningModule):
         GenerationConfig.check_names(generation)
         check_choice("dtype", dtype, DTYPES)
         self.preset = None if preset is None else load(preset)
+        chosen: Any = propagation
         if self.preset is not None:
-            propagation, generation = _chosen(self.preset, propagation, generation)
-        self.propagation = None if propagation is None else PropagationConfig.of(propagation)
+            chosen, generation = _chosen(self.preset, propagation, generation)
+        self.propagation = None if chosen is None else PropagationConfig.of(chosen)
         self.generation = GenerationConfig(**generation)
         check_model(model)
         self.generation = self.generation.resolved(default_guidance(model))
