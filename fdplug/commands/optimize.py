@@ -22,7 +22,7 @@ from fdplug.optimization.measuring.quality import JUDGED, Scores
 from fdplug.optimization.optimizer import Optimizer
 from fdplug.optimization.progress import Clock, ConsoleTeller
 from fdplug.optimization.request import Request, split
-from fdplug.optimization.table import notes, table
+from fdplug.optimization.table import legend, notes, table
 from fdplug.predict.data.captions import SHAPES, Caption, read_captions
 from fdplug.predict.data.prompts import read_prompts
 
@@ -106,6 +106,9 @@ def _interrupted(optimizer: Optimizer, work: Path) -> None:
 
 
 def _print(answer: Answer, path: str, console: Console) -> None:
+    for line in legend(answer):
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print()
     console.print(table(answer))
     for note in notes(answer):
         console.print(f"- {note}", highlight=False)

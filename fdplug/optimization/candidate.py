@@ -74,7 +74,7 @@ def _keys(policy: Any) -> str:
 def spec_title(kind: str, spec: Any) -> str:
     """Return a plugin's name with what is short of its options."""
     name, options = registry.parse(kind, spec)
-    shown = [f"{key} {value}" for key, value in options.items() if _is_short(value)]
+    shown = [key if value is True else f"{key} {value}" for key, value in options.items() if _is_short(value)]
     return f"{name} ({', '.join(shown)})" if shown else name
 
 

@@ -117,11 +117,11 @@ class Optimizer:
     def _prices(self) -> Prices:
         facts, parts = self._records.facts, self._space.parts
         if "prices" not in facts:
-            self._phase("what passes cost", len(parts) + 1)
+            self._phase("what passes cost")
             batch = self._request.calibration[: self._request.batch_size]
-            done = iter(range(1, len(parts) + 2))
-            timed = lambda candidate: self._bench.timed(candidate, batch)  # noqa: E731
-            found = measured(timed, self._one_call(), parts, lambda: self._teller.advance(next(done), len(parts) + 1))
+            found = measured(
+                lambda candidate: self._bench.timed(candidate, batch), self._one_call(), parts, self._teller.advance
+            )
             self._records.note("prices", found.described())
         return Prices.of(facts["prices"])
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from string import ascii_uppercase
+
 from rich.table import Table
 
 from fdplug.optimization.answer import Answer
@@ -9,16 +12,21 @@ from fdplug.optimization.judging import REFERENCE, Row
 from fdplug.optimization.measuring.outcome import Difference
 
 
+def legend(answer: Answer) -> Iterator[str]:
+    """Yield a line for every row of the table: its letter, why it is there, and its settings."""
+    for letter, row in zip(ascii_uppercase, answer.rows, strict=False):
+        mark = "*" if row is answer.verdict.row else " "
+        yield f"{letter}{mark} {', '.join(row.roles)}: {row.candidate.title}"
+
+
 def table(answer: Answer) -> Table:
     """Return the table: costs, quality with standard errors, and paired differences to the bar."""
     scores = [key for key in answer.rows[0].outcome.values if key != "psnr"]
-    shown = Table(
-        "", "settings", "s/image", "speed", "GFLOPs", "PSNR dB", *scores, "PSNR against bar", box=None, pad_edge=False
-    )
+    shown = Table("", "s/image", "speed", "GFLOPs", "PSNR dB", "- bar", *scores, box=None, pad_edge=False)
     reference = next(row for row in answer.rows if REFERENCE in row.roles)
-    for row in answer.rows:
-        marks = "*" if row is answer.verdict.row else ""
-        shown.add_row(f"{', '.join(row.roles)}{marks}", row.candidate.title, *_cells(row, reference, answer, scores))
+    for letter, row in zip(ascii_uppercase, answer.rows, strict=False):
+        mark = "*" if row is answer.verdict.row else ""
+        shown.add_row(f"{letter}{mark}", *_cells(row, reference, answer, scores))
     return shown
 
 
@@ -26,8 +34,9 @@ def notes(answer: Answer) -> list[str]:
     """Return what has to be said below the table."""
     count = len(answer.rows[0].outcome.values["psnr"])
     found = [
-        f"* taken. {count} held-out prompts; PSNR: mean over images, to those of the settings as they are of the same "
-        "seeds (equal images count as 58.9 dB). Behind a score: its paired change. Errors are standard errors.",
+        f"* taken; {count} held-out prompts. PSNR is the mean over images, to those as it is of the same seeds (equal "
+        "images count as 58.9 dB). - bar: its paired difference to the best row of fewer steps. Behind a score: its "
+        "paired change. Errors are standard errors."
     ]
     if answer.failures:
         reasons = sorted(set(answer.failures.values()))
@@ -38,20 +47,14 @@ def notes(answer: Answer) -> list[str]:
 def _cells(row: Row, reference: Row, answer: Answer, scores: list[str]) -> list[str]:
     outcome, bar = row.outcome, answer.verdict.bar
     quality = "" if row is reference else f"{outcome.mean('psnr'):.1f} ±{outcome.error('psnr'):.1f}"
+    compared = "" if bar is None or row in (bar, reference) else _signed(row.against(bar, "psnr"), 1)
     changes = [
-        f"{outcome.mean(key):.3f}" + ("" if row is reference else f" ({_signed(row.against(reference, key))})")
+        f"{outcome.mean(key):.3f}" + ("" if row is reference else f" {_signed(row.against(reference, key), 3)}")
         for key in scores
     ]
-    compared = bar is not None and row not in (bar, reference)
-    return [
-        f"{outcome.pace:.3g}",
-        f"{reference.outcome.pace / outcome.pace:.2f}x",
-        f"{row.price.gflops:.4g}",
-        quality,
-        *changes,
-        _signed(row.against(bar, "psnr")) if compared and bar is not None else "",
-    ]
+    speed = f"{reference.outcome.pace / outcome.pace:.2f}x"
+    return [f"{outcome.pace:.3g}", speed, f"{row.price.gflops:.4g}", quality, compared, *changes]
 
 
-def _signed(difference: Difference) -> str:
-    return f"{difference.value:+.3f} ±{difference.error:.3f}"
+def _signed(difference: Difference, digits: int) -> str:
+    return f"{difference.value:+.{digits}f} ±{difference.error:.{digits}f}"

@@ -20,7 +20,7 @@ PRICES = Prices(0.01, 0.01, 1.0, {f'"{part}"': Replay(0.1, ((2, 0.011), (8, 0.02
 def command(model, tmp_path, monkeypatch):
     """Run the command on a tiny model, with few samplers and prices from a table."""
     few_samplers(monkeypatch)
-    monkeypatch.setattr(optimizer, "measured", lambda timed, sampler, parts, advance: PRICES)
+    monkeypatch.setattr(optimizer, "measured", lambda timed, sampler, parts, told: PRICES)
     monkeypatch.chdir(tmp_path)
     prompts = tmp_path / "mine.txt"
     prompts.write_text("a red circle\na blue square\ngreen\nsmall\na\nred on gray\n")
@@ -36,7 +36,6 @@ def test_the_preset_is_written_and_taken_by_predict_and_compare(command, model, 
     assert "4 held-out prompts" in said
     assert preset.evidence == "measured"
     assert preset.made_for.model == model
-    assert f"with {preset.figures['rows'][0]['settings']}" not in preset.model_card
     assert "4 held-out prompts" in preset.model_card
     out = tmp_path / "compared"
     common = ["--model", model, "--annotations", annotations, "--scores", "none", "--limit", "2", "--batch-size", "2"]

@@ -27,7 +27,7 @@ PRICES = Prices(0.01, 0.01, 1.0, {f'"{part}"': Replay(0.1, ((2, 0.011), (8, 0.02
 def few(monkeypatch):
     """Offer three samplers, and take prices from a table."""
     few_samplers(monkeypatch)
-    monkeypatch.setattr(optimizer, "measured", lambda timed, sampler, parts, advance: PRICES)
+    monkeypatch.setattr(optimizer, "measured", lambda timed, sampler, parts, told: PRICES)
 
 
 def state(pipe):

@@ -11,8 +11,11 @@ from typing import Any
 from fdplug.errors import FdplugError
 from fdplug.optimization.candidate import Candidate
 
+PLAIN = (3, 9)
+"""Lengths of the runs that tell what a call costs, and what everything else does."""
 SPANS = (2, 4, 8)
 """Lengths of spans that are timed; those between lie on straight lines."""
+ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -103,38 +106,63 @@ def spans_of(keys: Collection[int], steps: int) -> list[int]:
 
 
 Timed = Callable[[Candidate], tuple[float, float]]
-"""Runs a candidate a few times; returns its least seconds and its GFLOPs, an image."""
+"""Runs a candidate once; returns its seconds and its GFLOPs, an image."""
 
 
-def measured(timed: Timed, sampler: Any, parts: Sequence[Any], advance: Callable[[], None]) -> Prices:
-    """Measure the table by short runs.
+def measured(timed: Timed, sampler: Any, parts: Sequence[Any], told: Callable[[int, int], None]) -> Prices:
+    """Measure the table by short runs: all of them in turns, and the least of each counts.
 
     Args:
         timed: runs a candidate.
         sampler: of the runs, one call a step.
         parts: what can be replayed.
-        advance: told after every part.
+        told: called with (runs done, runs in all).
     """
-    short, long = timed(Candidate(sampler, 3)), timed(Candidate(sampler, 9))
-    call = max((long[0] - short[0]) / 6, 1e-9)
-    rest, gflops = max(0.0, short[0] - 3 * call), short[1] / 3
-    advance()
-    replays: dict[str, Replay] = {}
-    for part in parts:
-        try:
-            replays[part_key(part)] = _replay(timed, sampler, part, rest, gflops)
-        except FdplugError:
-            continue  # a part that this denoiser does not have, or that cannot be run: it has no price
-        finally:
-            advance()
+    plain = [Candidate(sampler, steps) for steps in PLAIN]
+    probes = {part_key(part): [_span(sampler, part, length) for length in SPANS] for part in parts}
+    runs = _Runs(timed, [*plain, *(one for some in probes.values() for one in some)])
+    for number in range(ROUNDS):
+        runs.go_round(lambda done, total, before=number: told(before * total + done, ROUNDS * total))
+    short, long = (runs.least[one.key] for one in plain)
+    call = max((long - short) / (PLAIN[1] - PLAIN[0]), 1e-9)
+    rest, gflops = max(0.0, short - PLAIN[0] * call), runs.gflops[plain[0].key] / PLAIN[0]
+    replays = {
+        part: _replay(
+            [(one.steps, runs.least[one.key] - rest) for one in some], runs.gflops[some[-1].key], call, gflops
+        )
+        for part, some in probes.items()
+        if all(one.key in runs.least for one in some)
+    }
     return Prices(rest, call, gflops, replays)
 
 
-def _replay(timed: Timed, sampler: Any, part: Any, rest: float, gflops: float) -> Replay:
-    """Time a span of each length."""
-    spans, counted = [], 0.0
-    for length in SPANS:
-        settings = {"policy": {"explicit": {"steps": [0]}}, "cache": "reuse", "part": part, "injector": "none"}
-        seconds, counted = timed(Candidate(sampler, length, settings))
-        spans.append((length, max(0.0, seconds - rest)))
-    return Replay(max(0.0, (counted - gflops) / (SPANS[-1] - 1)), tuple(spans))
+class _Runs:
+    """Short runs, each of which is repeated; one that cannot be run is left out."""
+
+    def __init__(self, timed: Timed, candidates: Sequence[Candidate]) -> None:
+        self.least: dict[str, float] = {}
+        self.gflops: dict[str, float] = {}
+        self._timed, self._left, self._total = timed, list(candidates), len(candidates)
+
+    def go_round(self, told: Callable[[int, int], None]) -> None:
+        """Run each once."""
+        for place, candidate in enumerate(list(self._left)):
+            try:
+                seconds, self.gflops[candidate.key] = self._timed(candidate)
+                self.least[candidate.key] = min(seconds, self.least.get(candidate.key, seconds))
+            except FdplugError:  # a part that this denoiser cannot replay has no price
+                self._left.remove(candidate)
+            told(place + 1, self._total)
+
+
+def _span(sampler: Any, part: Any, length: int) -> Candidate:
+    """Return a run of one span."""
+    settings = {"policy": {"explicit": {"steps": [0]}}, "cache": "reuse", "part": part, "injector": "none"}
+    return Candidate(sampler, length, settings)
+
+
+def _replay(spans: Sequence[tuple[int, float]], counted: float, call: float, gflops: float) -> Replay:
+    """Return what replaying costs: a span costs a call at least, and as many calls as it has steps at most."""
+    length = spans[-1][0]
+    kept = tuple((steps, min(max(seconds, call), steps * call)) for steps, seconds in spans)
+    return Replay(max(0.0, (counted - gflops) / (length - 1)), kept)
