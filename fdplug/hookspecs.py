@@ -17,8 +17,8 @@ my-plugin = "my_module"
 left out with a warning by others. Additions (a hook, a method with a default, an attribute) raise the minor number;
 whatever would break a plugin raises the major number. New in 1.1: `Sampler.fit`, `Sampler.arguments` and
 `Sampler.flow`; the part `trunk` of every built-in family; `Part.blocks`, `Part.residual` and `Part.probe`, with
-`KeyStepPolicy.probes` and `KeyStepPolicy.observe`; the hook `fdplug_scores`; `space` of every class (`fdplug.space`), by
-which `fdplug optimize` knows what to try; `rescaled` of policies and caches, by which a preset serves other steps.
+`KeyStepPolicy.probes` and `KeyStepPolicy.observe`; the hook `fdplug_scores`; `space` of every class (`fdplug.space`),
+by which `fdplug optimize` knows what to try; `rescaled` of policies and caches, for presets in runs of other lengths.
 
 **Public modules.** `fdplug` itself and `fdplug.policies`, `caches`, `injectors`, `samplers`, `denoisers`, `transforms`,
 `parts`, `scores`, `schedule`, `stacking`, `patching`, `trees`, `pipeline`, `checks`, `errors` and `testing`; a plugin

@@ -9,22 +9,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fdplug.checks import check_choice, installed, whole
+from fdplug.checks import installed, whole
 from fdplug.commands import pipelines
 from fdplug.commands.options.optimize import parser
 from fdplug.errors import ConfigError
 from fdplug.files.writing import writable_file
-from fdplug.metrics.clip import CLIP_MODEL
-from fdplug.metrics.shapes import check_captions
 from fdplug.optimization.answer import Answer
 from fdplug.optimization.budget import Budget, seconds
-from fdplug.optimization.measuring.quality import JUDGED, Scores
+from fdplug.optimization.measuring.quality import Scores
 from fdplug.optimization.optimizer import Optimizer
 from fdplug.optimization.progress import Clock, ConsoleTeller
 from fdplug.optimization.request import Request, split
 from fdplug.optimization.table import legend, notes, table
+from fdplug.predict.comparison.scoring import Networks, built, chosen
 from fdplug.predict.data.captions import SHAPES, Caption, read_captions
 from fdplug.predict.data.prompts import read_prompts
+from fdplug.scores.score_set import ScoreSet
 
 
 def main(argv: list[str]) -> int:
@@ -59,9 +59,8 @@ def _prepared(options: argparse.Namespace, console: Console, work: Path) -> Opti
     for name, least in (("calibration", 2), ("held_out", 4), ("batch_size", 1), ("trials", 0)):
         whole(f"--{name.replace('_', '-')}", getattr(options, name), least)
     calibration, held_out = split(_captions(options.prompts), options.calibration, options.held_out)
-    names = _scores(options)
-    if "shapes" in names:
-        check_captions([*calibration, *held_out])
+    scores = _scores(options)
+    scores.check([*calibration, *held_out])
     if Path(options.out).suffix not in (".yaml", ".yml"):
         raise ConfigError(f"--out is '{options.out}', the name of a .yaml file is needed")
     writable_file(Path(options.out))
@@ -76,26 +75,18 @@ def _prepared(options: argparse.Namespace, console: Console, work: Path) -> Opti
         trials=options.trials,
         model=options.model,
     )
-    clip_model = CLIP_MODEL if options.clip_model == "none" else options.clip_model
-    scores = Scores.load(names, clip_model, pipe.device)
-    return Optimizer(pipe, request, scores, work, None, clock, ConsoleTeller(console, clock))
+    return Optimizer(pipe, request, Scores.load(scores, pipe.device), work, None, clock, ConsoleTeller(console, clock))
 
 
 def _captions(given: str) -> Sequence[Caption]:
     return read_captions(given) if given == SHAPES or given.endswith(".json") else read_prompts(given)
 
 
-def _scores(options: argparse.Namespace) -> list[str]:
-    """Return the names of scores for `--scores`."""
-    if options.scores == "none":
-        return []
-    if options.scores == "auto":
-        own = options.model == SHAPES and options.prompts == SHAPES
-        return [*(["shapes"] if own else []), *(["clip"] if options.clip_model != "none" else [])]
-    names = [name.strip() for name in options.scores.split(",")]
-    for name in names:
-        check_choice("score", name, ("auto", "none", *JUDGED))
-    return names
+def _scores(options: argparse.Namespace) -> ScoreSet:
+    """Return the scores for `--scores`; those of `shapes` are taken by themselves for its own captions only."""
+    if options.scores == "auto" and options.model == SHAPES and options.prompts != SHAPES:
+        return ScoreSet([])
+    return built(chosen(options.scores, options.model, None, options.clip_model), Networks(clip=options.clip_model))
 
 
 def _interrupted(optimizer: Optimizer, work: Path) -> None:

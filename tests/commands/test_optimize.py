@@ -24,7 +24,20 @@ def command(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     prompts = tmp_path / "mine.txt"
     prompts.write_text("a red circle\na blue square\ngreen\nsmall\na\nred on gray\n")
-    common = ["--model", model, "--prompts", str(prompts), "--steps", "4", "--trials", "2", "--batch-size", "2"]
+    common = [
+        "--model",
+        model,
+        "--scores",
+        "none",
+        "--prompts",
+        str(prompts),
+        "--steps",
+        "4",
+        "--trials",
+        "2",
+        "--batch-size",
+        "2",
+    ]
     return lambda *options: optimize.main([*common, *options])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fdplug.commands.options import shared
 from fdplug.commands.parser import Parser
+from fdplug.scores.features import CLIP_MODEL
 
 DESCRIPTION = """Find the best settings within a budget: first fewer steps with every solver and choice of timesteps
 that fits, then what the installed plugins declare; the best of both are judged on prompts that neither has seen.
@@ -28,8 +29,8 @@ def parser() -> Parser:
     add("--held-out", metavar="N", type=int, default=32, help="most prompts to judge on (default 32)")
     shared.add_batch_size(parser, 4)
     add("--trials", metavar="N", type=int, default=40, help="proposals of the search (default 40)")
-    add("--scores", metavar="NAMES", default="auto", help="auto, none, or some of shapes,clip, beside PSNR")
-    add("--clip-model", metavar="MODEL", default="none", help="hub id or folder of a CLIP model, or none (default)")
+    add("--scores", metavar="NAMES", default="auto", help="auto, none, or scores with commas between, beside PSNR")
+    add("--clip-model", metavar="MODEL", default=CLIP_MODEL, help=f"hub id or folder, or none (default {CLIP_MODEL})")
     add("--maximize", metavar="SCORE", default="psnr", help="what counts within a cost (default psnr)")
     shared.add_model_options(parser)
     return parser

@@ -126,13 +126,11 @@ def measured(timed: Timed, sampler: Any, parts: Sequence[Any], told: Callable[[i
     short, long = (runs.least[one.key] for one in plain)
     call = max((long - short) / (PLAIN[1] - PLAIN[0]), 1e-9)
     rest, gflops = max(0.0, short - PLAIN[0] * call), runs.gflops[plain[0].key] / PLAIN[0]
-    replays = {
-        part: _replay(
-            [(one.steps, runs.least[one.key] - rest) for one in some], runs.gflops[some[-1].key], call, gflops
-        )
-        for part, some in probes.items()
-        if all(one.key in runs.least for one in some)
-    }
+    replays = {}
+    for part, some in probes.items():
+        if all(one.key in runs.least for one in some):
+            spans = [(one.steps, runs.least[one.key] - rest) for one in some]
+            replays[part] = _replay(spans, runs.gflops[some[-1].key], call, gflops)
     return Prices(rest, call, gflops, replays)
 
 

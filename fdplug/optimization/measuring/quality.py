@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fdplug.metrics.factory import Models, score_maker
-from fdplug.metrics.psnr import decibels
-from fdplug.metrics.score import MeanScore
+from fdplug.scores import BASELINE, Batch, MeanScore, Number
+from fdplug.scores.psnr import decibels
+from fdplug.scores.score_set import ScoreSet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,8 +22,6 @@ Array = npt.NDArray[np.float64]
 Values = Callable[[torch.Tensor, "Sequence[Caption]"], Mapping[str, torch.Tensor]]
 LEAST_ERROR = 1 / 12
 """Mean squared error of rounding to 8 bits: images that are equal count as 58.9 dB, so that means exist."""
-JUDGED = {"shapes": ("semantic_accuracy", "shapes_clip"), "clip": ("clip_score",)}
-"""What is judged of each score; of all of these more is better."""
 
 
 def psnr(images: Tensor, reference: Tensor) -> Array:
@@ -44,24 +42,24 @@ class Scores:
         self.keys, self._values = tuple(keys), values
 
     @classmethod
-    def load(cls, names: Sequence[str], clip_model: str, device: torch.device | str) -> Scores:
-        """Load the scores `shapes` and `clip`.
+    def load(cls, scores: ScoreSet, device: torch.device | str) -> Scores:
+        """Load scores; of their numbers those count that are means over images and the better the higher.
 
         Raises:
             PipelineError: a network cannot be loaded.
         """
-        models = Models(clip=clip_model, device=device)
-        loaded = {name: score_maker(name, models)() for name in names}
+        means = [one for one in scores.scores if isinstance(one, MeanScore) and BASELINE not in one.needs]
+        keys = [(one, number.key) for one in means for number in one.numbers if _counts(one, number)]
+        for one in means:
+            one.load(device)
+            one.begin()
 
         def values(images: Tensor, captions: Sequence[Caption]) -> dict[str, Tensor]:
-            found: dict[str, Tensor] = {}
-            for name, score in loaded.items():
-                assert isinstance(score, MeanScore)
-                given = score.values(images, captions)
-                found |= {key: given[key] for key in JUDGED[name]}
-            return found
+            batch = Batch(images, captions)
+            given = {one.name: one.values(batch) for one in means}
+            return {key: given[one.name][key] for one, key in keys}
 
-        return cls([key for name in names for key in JUDGED[name]], values)
+        return cls([key for _, key in keys], values)
 
     @classmethod
     def given(cls, functions: Mapping[str, Callable[[Tensor, list[str]], Any]]) -> Scores:
@@ -77,3 +75,8 @@ class Scores:
         """Return what each image has, by name."""
         found = self._values(images, captions) if self.keys else {}
         return {key: np.asarray(found[key].cpu().double().numpy()) for key in self.keys}
+
+
+def _counts(score: MeanScore, number: Number) -> bool:
+    """Whether a number of a score is judged."""
+    return number.key in score.means and number.column and number.higher_is_better
