@@ -15,8 +15,8 @@ from fdplug.files.yaml_text import parse_yaml, read_yaml
 from fdplug.predict.data.captions import SHAPES
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.loading import DTYPES
-from fdplug.scores import fdplug_scores
 from fdplug.presets.preset import Preset, is_preset, load
+from fdplug.scores import fdplug_scores
 from fdplug.settings import Settings
 
 S = TypeVar("S", bound=Settings)
