@@ -36,7 +36,7 @@ class Variant:
     """
 
     name: str
-    sampler: Any = "ddim"
+    sampler: Any = "own"
     steps: int | None = None
     guidance: float | None = None
     propagation: PropagationConfig | None = None

@@ -32,7 +32,9 @@ class GenerationConfig(Settings):
 
     what: ClassVar[str] = "generation setting"
 
-    sampler: Spec = plugin("sampler", "ddim", "a sampler by name, such as dpm-solver++")
+    sampler: Spec = plugin(
+        "sampler", "own", "a sampler by name, such as dpm-solver++; own: the pipeline's scheduler as it is"
+    )
     steps: int | None = setting(
         None, "denoising steps; the sampler's own default if left out", _given_whole(1), reads=int
     )
