@@ -15,6 +15,7 @@ ONE_OF_A_KIND = {
     "fdplug": "what users and plugin authors import",
     "fdplug/caches": "a cache",
     "fdplug/commands": "a command",
+    "fdplug/commands/options": "the options of a command",
     "fdplug/denoisers": "a denoiser family",
     "fdplug/policies": "a policy",
 }

@@ -71,6 +71,7 @@ class Optimizer:
         self._records = Records(folder, request.described(pipe, scores))
         self._bench = Workbench(pipe, generation, self._reference, scores, self._records, request.batch_size, call)
         self.best: Candidate | None = None
+        self._slowness = 1.0  # how much longer things take by the clock on the wall than they should
 
     def run(self) -> Answer:
         """Search, judge and answer."""
@@ -83,7 +84,10 @@ class Optimizer:
     def _run(self) -> Answer:
         request = self._request
         self._phase("the settings as they are")
-        self._bench.outcome(self._reference, request.calibration)
+        start, before = self._clock.elapsed, self._bench.images
+        own = self._bench.outcome(self._reference, request.calibration)
+        made = self._bench.images - before
+        self._slowness = max(1.0, (self._clock.elapsed - start) / (made * own.pace)) if made else 1.0
         recipes = Recipes(self._pipe.scheduler, self._prices(), self._reference.steps)
         reference = recipes.stock(self._reference.sampler).cost(self._reference.steps)
         goal = Goal.of(request.budget, reference, self._bench.scores.keys, request.maximize)
@@ -142,7 +146,7 @@ class Optimizer:
     def _is_late(self, price: Price) -> Callable[[], bool]:
         """Return what says that just enough time is left to judge."""
         contenders = 1.5 + 3 / 2  # the reference, and the others at about half its cost
-        reserve = contenders * price.seconds * len(self._request.held_out)
+        reserve = contenders * price.seconds * len(self._request.held_out) * self._slowness
         return lambda: self._clock.left(reserve) <= 0
 
     def _searched(self, recipes: Recipes, goal: Goal, reference: Price, barred: Sequence[Candidate]) -> Champion | None:
@@ -242,7 +246,7 @@ class Optimizer:
         request = self._request
         unique = {one.key: one for some in contenders.values() for one in some}.values()
         each = sum(recipes.price(one).seconds for one in unique)
-        left = self._clock.left() / max(each, 1e-9)
+        left = self._clock.left() / max(each * self._slowness, 1e-9)
         whole = len(request.held_out) if left >= len(request.held_out) else int(left)
         return request.held_out[: max(LEAST_HELD_OUT, whole)]
 

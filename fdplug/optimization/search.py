@@ -225,7 +225,7 @@ def _study(folder: Path | None, name: str, seed: int) -> Any:
     """Return the study of this name in the folder's database, or a new one in memory.
 
     Raises:
-        ConfigError: Optuna is not installed.
+        ConfigError: the package is not installed.
     """
     installed("fdplug optimize", "optimize", "optuna")
     import optuna
