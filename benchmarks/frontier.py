@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from fdplug import propagate, registry
-from fdplug.shapes import generate
+from fdplug.predict.generation.loading import load_pipeline
 from fdplug.shapes.annotations import references
 
 BUDGETS = (25, 20, 16, 14, 12, 10, 8)
@@ -133,7 +133,7 @@ def seconds_file(options: argparse.Namespace) -> Path:
     return options.out / f"seconds-g{options.guidance:g}.json"
 
 
-def draw(options: argparse.Namespace, row: Row, first: int) -> None:
+def generate(options: argparse.Namespace, row: Row, first: int) -> None:
     """Generate the pictures of a row for one piece of the captions, with seconds and GFLOPs, unless they are there."""
     path = kept(options, row, first)
     if path.exists():
@@ -147,7 +147,7 @@ def draw(options: argparse.Namespace, row: Row, first: int) -> None:
 
 def generated(options: argparse.Namespace, row: Row, first: int, until: int) -> dict[str, Any]:
     """Return the pictures of a row for some of the captions, the processor seconds they took, and GFLOPs per image."""
-    pipe = generate.load_pipeline()
+    pipe = load_pipeline("shapes")
     sampler = registry.build("sampler", row.sampler)
     pipe.scheduler = sampler.fit(pipe.scheduler)
     captions = [record.caption for record in references()[:until]]
@@ -214,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for start in starts(options):
         for row in chosen:
             if row.name.startswith(tuple(options.only)):
-                draw(options, row, start)
+                generate(options, row, start)
 
 
 if __name__ == "__main__":

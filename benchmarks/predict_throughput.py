@@ -56,7 +56,7 @@ class Interleaved(Callback):
     def on_predict_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, *args: Any, **kwargs: Any
     ) -> None:
-        """Stop it, draw the batch again, and start it."""
+        """Stop it, generate the batch again, and start it."""
         start = time.perf_counter()
         self.predict.append(start - self._mark)
         bare(pl_module.pipe, batch, pl_module.generation)
@@ -66,7 +66,7 @@ class Interleaved(Callback):
 
 def bare(pipe: Any, captions: list[Any], generation: GenerationConfig) -> list[Any]:
     """What one would write without fdplug; images as PIL, not saved."""
-    seeds = generators(generation.seed, [caption.image_id for caption in captions])
+    seeds = generators(caption.noise_seed(generation.seed) for caption in captions)
     texts = [caption.text for caption in captions]
     return pipe(
         prompt=texts, generator=seeds, num_inference_steps=generation.resolved_steps, guidance_scale=generation.guidance

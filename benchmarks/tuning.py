@@ -67,11 +67,11 @@ class Experiment:
         self, pipe: Any, captions: Sequence[Caption], generation: GenerationConfig, options: argparse.Namespace
     ) -> None:
         self.pipe, self.captions, self.generation, self.options = pipe, captions, generation, options
-        self.trials = Trials(pipe, self._draw, settings=PropagationConfig(injector="none"))
+        self.trials = Trials(pipe, self._generate, settings=PropagationConfig(injector="none"))
         self.schedule = Schedule(tuple(float(one) for one in pipe.scheduler.timesteps.tolist()))
         self.found: dict[str, Any] = {}
 
-    def _draw(self) -> Any:
+    def _generate(self) -> Any:
         return run(self.pipe, self.captions, self.generation).images
 
     def candidates(self, console: Console) -> Iterator[Candidate]:
@@ -114,7 +114,7 @@ class Experiment:
             task = progress.add_task("calibrating", total=None)
             closed = calibrate(
                 self.pipe,
-                self._draw,
+                self._generate,
                 progress=lambda done, total: progress.update(task, completed=done, total=total),
             )
         self.found |= {"sensitivity": closed.sensitivity, "response": closed.response}

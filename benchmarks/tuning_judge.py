@@ -25,7 +25,7 @@ HIGHEST = 60.0  # dB; equal images have no finite PSNR
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to draw: key steps, or None for the pipeline as it is, with so many steps.
+    """One way to generate: key steps, or None for the pipeline as it is, with so many steps.
 
     `runs` is how many pipeline calls finding it took.
     """
@@ -73,9 +73,9 @@ class Judge:
         gflops: dict[str, float] = {}
         for start in range(0, len(captions), batch_size):
             batch = captions[start : start + batch_size]
-            truth = self._draw(candidates[0], batch, gflops)
+            truth = self._generate(candidates[0], batch, gflops)
             for candidate, values in zip(candidates, seen, strict=True):
-                images = truth if candidate is candidates[0] else self._draw(candidate, batch, gflops)
+                images = truth if candidate is candidates[0] else self._generate(candidate, batch, gflops)
                 for name, array in self._compare(images, truth, batch).items():
                     values.setdefault(name, []).append(array)
                 advance(len(batch))
@@ -85,7 +85,7 @@ class Judge:
             for candidate, values in zip(candidates, joined, strict=True)
         ]
 
-    def _draw(self, candidate: Candidate, batch: Sequence[Caption], gflops: dict[str, float]) -> Tensor:
+    def _generate(self, candidate: Candidate, batch: Sequence[Caption], gflops: dict[str, float]) -> Tensor:
         generation = GenerationConfig(
             steps=candidate.steps,
             guidance=self.generation.guidance,

@@ -81,7 +81,6 @@ class Reuse(FeatureCache):
         return {} if cls is Reuse else None
 
     def reset(self) -> None:
-        """Forget everything."""
         self._kept = {}
 
     def write(self, name: str, step: int, features: Features) -> None:

@@ -1,27 +1,42 @@
 """What fewer steps, and propagation, cost on `shapes`: ``python -m benchmarks.shapes_curve.curve --out outputs/curve``.
 
-Every method draws the same held-out captions from the same noise. Pictures are kept in OUT/pictures, so that an
-interrupted run goes on where it stopped; the figures are written to OUT/curve.json, .csv, .md and .png.
+Every method generates the same held-out captions from the same noise, as `fdplug compare` does it: batch by batch in
+turn, on one thread, the images and the state of the run in OUT, so that an interrupted run goes on where it stopped.
+The figures are written to OUT/curve.json, .csv, .md and .png.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from statistics import median
 
 import torch
-from rich.progress import Progress
-from torch import multiprocessing
+from rich.console import Console
+from torch import Tensor
 
-from benchmarks.shapes_curve.methods import Method, chosen
+from benchmarks.shapes_curve.curve_figures import write_figures
+from benchmarks.shapes_curve.curve_scores import Pictures, model_of, score_methods
+from benchmarks.shapes_curve.methods import chosen
+from fdplug.errors import DataError
+from fdplug.predict.comparison.batch_plan import plan
+from fdplug.predict.comparison.progress import LiveWatcher, bars
+from fdplug.predict.comparison.results import ResultFolder
+from fdplug.predict.comparison.runner import Comparison
+from fdplug.predict.comparison.variant import Variant
+from fdplug.predict.data.captions import Caption
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.loading import load_pipeline
+from fdplug.predict.storage.image_store import ImageStore
+from fdplug.profiling.provenance import networks
+from fdplug.scores.score_set import ScoreSet
+from fdplug.settings import plain
 from fdplug.shapes import GUIDANCE
-from fdplug.shapes.annotations import references
+from fdplug.shapes.annotations import Reference, references
 
 BATCH = 32
+SETTINGS = ("captions", "guidance", "seed")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,60 +46,65 @@ def parser() -> argparse.ArgumentParser:
     described.add_argument("--captions", type=int, default=256, help="how many of the held-out captions, in id order")
     described.add_argument("--guidance", type=float, default=GUIDANCE)
     described.add_argument("--seed", type=int, default=0, help="picture i starts from seed + i")
-    described.add_argument("--processes", type=int, default=2, help="methods generated at a time, one thread each")
     described.add_argument("--methods", nargs="+", metavar="NAME", help="only these, and DDIM-50; all by default")
     described.add_argument("--folder", type=Path, help="an exported training run instead of the package's model")
+    described.add_argument("--overwrite", action="store_true", help="replace the pictures of other settings in OUT")
     return described
 
 
-def picture_path(out: Path, method: Method, options: argparse.Namespace) -> Path:
-    """Where the pictures of a method are kept: a file for each number of captions, seed and guidance."""
-    return out / "pictures" / f"{method.slug}-{options.captions}-{options.seed}-{options.guidance:g}.pt"
+def generate(
+    options: argparse.Namespace, methods: Sequence[Variant], records: Sequence[Reference]
+) -> dict[str, Pictures]:
+    """Generate what is not there yet; return every method's pictures and seconds per picture."""
+    generation = GenerationConfig(guidance=options.guidance)
+    model = model_of(options.folder)
+    captions = [Caption(one.id, one.caption, seed=options.seed + place) for place, one in enumerate(records)]
+    given = {name: getattr(options, name) for name in SETTINGS}
+    settings = plain({**given, "model": model, "methods": [vars(method) for method in methods]})
+    folder = ResultFolder(options.out, options.overwrite)
+    folder.check(settings)
+    pipe = load_pipeline(model)
+    checkpoint = folder.begin(settings, networks(pipe))
+    console = Console(stderr=True)
+    try:
+        with bars(console) as progress:
+            comparison = Comparison(pipe, methods, generation, lambda: ScoreSet([]))
+            rounds = plan(captions, BATCH)
+            watcher = LiveWatcher(console, progress, len(rounds) * len(methods), len(methods))
+            runs = comparison.run(rounds, watcher, checkpoint)
+    finally:
+        checkpoint.close()
+        folder.end()
+    store = ImageStore(options.out)
+    return {
+        run.variant.name: Pictures(images_of(store, run.variant, captions), median(run.times("seconds")))
+        for run in runs
+    }
 
 
-def draw_pictures(options: argparse.Namespace, method: Method) -> str:
-    """Generate the pictures of one method, 8-bit, unless they are there already; return its name."""
-    from fdplug.shapes import generate
+def images_of(store: ImageStore, method: Variant, captions: Sequence[Caption]) -> Tensor:
+    """Return the pictures of a method, (N, 3, H, W) in [0, 1].
 
-    path = picture_path(options.out, method, options)
-    if path.exists():
-        return method.name
-    torch.set_num_threads(1)
-    pipe = generate.load_pipeline(None if options.folder is None else options.folder / "pipeline")
-    captions = [record.caption for record in references()[: options.captions]]
-    seeds = range(options.seed, options.seed + len(captions))
-    settings = {"seeds": seeds, "steps": method.steps, "guidance": options.guidance, "batch_size": BATCH}
-    with method.applied(pipe):
-        started = time.process_time()
-        images = generate.generate(pipe, captions, **settings)
-    seconds = (time.process_time() - started) / len(captions)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"images": (images * 255).round().byte(), "cpu_s": seconds}, path.with_suffix(".tmp"))
-    path.with_suffix(".tmp").replace(path)
-    return method.name
+    Raises:
+        DataError: one of them holds not-a-number.
+    """
+    found = [store.read(method.name, caption.image_id) for caption in captions]
+    images = [one.image for one in found if one is not None and one.image is not None]
+    if len(images) < len(captions):
+        raise DataError(f"{method.name}: {len(captions) - len(images)} pictures hold not-a-number; leave it out")
+    return torch.stack(images).float() / 255
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Generate, score and write everything."""
-    from benchmarks.shapes_curve.curve_scores import score_methods
-
     options = parser().parse_args(arguments)
-    methods = chosen(options.methods)
-    with Progress() as progress, multiprocessing.get_context("spawn").Pool(options.processes) as pool:
-        bar = progress.add_task("generating", total=len(methods))
-        costly_first = sorted(methods, key=lambda method: (method.policy is not None, -method.steps))
-        for name in pool.imap_unordered(partial(draw_pictures, options), costly_first):
-            progress.update(bar, advance=1, description=name)
     torch.set_num_threads(1)
-    finish(score_methods(options), options.out)
-
-
-def finish(record: dict[str, Any], out: Path) -> None:
-    """Write the figures into `out` and print the table."""
-    from benchmarks.shapes_curve.curve_figures import write_figures
-
-    write_figures(record, out)
-    print((out / "curve.md").read_text(), end="")
+    methods, records = chosen(options.methods), references()[: options.captions]
+    pictures = generate(options, methods, records)
+    figures = score_methods(methods, records, pictures, options.folder)
+    settings = {name: getattr(options, name) for name in SETTINGS}
+    write_figures({"settings": settings, **figures}, options.out)
+    print((options.out / "curve.md").read_text(), end="")
 
 
 if __name__ == "__main__":

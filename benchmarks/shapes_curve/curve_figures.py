@@ -47,10 +47,10 @@ def write_csv(record: dict[str, Any], path: Path) -> None:
 
 def main_table(record: dict[str, Any]) -> list[str]:
     """Markdown lines: each figure with its error, below it the paired difference; bold beyond twice its error."""
-    heads = ["pictures", "CPU s/image", *(title for _, title, _ in (*COLUMNS, *FIDELITY))]
+    heads = ["pictures", "s/image", *(title for _, title, _ in (*COLUMNS, *FIDELITY))]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for method, row in record["rows"].items():
-        cells = [method, f"{row['cpu_s']:.3f}" if "cpu_s" in row else "-"]
+        cells = [method, f"{row['seconds']:.3f}" if "seconds" in row else "-"]
         cells += [_cell(row.get(key), digits) for key, _, digits in (*COLUMNS, *FIDELITY)]
         lines.append("| " + " | ".join(cells) + " |")
     return lines

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from benchmarks.shapes_curve.curve import picture_path
-from benchmarks.shapes_curve.methods import BASELINE, Method, chosen
+from benchmarks.shapes_curve.methods import BASELINE
+from fdplug.predict.comparison.variant import Variant
+from fdplug.predict.data.captions import SHAPES
+from fdplug.predict.generation.loading import load_pipeline
 from fdplug.scores.features.frechet import frechet_distance
 from fdplug.scores.uncertainty import Estimate, clustered, frechet_resamples, mean, moments, paired, share
-from fdplug.shapes import evaluators, generate
-from fdplug.shapes.annotations import held_out_scenes, references
+from fdplug.shapes import evaluators
+from fdplug.shapes.annotations import Reference, held_out_scenes
 from fdplug.shapes.coding import decode, encode
 from fdplug.shapes.texture import high_frequency_level, patch_spectra, texture_distance
 from fdplug.shapes.training.batches import batch_of
@@ -28,17 +30,33 @@ Figures = dict[str, Any]
 Base = tuple[dict[str, Tensor], dict[str, tuple[float, Tensor]], Tensor]
 
 
+class Pictures(NamedTuple):
+    """The pictures of a method.
+
+    Attributes:
+        images: (N, 3, H, W) in [0, 1].
+        seconds: per picture.
+    """
+
+    images: Tensor
+    seconds: float
+
+
+def model_of(folder: Path | None) -> str:
+    """The pipeline of an exported training run; the package's without one."""
+    return SHAPES if folder is None else str(folder / "pipeline")
+
+
 class Judge:
     """Scores sets of pictures of the same captions.
 
     Args:
-        options: what `benchmarks.shapes_curve.curve.parser` reads.
+        records: captions and the scenes to compare with.
+        folder: an exported training run instead of the package's evaluators.
     """
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        folder = None if options.folder is None else options.folder / "evaluators"
-        self.evaluators = evaluators.load(folder=folder)
-        records = references()[: options.captions]
+    def __init__(self, records: Sequence[Reference], folder: Path | None = None) -> None:
+        self.evaluators = evaluators.load(folder=None if folder is None else folder / "evaluators")
         self.captions = [record.caption for record in records]
         self.drawn = batch_of([record.scene for record in records]).images
         others = batch_of(held_out_scenes(REFERENCE_PICTURES, REFERENCE_SEED)).images
@@ -73,29 +91,36 @@ class Judge:
         }
 
 
-def score_methods(options: argparse.Namespace) -> Figures:
-    """Score the pictures of every method, and for comparison drawn, mismatched and reconstructed ones."""
-    judge = Judge(options)
+def score_methods(
+    methods: Sequence[Variant], records: Sequence[Reference], pictures: Mapping[str, Pictures], folder: Path | None
+) -> Figures:
+    """Score the pictures of every method, and for comparison drawn, mismatched and reconstructed ones.
+
+    Args:
+        methods: the baseline first.
+        records: captions and the scenes to compare with.
+        pictures: of every method, by name.
+        folder: an exported training run instead of the package's model.
+    """
+    judge = Judge(records, folder)
     shifted = [*judge.captions[1:], judge.captions[0]]
     rows = {
         "drawn": _row(judge, judge.drawn),
         "drawn, captions shifted": _values(judge.values(judge.drawn, shifted)),
-        "reconstructed": _row(judge, _reconstructed(judge, options)),
+        "reconstructed": _row(judge, _reconstructed(judge, folder)),
     }
     base: Base | None = None
-    for method in chosen(options.methods):
-        stored = torch.load(picture_path(options.out, method, options), weights_only=True)
-        images = stored["images"].float() / 255
+    for method in methods:
+        images, seconds = pictures[method.name]
         row = _row(judge, images, base)
         if method.name == BASELINE:
             base = judge.values(images), judge.distances(images), images
-        rows[method.name] = {"cpu_s": stored["cpu_s"], "steps": method.steps, **_kind(method), **row}
-    settings = {key: getattr(options, key) for key in ("captions", "guidance", "seed")}
-    return {"settings": settings, "baseline": BASELINE, "reference_pictures": REFERENCE_PICTURES, "rows": rows}
+        rows[method.name] = {"seconds": seconds, "steps": method.steps, **_kind(method), **row}
+    return {"baseline": BASELINE, "reference_pictures": REFERENCE_PICTURES, "rows": rows}
 
 
-def _kind(method: Method) -> Figures:
-    return {"sampler": method.sampler, "propagation": method.policy is not None}
+def _kind(method: Variant) -> Figures:
+    return {"sampler": method.sampler_name, "propagation": method.propagation is not None}
 
 
 def _values(values: dict[str, Tensor]) -> Figures:
@@ -136,8 +161,8 @@ def _estimate(one: Estimate) -> Figures:
 
 
 @torch.inference_mode()
-def _reconstructed(judge: Judge, options: argparse.Namespace) -> Tensor:
-    pipe = generate.load_pipeline(None if options.folder is None else options.folder / "pipeline")
+def _reconstructed(judge: Judge, folder: Path | None) -> Tensor:
+    pipe = load_pipeline(model_of(folder))
     parts = [decode(pipe.vae, encode(pipe.vae, part)) for part in judge.drawn.split(64)]
     levels = np.rint(torch.cat(parts).numpy() * 255).astype(np.uint8)
     return torch.from_numpy(levels).float() / 255

@@ -10,15 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fdplug.analysis.moments import Moments
+from fdplug.analysis.moments import RunningMoments
 from fdplug.analysis.pictures import Principal
 from fdplug.denoisers.base import plain
 from fdplug.denoisers.blocks import Block, entering, find_blocks, labels, listening, main_tensor
 from fdplug.errors import PropagationError
 from fdplug.lookup import find_family
 from fdplug.patching import Patch
-
-MEASURES = ("mse", "relative", "fnorm")
 
 
 class Features:
@@ -39,7 +37,7 @@ class Features:
         timesteps: of the scheduler.
         measured: block name, step, measure -> moments over rows.
         over_steps: block name -> moments, over rows, of the standard deviation over steps of a row's `fnorm`.
-        images: how many were drawn.
+        images: how many were generated.
     """
 
     def __init__(self, pictures: Principal | None = None) -> None:
@@ -52,8 +50,8 @@ class Features:
         self.blocks: list[Block] = []
         self.labels: dict[str, str] = {}
         self.timesteps: tuple[float, ...] = ()
-        self.measured: dict[tuple[str, int, str], Moments] = defaultdict(Moments)
-        self.over_steps: dict[str, Moments] = defaultdict(Moments)
+        self.measured: dict[tuple[str, int, str], RunningMoments] = defaultdict(RunningMoments)
+        self.over_steps: dict[str, RunningMoments] = defaultdict(RunningMoments)
         self.images = 0
         self._entered: dict[str, tuple[int, ...]] = {}
 

@@ -1,4 +1,4 @@
-"""What a pipeline draws while it is watched: captions, classes, or nothing in particular."""
+"""What a pipeline generates from while it is watched: captions, classes, or nothing in particular."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ STRIDE = 387  # without a common divisor with ImageNet's 1,000 classes: neighbou
 
 
 def kind(pipe: Any) -> str:
-    """Return the argument that says what to draw: `prompt`, `class_labels` (DiT), or `batch_size` (unconditional)."""
+    """Return the argument that says what to generate: `prompt`, `class_labels` (DiT), `batch_size` (unconditional)."""
     parameters = inspect.signature(pipe.__call__).parameters
     return next((name for name in ("prompt", "class_labels") if name in parameters), "batch_size")
 
 
 def subjects(pipe: Any, annotations: str, count: int) -> list[Caption]:
-    """Return what to draw, `count` of it: captions of a file, classes far apart, or nothing but ids."""
+    """Return what to generate images of, `count` of it: captions of a file, classes far apart, or nothing but ids."""
     match kind(pipe):
         case "prompt":
             return read_captions(annotations, count)
@@ -35,7 +35,7 @@ def subjects(pipe: Any, annotations: str, count: int) -> list[Caption]:
     return [Caption(index, "") for index in range(count)]
 
 
-def draw(pipe: Any, batch: Sequence[Caption], generation: GenerationConfig) -> None:
+def generate(pipe: Any, batch: Sequence[Caption], generation: GenerationConfig) -> None:
     """Call the pipeline on a batch; nothing is decoded where it can be helped."""
     what = kind(pipe)
     given = {"batch_size": len(batch)} if what == "batch_size" else conditioning(pipe, batch)
@@ -44,4 +44,4 @@ def draw(pipe: Any, batch: Sequence[Caption], generation: GenerationConfig) -> N
     options = {name: value for name, value in generation.call_options().items() if name in accepted}
     options["output_type"] = "latent" if what == "prompt" else "np"
     with torch.no_grad():
-        pipe(generator=generators(generation.seed, [one.image_id for one in batch]), **given, **options)
+        pipe(generator=generators(one.noise_seed(generation.seed) for one in batch), **given, **options)

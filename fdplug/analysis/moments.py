@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 
-class Moments:
+class RunningMoments:
     """Count, mean, variance, least and greatest of a stream of numbers.
 
     Source: Welford's recursion (Technometrics 4, 1962), which loses no digits where the spread is small.

@@ -50,7 +50,6 @@ class Compile(Transform):
                 self._compiled[-1].apply()
 
     def undo(self, pipe: Any) -> None:
-        """Take every graph off."""
         while self._compiled:
             self._compiled.pop().remove()
 

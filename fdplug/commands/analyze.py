@@ -73,7 +73,7 @@ def _measure(pipe: Any, options: argparse.Namespace, generation: GenerationConfi
         steps = progress.add_task("denoising", total=None)
         for batch in batches:
             with features.watch(pipe, len(batch)), watched(pipe, lambda done, all: _show(progress, steps, done, all)):
-                inputs.draw(pipe, batch, generation)
+                inputs.generate(pipe, batch, generation)
             progress.advance(task, len(batch))
     return features
 

@@ -30,7 +30,7 @@ from fdplug.predict.data.captions import SHAPES, Caption, annotation_path, read_
 from fdplug.predict.data.references import has_references
 from fdplug.predict.data.subset import selection_hash
 from fdplug.predict.generation.beyond_settings import beyond_settings
-from fdplug.predict.generation.conditioning import drawn_size
+from fdplug.predict.generation.conditioning import image_size
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import check_size
 from fdplug.predict.generation.loading import default_guidance, load_pipeline
@@ -141,7 +141,7 @@ def _measured(
     with warnings.catch_warnings(record=True) as caught, bars(console) as progress:
         warnings.simplefilter("always", FdplugWarning)
         task = progress.add_task("real images", total=scoring.num_references, visible=scoring.num_references > 0)
-        size = None if scoring.references is None else drawn_size(pipe, request.generation.size)
+        size = None if scoring.references is None else image_size(pipe, request.generation.size)
         scores = scoring.load(pipe.device, lambda count: progress.advance(task, count), size)
         comparison = Comparison(pipe, request.variants, request.generation, scores)
         count = len(request.variants)

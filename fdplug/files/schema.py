@@ -98,9 +98,7 @@ class OrNone:
 Form = Plain | ListOf | Object | OrNone
 
 TEXT = Plain("a text", lambda value: isinstance(value, str))
-FLAG = Plain("true or false", lambda value: isinstance(value, bool))
 OBJECT = Object()
-ANYTHING = Plain("anything", lambda value: True)
 
 
 def whole(least: int = 0, most: int = 2**63 - 1) -> Plain:

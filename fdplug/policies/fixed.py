@@ -25,7 +25,6 @@ class All(KeyStepPolicy):
         return options
 
     def key_steps(self, schedule: Schedule) -> frozenset[int]:
-        """Return every step."""
         return frozenset(range(schedule.num_steps))
 
 
@@ -51,7 +50,6 @@ class Explicit(KeyStepPolicy):
         return {"steps": sorted(rescale(options["steps"], steps, wanted))}
 
     def key_steps(self, schedule: Schedule) -> frozenset[int]:
-        """Return the listed steps."""
         return self.steps
 
 
@@ -83,7 +81,6 @@ class Uniform(KeyStepPolicy):
         return options if count is None else {"count": max(1, round(count * wanted / steps))}
 
     def key_steps(self, schedule: Schedule) -> frozenset[int]:
-        """Return the evenly spaced steps."""
         first, last = schedule.start, schedule.end
         if self.interval is not None:
             return frozenset(range(first, last, self.interval))

@@ -1,4 +1,4 @@
-"""Draw captions, score the images, and compare variants: on Lightning, and on stock diffusers pipelines."""
+"""Generate images, score them, and compare variants: on Lightning, and on stock diffusers pipelines."""
 
 from __future__ import annotations
 

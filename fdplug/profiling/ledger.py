@@ -17,7 +17,7 @@ WHOLE = ""
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """One forward pass of one module.
 
     Attributes:
@@ -67,7 +67,7 @@ class Ledger:
         self.num_steps = num_steps
         self.received = 0
         self.one_by_one: str | None = None
-        self.entries: list[Entry] = []
+        self.entries: list[LedgerEntry] = []
         self.examples: dict[str, Example] = {}
         self.parts: dict[str, tuple[str, ...]] = {}
 
@@ -79,7 +79,7 @@ class Ledger:
             self.examples[component] = Example(network, example())
             self.parts[component] = modules
 
-    def record(self, entry: Entry) -> None:
+    def record(self, entry: LedgerEntry) -> None:
         """Write one line, of the rows that ran."""
         if self.repeats == 1:
             self.entries.append(entry)
@@ -104,7 +104,7 @@ class Ledger:
         """Return how many batch rows went through `module`."""
         return sum(entry.rows for entry in self._of(module, network))
 
-    def _of(self, module: str, network: str | None) -> list[Entry]:
+    def _of(self, module: str, network: str | None) -> list[LedgerEntry]:
         return [one for one in self.entries if one.module == module and network in (None, one.network)]
 
     def gflops(self, convention: str = "full") -> float:
@@ -134,7 +134,7 @@ class Ledger:
             }
         return sum(entry.rows * self._cost(entry, costs[entry.network]) for entry in self.entries) / 1e9
 
-    def _cost(self, entry: Entry, cost: Mapping[str, int]) -> int:
+    def _cost(self, entry: LedgerEntry, cost: Mapping[str, int]) -> int:
         """Return the FLOPs of one row; those of the whole network are without what is recorded by itself."""
         if entry.module != WHOLE:
             return cost[entry.module]

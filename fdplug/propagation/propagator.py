@@ -20,7 +20,7 @@ from fdplug import trees
 from fdplug.denoisers.base import is_compiled
 from fdplug.errors import NoEffectWarning, PropagationError, warn
 from fdplug.injectors import NoNoise
-from fdplug.profiling.ledger import WHOLE, Entry, Ledger
+from fdplug.profiling.ledger import WHOLE, Ledger, LedgerEntry
 from fdplug.propagation.calls.call import Call
 from fdplug.propagation.calls.caller import ThreadGuard, calling_pipeline
 from fdplug.propagation.calls.lanes import Lane
@@ -282,7 +282,7 @@ class Propagator:
 
     def _record(self, module: str, window: Window, rows: int) -> None:
         network = self.method.family.component
-        self.ledger.record(Entry(window.steps, network, module, rows, window.computes))
+        self.ledger.record(LedgerEntry(window.steps, network, module, rows, window.computes))
 
     # --- the part ----------------------------------------------------------------------------------------------------
 
@@ -358,7 +358,7 @@ class Propagator:
                 self.forget()
                 raise
             lane.keep(call, run.step)
-            self.ledger.record(Entry((run.step,), call.role.component, WHOLE, call.rows, is_key))
+            self.ledger.record(LedgerEntry((run.step,), call.role.component, WHOLE, call.rows, is_key))
         return lane.output
 
 

@@ -94,9 +94,9 @@ class SplitDecode(Decoding):
         stamps = [
             _text(settings + _shapes(call)),
             self._weights[1],
-            fingerprint([timesteps]),
-            fingerprint([call.sample]),
-            fingerprint(inputs),
+            checksum([timesteps]),
+            checksum([call.sample]),
+            checksum(inputs),
         ]
         self._compare(torch.stack([stamp.to(call.sample.device) for stamp in stamps]))
 
@@ -124,7 +124,7 @@ class SplitDecode(Decoding):
         last = range(window.size - 1, window.size)  # where rows are too few, to know the shape of a prediction
         own = shares[self.rank] or last
         skeleton, tensors = trees.dissect(denoise(replace(window, portion=own)))
-        return skeleton.fill(tuple(self._exchange(tensors, len(own), shares, fingerprint([call.sample]))))
+        return skeleton.fill(tuple(self._exchange(tensors, len(own), shares, checksum([call.sample]))))
 
     def _exchange(self, tensors: Sequence[Tensor], own: int, shares: Sequence[range], stamp: Tensor) -> list[Tensor]:
         """Return all rows of each tensor, of which this process has `own`; in one message, padded to equal length."""
@@ -206,7 +206,7 @@ def _as_bytes(tensor: Tensor) -> Tensor:
     return tensor.reshape(-1).view(torch.uint8)
 
 
-def fingerprint(tensors: Iterable[Tensor]) -> Tensor:
+def checksum(tensors: Iterable[Tensor]) -> Tensor:
     """Return a number, (), int64, for the exact bits of some tensors, on the device of the first of them.
 
     Integers are summed, so that the order does not matter, as it would for floats. Of a large tensor evenly spaced
@@ -232,7 +232,7 @@ def _weights(network: nn.Module, device: torch.device) -> Tensor:
     """Return a number for the beginnings of all weights that lie in memory as plain tensors."""
     plain = [one for one in network.parameters() if type(one.data) is Tensor and one.device.type != "meta"]
     beginnings = [(one.detach()[:1] if one.dim() else one.detach()).reshape(-1)[:64] for one in plain]
-    return fingerprint([one.to(device) for one in beginnings]).to(device)
+    return checksum([one.to(device) for one in beginnings]).to(device)
 
 
 def _shapes(call: Call) -> str:

@@ -45,7 +45,7 @@ class Compared:
 
     @property
     def image_ids(self) -> list[int]:
-        """The ids of the images, which every variant drew."""
+        """The ids of the images, that every variant has."""
         return self.results["settings"]["image_ids"]
 
     def row(self, name: str) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Compared:
         return next(row for row in self.rows if row["name"] == name)
 
     def picture(self, name: str, index: int) -> Path:
-        """Where variant `name` drew caption `index`; never outside of the folder, whatever the name.
+        """Where the image of variant `name` for caption `index` is; never outside of the folder, whatever the name.
 
         Raises:
             DataError: there is no such caption.
@@ -62,13 +62,13 @@ class Compared:
             raise DataError(f"{self.folder} has {len(self.image_ids)} captions, but not number {index}")
         return self.folder / "images" / folder_name(name) / f"{self.image_ids[index]:012d}.png"
 
-    def drawn(self, name: str, index: int) -> bool:
+    def generated(self, name: str, index: int) -> bool:
         """Whether that picture is there: one that held not-a-number is not written."""
         return self.picture(name, index).is_file()
 
     def both(self, row: dict[str, Any], index: int) -> bool:
         """Whether a row's picture and that of the one it is compared with are there."""
-        return self.drawn(row["name"], index) and self.drawn(row["compared_with"], index)
+        return self.generated(row["name"], index) and self.generated(row["compared_with"], index)
 
 
 def read(folder: str | Path) -> Compared:

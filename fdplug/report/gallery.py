@@ -67,19 +67,19 @@ def _verdicts(compared: Compared, count: int) -> tuple[Verdicts, str]:
     if "shapes" not in compared.results["settings"].get("scores", ()):
         return {}, ""
     names = [row["name"] for row in compared.rows]
-    drawn = [(name, index) for name in names for index in range(count) if compared.drawn(name, index)]
-    captions = [compared.captions[index] for _, index in drawn]
+    generated = [(name, index) for name in names for index in range(count) if compared.generated(name, index)]
+    captions = [compared.captions[index] for _, index in generated]
     try:
-        found = mistakes([compared.picture(*one) for one in drawn], captions)
+        found = mistakes([compared.picture(*one) for one in generated], captions)
     except ValueError as error:
         return {}, f" Pictures are not judged one by one: {error!s:.90}..."
     remark = " Right and wrong: what the evaluators of shapes read in the picture; they err, too."
-    return dict(zip(drawn, found, strict=True)), remark
+    return dict(zip(generated, found, strict=True)), remark
 
 
 def _note(compared: Compared, count: int, album: Album) -> str:
-    size = f"reduced to {album.side} pixels" if album.reduced else "as drawn"
-    missing = sum(not compared.drawn(row["name"], index) for row in compared.rows for index in range(count))
+    size = f"reduced to {album.side} pixels" if album.reduced else "as generated"
+    missing = sum(not compared.generated(row["name"], index) for row in compared.rows for index in range(count))
     lost = f" Missing: {missing}, which held not-a-number, or were removed." if missing else ""
     return (
         f"Embedded: the first {count} of {len(compared.captions)} pictures of every variant, {size},"

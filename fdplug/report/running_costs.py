@@ -22,7 +22,7 @@ class Rates:
     """Assumptions, none of them measured; the defaults are round examples.
 
     Args:
-        power: of the whole machine while it draws, in W.
+        power: of the whole machine while it generates, in W.
         price: of an hour, in any currency.
         carbon: of the electricity, in g of CO2 per kWh.
     """

@@ -28,7 +28,6 @@ class ImageTower(nn.Module):
         self.overview = nn.Sequential(_convolutions(_OVERVIEW), nn.Flatten(), nn.Linear(flat, _HIDDEN), nn.SiLU())
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of `images`."""
         detail = self.detail(images * 2 - 1)
         return detail, self.overview(detail)
 

@@ -163,7 +163,7 @@ def measure(pipe: Any, prompts: Sequence[str], *, seeds: int = 2, steps: int = 5
 
     Args:
         pipe: the pipeline, with the sampler that is to be accelerated and nothing else switched on.
-        prompts: what to draw.
+        prompts: what to generate.
         seeds: runs per prompt.
         steps: denoising steps.
         arguments: further arguments of the pipeline, such as the guidance scale.

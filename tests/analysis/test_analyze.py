@@ -15,7 +15,7 @@ from PIL import Image
 
 from fdplug.analysis import inputs
 from fdplug.analysis.features import Features, frobenius
-from fdplug.analysis.moments import Moments
+from fdplug.analysis.moments import RunningMoments
 from fdplug.analysis.pictures import Principal, principal_components
 from fdplug.analysis.reading import as_dict, early_share, halves, paragraph
 from fdplug.commands import analyze as command
@@ -148,11 +148,11 @@ def test_memory_does_not_grow_with_steps_or_runs():
 
 def test_streamed_moments_are_those_of_the_list():
     values = np.random.default_rng(0).normal(1e6, 1e-2, 500)
-    moments = Moments()
+    moments = RunningMoments()
     moments.add(values.tolist())
     assert moments.mean == pytest.approx(values.mean(), rel=1e-12)
     assert moments.std == pytest.approx(values.std(), rel=1e-6)
-    assert Moments().std == 0
+    assert RunningMoments().std == 0
 
 
 def test_two_calls_a_step_are_kept_apart():
@@ -318,11 +318,11 @@ def test_the_command_writes_figures_tables_and_a_reading(models, name, tmp_path,
     assert (out / "reading.md").read_text().startswith("Over 3 images")
 
 
-def test_unconditional_pipelines_are_drawn_too():
+def test_unconditional_pipelines_are_analysed_too():
     pipe = SYSTEMS["ddpm"].make()
     features = Features()
     with features.watch(pipe, 2):
-        inputs.draw(pipe, inputs.subjects(pipe, "shapes", 2), GenerationConfig(steps=3))
+        inputs.generate(pipe, inputs.subjects(pipe, "shapes", 2), GenerationConfig(steps=3))
     assert features.measured[features.blocks[0].name, 2, "mse"].count == 2
 
 

@@ -8,20 +8,25 @@ import pytest
 import torch
 
 from benchmarks.shapes_curve import curve, curve_scores, methods
-from benchmarks.shapes_curve.methods import METHODS, Method
+from benchmarks.shapes_curve.methods import METHODS
+from fdplug.config import PropagationConfig
+from fdplug.errors import ConfigError
+from fdplug.predict.comparison.variant import Variant
+from fdplug.predict.generation import generate
 from fdplug.shapes.training.batches import batch_of
 
+UNIFORM = PropagationConfig(policy={"uniform": {"count": 2}}, injector="prior")
 SMALL = (
-    Method(name="DDIM-50", sampler="ddim", steps=3),
-    Method(name="DDIM-2", sampler="ddim", steps=2),
-    Method(name="DPM-Solver++-2", sampler="dpm-solver++", steps=2),
-    Method(name="DDIM-50, 2 uniform keys", sampler="ddim", steps=3, policy={"uniform": {"count": 2}}, injector="prior"),
+    Variant(name="DDIM-50", sampler="ddim", steps=3),
+    Variant(name="DDIM-2", sampler="ddim", steps=2),
+    Variant(name="DPM-Solver++-2", sampler="dpm-solver++", steps=2),
+    Variant(name="DDIM-50, 2 uniform keys", sampler="ddim", steps=3, propagation=UNIFORM),
 )
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("curve")
+    return tmp_path_factory.mktemp("curve") / "out"
 
 
 @pytest.fixture
@@ -32,18 +37,14 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_the_command_scores_every_method(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = curve.parser().parse_args(["--out", str(folder), "--captions", "4"])
-    for method in SMALL:
-        curve.draw_pictures(options, method)
-    record = curve_scores.score_methods(options)
-    curve.finish(record, folder)
-    assert set(record["rows"]) == {
+    curve.main(["--out", str(folder), "--captions", "4"])
+    stored = json.loads((folder / "curve.json").read_text())
+    assert set(stored["rows"]) == {
         "drawn",
         "drawn, captions shifted",
         "reconstructed",
         *(method.name for method in SMALL),
     }
-    stored = json.loads((folder / "curve.json").read_text())
     base, other = stored["rows"]["DDIM-50"], stored["rows"]["DDIM-2"]
     assert "difference" not in base["all"]
     assert "psnr" not in base
@@ -51,32 +52,37 @@ def test_the_command_scores_every_method(folder: Path, capsys: pytest.CaptureFix
         assert other[key]["difference"] == pytest.approx(other[key]["value"] - base[key]["value"], rel=1e-3, abs=1e-3)
         assert other[key]["difference_error"] >= 0
     assert stored["rows"]["drawn"]["texture_db"]["value"] == 0
+    assert stored["settings"] == {"captions": 4, "guidance": 4.0, "seed": 0}
     assert (folder / "curve.png").stat().st_size > 5000
     lines = list(csv.DictReader((folder / "curve.csv").read_text().splitlines()))
-    assert {line["method"] for line in lines} == set(record["rows"])
+    assert {line["method"] for line in lines} == set(stored["rows"])
     assert "| DDIM-50 |" in (folder / "curve.md").read_text() == capsys.readouterr().out.rstrip("\n") + "\n"
 
 
 @pytest.mark.usefixtures("small")
-def test_pictures_that_are_there_are_not_drawn_again(folder: Path) -> None:
-    options = curve.parser().parse_args(["--out", str(folder), "--captions", "4"])
-    path = curve.picture_path(folder, SMALL[0], options)
-    before = path.stat().st_mtime_ns
-    curve.draw_pictures(options, SMALL[0])
-    assert path.stat().st_mtime_ns == before
+def test_pictures_that_are_there_are_not_generated_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the noise of picture i is that of seed + i, whatever its id."""
+    before = (folder / "curve.json").read_text()
+    seeds = {entry["seed"] for entry in map(json.loads, (folder / "manifest.jsonl").read_text().splitlines())}
+    assert seeds == {0, 1, 2, 3}
+    monkeypatch.setattr(generate, "call_pipeline", lambda *a: pytest.fail("something was generated"))
+    curve.main(["--out", str(folder), "--captions", "4"])
+    assert (folder / "curve.json").read_text() == before
+    with pytest.raises(ConfigError, match="captions 4 -> 3"):
+        curve.main(["--out", str(folder), "--captions", "3"])
 
 
 def test_methods_have_their_own_names_and_files() -> None:
     assert len({method.name for method in METHODS}) == len({method.slug for method in METHODS}) == len(METHODS)
     assert METHODS[0].name == methods.BASELINE
-    steps = {sampler: [m.steps for m in METHODS if m.sampler == sampler and m.policy is None] for sampler in ("ddim",)}
-    assert steps == {"ddim": [50, 25, 15, 9, 6, 4]}
+    steps = [method.steps for method in METHODS if method.sampler == "ddim" and method.propagation is None]
+    assert steps == [50, 25, 15, 9, 6, 4]
 
 
 def test_methods_are_chosen_by_name() -> None:
     assert [one.name for one in methods.chosen(["DDIM-9"])] == ["DDIM-50", "DDIM-9"]
-    assert methods.chosen(None) == METHODS
-    with pytest.raises(ValueError, match="method 'DDIM-8' is unknown; choose from DDIM-15"):
+    assert methods.chosen(None) == list(METHODS)
+    with pytest.raises(ConfigError, match="no method 'DDIM-8', did you mean 'DDIM-"):
         methods.chosen(["DDIM-8"])
 
 

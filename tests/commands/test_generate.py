@@ -28,11 +28,11 @@ def test_beside_the_un_accelerated_image(model, tmp_path, capsys):
 
 
 def test_without_propagation_it_is_the_pipeline_s_own_image(model, loaded, tmp_path):
-    from fdplug.predict.data.seeds import generators
+    from fdplug.predict.data.seeds import generators, seed_of
 
     path = tmp_path / "x.png"
     assert main(["a red circle", "--model", model, "--out", str(path), "--steps", "4", "--no-propagation"]) == 0
-    expected = loaded("a red circle", generator=generators(0, [0]), num_inference_steps=4).images[0]
+    expected = loaded("a red circle", generator=generators([seed_of(0, 0)]), num_inference_steps=4).images[0]
     assert (opened(path) == np.asarray(expected)).all()
 
 

@@ -42,7 +42,7 @@ def unloaded(monkeypatch):
     )
 
 
-def test_a_configuration_file_draws_five_captions(arguments, tmp_path, capsys):
+def test_a_configuration_file_gives_five_images(arguments, tmp_path, capsys):
     config = tmp_path / "run.yaml"
     config.write_text(
         "model: {sampler: dpm-solver++, propagation: {policy: {uniform: {interval: 2}}}, seed: 3}\n"

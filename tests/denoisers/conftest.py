@@ -32,6 +32,29 @@ def marked(names=SYSTEMS):
     return [pytest.param(name, marks=pytest.mark.slow) if name in LONG_TAIL else name for name in names]
 
 
+# Systems of one pipeline class, or of one denoiser run by nearly the same loop: the first stands for the others.
+ALIKE = {
+    "sd-v",
+    "sd-inpaint",
+    "sd-ip-adapter",
+    "custom-diffusion",
+    "deci-diffusion",
+    "sdxl-img2img",
+    "sdxl-refiner",
+    "controlnet-several",
+    "sdxl-controlnet",
+    "sd-x4-upscaler",
+    "if-2",
+    "pixart-sigma",
+    "ddim",
+}
+
+
+def one_of_a_kind():
+    """Return parameters for all systems: in the default run one for those that are alike."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in LONG_TAIL | ALIKE else name for name in SYSTEMS]
+
+
 def pytest_collection_modifyitems(items):
     """Let those notices pass in this folder; every other warning is an error."""
     for item in items:

@@ -10,7 +10,7 @@ from fdplug import registry
 from fdplug.errors import ConfigError, FdplugWarning
 from fdplug.pipeline import find_family
 from fdplug.testing.systems import SYSTEMS
-from tests.denoisers.conftest import UNIFORM, close, snapshot
+from tests.denoisers.conftest import UNIFORM, close, one_of_a_kind, snapshot
 
 
 def denoiser(case):
@@ -114,6 +114,7 @@ def _own(modules):
 
 
 @pytest.mark.parametrize("change", ["size", "steps", "batch"])
+@pytest.mark.parametrize("case", one_of_a_kind(), indirect=True)
 def test_another_size_step_count_or_batch_is_as_on_a_fresh_pipeline(case, change):
     arguments = {"size": case.system.resized, "steps": {"num_inference_steps": case.system.steps + 2}, "batch": {}}[
         change
@@ -129,6 +130,7 @@ def test_another_size_step_count_or_batch_is_as_on_a_fresh_pipeline(case, change
         assert torch.equal(got, case.system.run(fresh, n, **arguments))
 
 
+@pytest.mark.parametrize("case", one_of_a_kind(), indirect=True)
 def test_another_scheduler_is_as_on_a_fresh_pipeline(case):
     """Of another class or with other settings; it is followed with a warning."""
 
@@ -148,6 +150,7 @@ def test_another_scheduler_is_as_on_a_fresh_pipeline(case):
         assert torch.equal(got, case.system.run(fresh))
 
 
+@pytest.mark.parametrize("case", one_of_a_kind(), indirect=True)
 def test_a_deep_copy_is_clean(case):
     clean = case.fresh()
     with fdplug.propagate(case.pipe, policy=UNIFORM):
@@ -156,12 +159,20 @@ def test_a_deep_copy_is_clean(case):
 
 
 SAMPLERS = list(registry.entries("sampler"))
-ALWAYS = {"sd-img2img", "sdxl", "controlnet", "if-1", "dit", "flux", "animatediff", "ddpm"}
-NAMES = [pytest.param(name, marks=[] if name in ALWAYS else [pytest.mark.slow]) for name in SYSTEMS]
+ALL_SAMPLERS = {"sd-img2img", "dit", "flux"}  # a noise-predicting U-Net, one that learns variances, a flow model
+SOME_SAMPLERS = {"sdxl", "controlnet", "if-1", "animatediff", "ddpm"}
+KINDS_OF_SAMPLER = {"own", "dpm-solver++", "heun"}  # one step at a time, of several steps, two calls a step
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("sampler", SAMPLERS)
+def _pairs():
+    """Every sampler with every system; the default run takes every sampler, every kind of system, and some pairs."""
+    for sampler in SAMPLERS:
+        for name in SYSTEMS:
+            taken = name in ALL_SAMPLERS or (name in SOME_SAMPLERS and sampler in KINDS_OF_SAMPLER)
+            yield pytest.param(sampler, name, marks=[] if taken else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize(("sampler", "name"), _pairs())
 def test_every_sampler_that_the_pipeline_accepts(cases, name, sampler):
     """All steps key steps = the pipeline itself; parallel = serial."""
     case = cases(name)

@@ -20,20 +20,20 @@ EVEN = {"policy": {"uniform": {"interval": 3}}, "injector": "none"}
 
 @pytest.fixture(scope="module")
 def shapes():
-    """The trained pipeline, and what it draws as it is."""
+    """The trained pipeline, and what it generates as it is."""
     pipe = load_pipeline("shapes", device="cpu")
     pipe.set_progress_bar_config(disable=True)
-    return pipe, draw(pipe)
+    return pipe, generate(pipe)
 
 
-def draw(pipe):
+def generate(pipe):
     return latents(pipe, CAPTIONS, num_inference_steps=50, guidance_scale=4.0)
 
 
 def error(shapes, **settings):
     pipe, plain = shapes
     with propagate(pipe, **settings):
-        return float((draw(pipe) - plain).norm() / plain.norm())
+        return float((generate(pipe) - plain).norm() / plain.norm())
 
 
 def test_a_forecast_is_nearer_than_reuse(shapes):

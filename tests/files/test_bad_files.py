@@ -15,7 +15,7 @@ from fdplug.commands.options.shared import variants
 from fdplug.complexity.models import load_denoiser
 from fdplug.errors import ConfigError
 from fdplug.files.images import read_image
-from fdplug.files.schema import ANYTHING, ListOf, Object, OrNone, Plain
+from fdplug.files.schema import ListOf, Object, OrNone, Plain
 from fdplug.predict.comparison.variant import read_variants
 from fdplug.predict.data.captions import read_captions
 from fdplug.predict.data.class_labels import read_class_names
@@ -229,7 +229,7 @@ def places(form, path=()):
         inner = {**form.needed, **form.optional}
         return [*([path] if path else []), *(one for key, part in inner.items() for one in places(part, (*path, key)))]
     assert isinstance(form, Plain)
-    return [] if form is ANYTHING else [path]
+    return [path]
 
 
 def _put(value, path, new):
@@ -246,7 +246,7 @@ def _put(value, path, new):
 
 FORMS = {
     "tuned": TUNED,
-    "results": forms.RESULTS,
+    "results": forms.results(),
     "key": forms.KEY_OF_VOTES,
     "counted": forms.COUNTED,
     "votes": forms.EXPORT,

@@ -10,7 +10,7 @@ from fdplug.commands import new_plugin
 from fdplug.errors import OutputError
 from fdplug.files.tables import safe_cell
 from fdplug.files.writing import writable_file, writable_folder, write_bytes, write_text
-from fdplug.predict.storage.manifest import Entry, ManifestPart, clear_manifest, read_manifest, sha256
+from fdplug.predict.storage.manifest import ManifestEntry, ManifestPart, clear_manifest, read_manifest, sha256
 from fdplug.predict.storage.run_folder import RunFolder
 from tests.bad_inputs.refusing import refusal
 
@@ -107,8 +107,8 @@ def test_overwrite_removes_what_was_written_and_nothing_else(name, tmp_path):
     (folder / "1.png").write_bytes(b"drawn")
     part = ManifestPart(folder)
     known = {"caption": "x", "seed": 1, "variant": "v", "seconds": 1.0, "denoiser_seconds": 1.0}
-    part.append(Entry(id=1, file="1.png", sha256=sha256(b"drawn"), **known))
-    part.append(Entry(id=2, file=name, sha256="0", **known))
+    part.append(ManifestEntry(id=1, file="1.png", sha256=sha256(b"drawn"), **known))
+    part.append(ManifestEntry(id=2, file=name, sha256="0", **known))
     part.close()
     clear_manifest(folder)
     assert not read_manifest(folder)

@@ -12,7 +12,7 @@ from pathlib import Path
 def run_until(action, operation):
     """Run `action` in a copy of this process, and kill that at its `operation`-th step; returns whether it got there.
 
-    Steps are what touches the disk (half of a file is written first), and the beginning and end of each drawing.
+    Steps are what touches the disk (half of a file is written first), and the beginning and end of each pipeline call.
     """
     child = os.fork()
     if child == 0:

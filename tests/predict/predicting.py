@@ -23,7 +23,7 @@ def text_to_image(model, **options):
 
 
 def predict(model, annotations, folder, callbacks=(), *, data=None, overwrite=False, trainer=None, **options):
-    """Draw captions in batches of two; returns the module, the writer and the predictions."""
+    """Generate images in batches of two; returns the module, the writer and the predictions."""
     module = text_to_image(model, **{"steps": 4, "policy": UNIFORM, **options})
     writer = ImageWriter(str(folder), overwrite)
     engine = Trainer(

@@ -8,7 +8,7 @@ import torch.multiprocessing
 
 import fdplug
 from fdplug.errors import ConfigError
-from fdplug.propagation.split import fingerprint, portions
+from fdplug.propagation.split import checksum, portions
 
 from .reference import propagate
 from .split_workers import CASES, KEYS, POLICY, RANKS, STEPS, measured, stable_diffusion, work
@@ -132,9 +132,9 @@ def test_portions_are_even_and_leave_no_row_out(rows, ranks):
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_fingerprints_tell_tensors_apart():
+def test_checksums_tell_tensors_apart():
     one = torch.arange(12.0)
     others = [one.flip(0), one + 1e-6, one.double(), one[:11], -one]
-    assert len({int(fingerprint([tensor])) for tensor in [one, *others]}) == 6
-    assert int(fingerprint([one, others[0]])) != int(fingerprint([others[0], one]))
-    assert int(fingerprint([one.clone()])) == int(fingerprint([one]))
+    assert len({int(checksum([tensor])) for tensor in [one, *others]}) == 6
+    assert int(checksum([one, others[0]])) != int(checksum([others[0], one]))
+    assert int(checksum([one.clone()])) == int(checksum([one]))

@@ -24,7 +24,7 @@ def test_no_name_leads_out_of_the_folder(tmp_path):
     content["variants"][1:] = []
     compared = read(make_folder(tmp_path, content))
     assert compared.picture("../../etc", 0) == tmp_path / "images" / "etc" / "000000000003.png"
-    assert not compared.drawn("../../etc", 0)
+    assert not compared.generated("../../etc", 0)
 
 
 @pytest.mark.parametrize(

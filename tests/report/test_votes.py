@@ -65,7 +65,7 @@ def test_pairs_once_chosen_are_kept(folder):
     assert len(read_key(folder).pairs) == 5, "chosen anew, without the picture that is gone"
 
 
-def test_pictures_that_were_not_drawn_are_left_out(folder):
+def test_pictures_that_were_not_generated_are_left_out(folder):
     """A picture that held not-a-number is not written: no pair of it is shown or asked about."""
     (folder / "images" / "fast" / "000000000010.png").unlink()
     assert main([str(folder)]) == 0

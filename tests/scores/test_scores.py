@@ -362,7 +362,7 @@ def test_captions_of_another_world_are_refused():
 
 
 def test_scores_do_not_depend_on_autocast(corner, vit_folder):
-    """What a model drew in bfloat16 is judged in float32."""
+    """What a model generated in bfloat16 is judged in float32."""
     from fdplug.scores.features.extractors import load_extractor
 
     images = pictures(4, seed=9)

@@ -5,18 +5,31 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 import fdplug.shapes
+from fdplug.predict import Caption
+from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.generate import run
+from fdplug.predict.generation.loading import load_pipeline
 from fdplug.shapes import annotations_file, pipeline_folder
 from fdplug.shapes.annotations import references
-from fdplug.shapes.generate import generate, load_pipeline, use_sampler
 
 LIMIT = 20_000_000
 
 
 @pytest.fixture(scope="module")
 def pipe() -> Any:
-    return load_pipeline()
+    return load_pipeline("shapes")
+
+
+def generated(pipe: Any, first: int, count: int, steps: int) -> Tensor:
+    """Pictures (count, 3, 64, 64) in [0, 1] of held-out captions, each from noise seeded by its place."""
+    records = references()[first : first + count]
+    captions = [Caption(one.id, one.caption, seed=place) for place, one in enumerate(records, first)]
+    generation = GenerationConfig(steps=steps, guidance=fdplug.shapes.GUIDANCE)
+    parts = [run(pipe, captions[start : start + 32], generation).images for start in range(0, count, 32)]
+    return torch.cat(parts).float() / 255
 
 
 def test_the_package_data_is_small_and_safe() -> None:
@@ -48,30 +61,18 @@ def test_the_plain_pipeline_loads_offline(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_generated_pictures_follow_their_captions(pipe: Any, judges: Any) -> None:
     captions = [reference.caption for reference in references()[:12]]
-    images = generate(pipe, captions, seeds=range(12), steps=10, batch_size=12)
+    images = generated(pipe, 0, 12, steps=10)
     assert images.shape == (12, 3, 64, 64)
     assert judges.semantics(images, captions)["all"].float().mean() >= 0.7
 
 
 def test_a_picture_does_not_depend_on_its_batch(pipe: Any) -> None:
-    captions = [reference.caption for reference in references()[:3]]
-    together = generate(pipe, captions, seeds=[5, 6, 7], steps=3)
-    alone = generate(pipe, captions[1:2], seeds=[6], steps=3)
-    torch.testing.assert_close(together[1:2], alone, atol=1e-4, rtol=0)
-
-
-def test_seeds_and_captions_must_agree(pipe: Any) -> None:
-    with pytest.raises(ValueError, match="2 captions but 1 seeds"):
-        generate(pipe, ["a", "b"], seeds=[0], steps=1)
-
-
-def test_an_unknown_sampler_is_refused(pipe: Any) -> None:
-    with pytest.raises(ValueError, match="sampler 'heun' is unknown; choose one of ddim"):
-        use_sampler(pipe, "heun")
+    together, alone = generated(pipe, 0, 3, steps=3), generated(pipe, 1, 1, steps=3)
+    torch.testing.assert_close(together[1:2], alone, atol=1.01 / 255, rtol=0)
 
 
 @pytest.mark.slow
 def test_semantic_accuracy_of_ddim_50(pipe: Any, judges: Any) -> None:
     captions = [reference.caption for reference in references()[:192]]
-    images = generate(pipe, captions, seeds=range(192), steps=50, batch_size=32)
+    images = generated(pipe, 0, 192, steps=50)
     assert judges.semantics(images, captions)["all"].float().mean() >= 0.75

@@ -305,7 +305,7 @@ def test_a_damped_forecast_is_read_from_the_file(tmp_path):
 def test_a_trunk_is_tuned_from_one_recorded_run(capsys, tmp_path):
     """By the command; the policy and the cache read the file, and the run takes the keys it asks for."""
     from fdplug.commands.tune import main
-    from fdplug.shapes.generate import load_pipeline
+    from fdplug.predict.generation.loading import load_pipeline
 
     path = str(tmp_path / "trunk.json")
     asked = ["--part", "trunk", "--sampler", "ddim", "--steps", "6", "--key-steps", "3", "--limit", "1"]
@@ -313,7 +313,7 @@ def test_a_trunk_is_tuned_from_one_recorded_run(capsys, tmp_path):
     tuned = TunedSchedule.load(path)
     assert tuned.calibration["runs"] == 1
     assert [len(one.keys) for one in tuned.curve] == [1, 2, 3, 4, 5, 6]
-    pipe = load_pipeline()
+    pipe = load_pipeline("shapes")
     pipe.scheduler = registry.build("sampler", "ddim").fit(pipe.scheduler)
     own = {"tuned": {"file": path}}
     with fdplug.propagate(pipe, part="trunk", policy=own, cache=own, injector="none") as on:

@@ -180,7 +180,7 @@ def adapted(call: Callable[..., Any]) -> Call:
     """
 
     def calling(pipe: Any, captions: Sequence[Caption], generation: GenerationConfig) -> Tensor:
-        seeds = generators(generation.seed, [one.image_id for one in captions])
+        seeds = generators(one.noise_seed(generation.seed) for one in captions)
         given = call(pipe, [one.text for one in captions], generator=seeds, **generation.call_options())
         images = _as_tensor(getattr(given, "images", given))
         if images.ndim != 4 or len(images) != len(captions):

@@ -52,7 +52,7 @@ class Checkpoint:
             variant_run.restore(facts)
             return GenerationOutput(
                 images=_BLACK.expand(len(one.captions), *_BLACK.shape),
-                whole=torch.ones(len(one.captions), dtype=torch.bool),
+                finite=torch.ones(len(one.captions), dtype=torch.bool),
                 seconds=0,
                 denoiser_seconds=0,
             )
@@ -100,7 +100,7 @@ class Checkpoint:
         black = next((torch.zeros_like(image) for image in images if image is not None), _BLACK)
         return GenerationOutput(
             images=torch.stack([black if image is None else image for image in images]),
-            whole=torch.tensor([image is not None for image in images]),
+            finite=torch.tensor([image is not None for image in images]),
             seconds=sum(generated.seconds for generated in done),
             denoiser_seconds=total(generated.denoiser_seconds for generated in done),
         )

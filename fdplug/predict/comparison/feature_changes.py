@@ -39,13 +39,13 @@ class Changes:
 
 
 def measure(pipe: Any, captions: Sequence[Caption], variant_run: VariantRun) -> dict[str, Any] | None:
-    """Draw captions un-accelerated and return every block's changes, ready for json.
+    """Generate images un-accelerated and return every block's changes, ready for json.
 
     None where blocks run more or less often than there are timesteps: their calls are then not the steps of one run.
 
     Args:
         pipe: the pipeline; its scheduler is put back.
-        captions: drawn in one batch.
+        captions: all in one batch.
         variant_run: whose scheduler and generation are taken.
     """
     (family, network), scheduler, changes = find_family(pipe), pipe.scheduler, Changes()

@@ -62,7 +62,7 @@ class ImageSet:
 
     @property
     def model(self) -> str | None:
-        """The model that drew the images, if `fdplug predict` wrote it down."""
+        """The model that generated the images, if `fdplug predict` wrote it down."""
         return _noted(self.images.folder / SETTINGS, "settings", "model")
 
     @property

@@ -1,4 +1,4 @@
-"""One way to draw the same captions: a sampler, its steps, and whether features are propagated."""
+"""One way to generate images of the same captions: a sampler, its steps, and whether features are propagated."""
 
 from __future__ import annotations
 

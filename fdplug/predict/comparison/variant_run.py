@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fdplug import registry
 from fdplug.config import PropagationConfig
 from fdplug.pipeline import find_family
-from fdplug.predict.generation.batch_size import Room
+from fdplug.predict.generation.batch_size import ShrinkingBatch
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import GenerationOutput, check_steps, per_image, run
 from fdplug.profiling.ledger import WHOLE
@@ -57,7 +57,7 @@ class VariantRun:
     broken: int = 0
     paired: int = 0
     warm: bool = False
-    room: Room = field(default_factory=Room)
+    batch: ShrinkingBatch = field(default_factory=ShrinkingBatch)
 
     @classmethod
     def of(cls, variant: Variant, pipe: Any, generation: GenerationConfig, scores: ScoreSet) -> VariantRun:
@@ -91,11 +91,11 @@ class VariantRun:
 
     def keep(self, done: GenerationOutput, captions: Sequence[Caption]) -> None:
         """Take images into the scores; those without numbers are counted only."""
-        whole = [caption for caption, good in zip(captions, done.whole, strict=True) if good]
-        self.num_images += len(whole)
-        self.broken += len(captions) - len(whole)
-        if whole:
-            self.scores.update(Batch(done.images[done.whole], whole))
+        good = [caption for caption, finite in zip(captions, done.finite, strict=True) if finite]
+        self.num_images += len(good)
+        self.broken += len(captions) - len(good)
+        if good:
+            self.scores.update(Batch(done.images[done.finite], good))
 
     def facts(self, timed: bool) -> dict[str, Any]:
         """What was found out besides images, ready for json; with the last timing if it is of this round."""
@@ -118,7 +118,7 @@ class VariantRun:
         self, pipe: Any, captions: Sequence[Caption], propagation: Any, on_step: Any, count: bool = False
     ) -> GenerationOutput:
         pipe.scheduler = self.scheduler
-        done = self.room.draw(captions, lambda some: run(pipe, some, self.generation, propagation, on_step, count))
+        done = self.batch.generate(captions, lambda some: run(pipe, some, self.generation, propagation, on_step, count))
         self.denoiser_calls = len(self.scheduler.timesteps)
         self.warm = True
         return done
@@ -169,7 +169,7 @@ class VariantRun:
 
     def compare(self, done: GenerationOutput, baseline: GenerationOutput, captions: Sequence[Caption]) -> None:
         """Take pairs of images, this variant's and its baseline's; both must hold numbers."""
-        both = done.whole & baseline.whole
+        both = done.finite & baseline.finite
         if both.any():
             self.paired += int(both.sum())
             known = [caption for caption, good in zip(captions, both, strict=True) if good]

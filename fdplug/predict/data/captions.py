@@ -34,10 +34,11 @@ Texts = tuple[int, int, str, int]
 
 
 class Caption(NamedTuple):
-    """One image to draw: its id, its text, and what is known about the reference image.
+    """One image to generate: its id, its text, and what is known about the reference image.
 
     `image_id` names the file and makes the seed, so it is unique within a run: the id of the image, or, where several
-    captions of one image are drawn, the id of the annotation. `label` is the class, for class-conditional models.
+    captions of one image are taken, the id of the annotation. `label` is the class, for class-conditional models.
+    `seed` is that of the image's noise; None makes one of the run's seed and `image_id`.
     """
 
     image_id: int
@@ -45,11 +46,16 @@ class Caption(NamedTuple):
     file_name: str | None = None
     scene: Mapping[str, Any] | None = None
     label: int | None = None
+    seed: int | None = None
 
     @property
     def output_name(self) -> str:
         """File name of a generated image; made from the id alone, never from `file_name`."""
         return image_name(self.image_id)
+
+    def noise_seed(self, run_seed: int) -> int:
+        """Seed of the image's noise in a run of this seed."""
+        return seed_of(run_seed, self.image_id) if self.seed is None else self.seed
 
 
 def read_captions(

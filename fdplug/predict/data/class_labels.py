@@ -19,7 +19,7 @@ from fdplug.predict.data.captions import LARGEST_ID, Caption
 def class_captions(
     classes: Sequence[int | str] | None, names: Mapping[int, str], num_classes: int, per_class: int
 ) -> list[Caption]:
-    """One caption per image to draw, round by round over the classes.
+    """One caption per image to generate, round by round over the classes.
 
     The id of an image is `round * num_classes + class`, so that an image keeps its seed when other classes are added.
 

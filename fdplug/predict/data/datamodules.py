@@ -1,9 +1,10 @@
-"""What to draw, as Lightning data modules: each yields batches of `Caption`."""
+"""What to generate images of, as Lightning data modules: each yields batches of `Caption`."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_only
@@ -24,13 +25,17 @@ class Captions(LightningDataModule):
     """Base of the data modules: reads captions, chooses a subset, and hands out batches.
 
     Args:
-        selection: which captions are drawn.
+        limit: at most so many captions.
+        ids: a file with the ids to take: one per line, or a json list.
+        subset_seed: take `limit` captions at random instead of the first.
         batch_size: images per pipeline call.
     """
 
-    def __init__(self, selection: Selection, batch_size: int = 8) -> None:
+    def __init__(
+        self, limit: int | None = None, ids: str | None = None, subset_seed: int | None = None, batch_size: int = 8
+    ) -> None:
         super().__init__()
-        self.selection = selection
+        self.selection = Selection(limit=limit, ids=ids, seed=subset_seed)
         self.batch_size = checks.whole("batch_size", batch_size, 1)
         self.captions: list[Caption] = []
         self.available: list[Caption] = []
@@ -56,7 +61,7 @@ class Captions(LightningDataModule):
 
     @property
     def selection_hash(self) -> str:
-        """Equal in two runs that draw the same captions under the same ids."""
+        """Equal in two runs of the same captions under the same ids."""
         return selection_hash(self.captions)
 
     @rank_zero_only
@@ -76,10 +81,7 @@ class CocoCaptions(Captions):
         pick: which captions of an image: `first`, `random`, or `all`; with `all` an image is named by the id of its
             annotation.
         pick_seed: seed of `random`.
-        limit: at most so many captions.
-        ids: a file with the ids to take: one per line, or a json list.
-        subset_seed: take `limit` captions at random instead of the first.
-        batch_size: images per pipeline call.
+        subset: `limit`, `ids`, `subset_seed` and `batch_size`, as in `Captions`.
     """
 
     def __init__(
@@ -88,12 +90,9 @@ class CocoCaptions(Captions):
         real_images: str | None = None,
         pick: str = "first",
         pick_seed: int = 0,
-        limit: int | None = None,
-        ids: str | None = None,
-        subset_seed: int | None = None,
-        batch_size: int = 8,
+        **subset: Any,
     ) -> None:
-        super().__init__(Selection(limit=limit, ids=ids, seed=subset_seed), batch_size)
+        super().__init__(**subset)
         check_choice("pick", pick, PICKS)
         self.annotations = annotations
         self.real_images = None if real_images is None else Path(real_images)
@@ -101,7 +100,6 @@ class CocoCaptions(Captions):
         self.pick_seed = checks.whole("pick_seed", pick_seed, 0)
 
     def read(self) -> list[Caption]:
-        """Read the annotation file."""
         return read_captions(self.annotations, pick=self.pick, pick_seed=self.pick_seed)
 
     def setup(self, stage: str | None = None) -> None:
@@ -111,7 +109,7 @@ class CocoCaptions(Captions):
             self.references()
 
     def references(self) -> ReferenceImages:
-        """The real images of the whole annotation file, whatever is drawn: files of `real_images`, or drawn scenes."""
+        """The real images of the whole annotation file, whatever is generated: `real_images`, or drawn scenes."""
         one_each = {caption.file_name or repr(caption.scene): caption for caption in reversed(self.available)}
         return ReferenceImages(list(one_each.values())[::-1], self.real_images)
 
@@ -123,27 +121,14 @@ class PartiPrompts(Captions):
         prompts: path of the tsv file, with the columns Prompt, Category, Challenge and Note.
         category: only prompts of this category, such as `Animals`.
         challenge: only prompts of this challenge, such as `Fine-grained Detail`.
-        limit: at most so many prompts.
-        ids: a file with the ids to take: one per line, or a json list.
-        subset_seed: take `limit` prompts at random instead of the first.
-        batch_size: images per pipeline call.
+        subset: `limit`, `ids`, `subset_seed` and `batch_size`, as in `Captions`.
     """
 
-    def __init__(
-        self,
-        prompts: str,
-        category: str | None = None,
-        challenge: str | None = None,
-        limit: int | None = None,
-        ids: str | None = None,
-        subset_seed: int | None = None,
-        batch_size: int = 8,
-    ) -> None:
-        super().__init__(Selection(limit=limit, ids=ids, seed=subset_seed), batch_size)
+    def __init__(self, prompts: str, category: str | None = None, challenge: str | None = None, **subset: Any) -> None:
+        super().__init__(**subset)
         self.prompts, self.category, self.challenge = prompts, category, challenge
 
     def read(self) -> list[Caption]:
-        """Read the tsv file."""
         return read_parti(self.prompts, self.category, self.challenge)
 
 
@@ -154,27 +139,14 @@ class PromptFile(Captions):
         prompts: path of the file.
         column: where the prompts stand, except in `.txt`.
         id_column: where ids stand (whole numbers); without it prompts are numbered from 0.
-        limit: at most so many prompts.
-        ids: a file with the ids to take: one per line, or a json list.
-        subset_seed: take `limit` prompts at random instead of the first.
-        batch_size: images per pipeline call.
+        subset: `limit`, `ids`, `subset_seed` and `batch_size`, as in `Captions`.
     """
 
-    def __init__(
-        self,
-        prompts: str,
-        column: str = "prompt",
-        id_column: str | None = None,
-        limit: int | None = None,
-        ids: str | None = None,
-        subset_seed: int | None = None,
-        batch_size: int = 8,
-    ) -> None:
-        super().__init__(Selection(limit=limit, ids=ids, seed=subset_seed), batch_size)
+    def __init__(self, prompts: str, column: str = "prompt", id_column: str | None = None, **subset: Any) -> None:
+        super().__init__(**subset)
         self.prompts, self.column, self.id_column = prompts, column, id_column
 
     def read(self) -> list[Caption]:
-        """Read the file."""
         return read_prompts(self.prompts, self.column, self.id_column)
 
 
@@ -187,10 +159,7 @@ class ClassLabels(Captions):
         names: what classes are called: a json object of number -> name, a text file with one name per line, or the
             folder of a pipeline whose `model_index.json` has an `id2label`.
         num_classes: how many classes the model knows.
-        limit: at most so many images.
-        ids: a file with the ids to take: one per line, or a json list.
-        subset_seed: take `limit` images at random instead of the first.
-        batch_size: images per pipeline call.
+        subset: `limit`, `ids`, `subset_seed` and `batch_size`, as in `Captions`.
     """
 
     def __init__(
@@ -199,15 +168,11 @@ class ClassLabels(Captions):
         per_class: int = 1,
         names: str | None = None,
         num_classes: int = 1000,
-        limit: int | None = None,
-        ids: str | None = None,
-        subset_seed: int | None = None,
-        batch_size: int = 8,
+        **subset: Any,
     ) -> None:
-        super().__init__(Selection(limit=limit, ids=ids, seed=subset_seed), batch_size)
+        super().__init__(**subset)
         self.classes, self.per_class, self.names, self.num_classes = classes, per_class, names, num_classes
 
     def read(self) -> list[Caption]:
-        """Make one caption per image."""
         names = {} if self.names is None else read_class_names(self.names)
         return class_captions(self.classes, names, self.num_classes, self.per_class)

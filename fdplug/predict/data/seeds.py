@@ -1,4 +1,4 @@
-"""One random generator per image, so that an image depends on its id and the run's seed only.
+"""One random generator per image, so that an image depends on its caption and the run's seed only.
 
 Generators live on the CPU even when the model does not: the noise is then the same on every device.
 """
@@ -20,8 +20,8 @@ def seed_of(run_seed: int, image_id: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def generators(run_seed: int, image_ids: Iterable[int]) -> list[torch.Generator]:
-    """One CPU generator per image."""
+def generators(seeds: Iterable[int]) -> list[torch.Generator]:
+    """One CPU generator per image, by its seed."""
     import torch
 
-    return [torch.Generator().manual_seed(seed_of(run_seed, image_id)) for image_id in image_ids]
+    return [torch.Generator().manual_seed(seed) for seed in seeds]

@@ -1,4 +1,4 @@
-"""Which captions of a file are drawn, and a hash by which two runs can tell that they drew the same."""
+"""Which captions of a file are taken, and a hash by which two runs can tell that they took the same."""
 
 from __future__ import annotations
 
@@ -59,15 +59,16 @@ class Selection:
         if self.seed is None or self.limit is None:
             return chosen[: self.limit]
         seed = self.seed
-        drawn = sorted(range(len(chosen)), key=lambda index: seed_of(seed, chosen[index].image_id))[: self.limit]
-        return [chosen[index] for index in sorted(drawn)]
+        taken = sorted(range(len(chosen)), key=lambda index: seed_of(seed, chosen[index].image_id))[: self.limit]
+        return [chosen[index] for index in sorted(taken)]
 
 
 def selection_hash(captions: Sequence[Caption]) -> str:
-    """First 16 hexadecimal digits of SHA-256 over the ids, texts and labels, in their order."""
+    """First 16 hexadecimal digits of SHA-256 over the ids, texts, labels and own seeds, in their order."""
     digest = hashlib.sha256()
     for caption in captions:
-        digest.update(json.dumps([caption.image_id, caption.text, caption.label]).encode())
+        own = [] if caption.seed is None else [caption.seed]
+        digest.update(json.dumps([caption.image_id, caption.text, caption.label, *own]).encode())
     return digest.hexdigest()[:16]
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 HINTS = "a smaller size, dtype float16 or bfloat16, decoding serial or a smaller max_span_batch need less"
 
 
-class Room:
-    """Draws batches in calls that fit into memory: where one does not, in halves, from then on.
+class ShrinkingBatch:
+    """Generates images in calls that fit into memory: where a batch does not, in halves, from then on.
 
     Images do not change by it: each has a random generator of its own.
     """
@@ -26,17 +26,17 @@ class Room:
     def __init__(self) -> None:
         self.most: int | None = None
 
-    def draw(
+    def generate(
         self, captions: Sequence[Caption], call: Callable[[Sequence[Caption]], GenerationOutput]
     ) -> GenerationOutput:
-        """Draw captions by as many calls as it takes.
+        """Generate the images of captions in as many calls as it takes.
 
         Args:
             captions: at least one.
-            call: draws some captions in one pipeline call.
+            call: generates the images of some captions in one pipeline call.
 
         Raises:
-            PipelineError: there is no room for a single image.
+            PipelineError: there is no memory for a single image.
         """
         runs: list[GenerationOutput] = []
         rest = captions

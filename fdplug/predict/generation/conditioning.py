@@ -1,4 +1,4 @@
-"""What a pipeline draws from: prompts, or class labels."""
+"""What a pipeline generates from: prompts, or class labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def check_conditioning(pipe: Any, captions: Sequence[Caption], size: int | None = None) -> None:
-    """Refuse a pipeline that cannot draw these captions, or not at this size.
+    """Refuse a pipeline that cannot take these captions, or not at this size.
 
     Raises:
         PipelineError: it takes neither a prompt nor a class label, or the other one of the two.
@@ -27,15 +27,17 @@ def check_conditioning(pipe: Any, captions: Sequence[Caption], size: int | None 
     """
     conditioning(pipe, captions[:1])
     if size is not None and not _takes(pipe, "height"):
-        raise ConfigError(f"{type(pipe).__name__} draws images of one size only; leave out size, got {size}")
+        raise ConfigError(f"{type(pipe).__name__} generates images of one size only; leave out size, got {size}")
 
 
 def conditioning(pipe: Any, captions: Sequence[Caption]) -> dict[str, Any]:
-    """The arguments of a pipeline call that say what to draw."""
+    """The arguments of a pipeline call that say what to generate images of."""
     name = type(pipe).__name__
     if _takes(pipe, "prompt"):
         if any(caption.label is not None for caption in captions):
-            raise PipelineError(f"{name} draws prompts, not class labels; give --data CocoCaptions or PromptFile")
+            raise PipelineError(
+                f"{name} generates from prompts, not class labels; give --data CocoCaptions or PromptFile"
+            )
         return {"prompt": [caption.text for caption in captions]}
     if not _takes(pipe, "class_labels"):
         raise PipelineError(f"{name} takes no prompt; a text-to-image or class-conditional pipeline is needed")
@@ -44,8 +46,8 @@ def conditioning(pipe: Any, captions: Sequence[Caption]) -> dict[str, Any]:
     return {"class_labels": [caption.label for caption in captions]}
 
 
-def drawn_size(pipe: Any, size: int | None = None) -> tuple[int, int]:
-    """Height and width in pixels of what a pipeline draws.
+def image_size(pipe: Any, size: int | None = None) -> tuple[int, int]:
+    """Height and width in pixels of the images of a pipeline.
 
     Args:
         pipe: a pipeline.
@@ -59,7 +61,7 @@ def drawn_size(pipe: Any, size: int | None = None) -> tuple[int, int]:
     config = getattr(find_denoiser(pipe), "config", None)
     sample = getattr(pipe, "default_sample_size", None) or getattr(config, "sample_size", None)
     if sample is None:
-        raise ConfigError(f"{type(pipe).__name__} does not say how large it draws; give a size")
+        raise ConfigError(f"{type(pipe).__name__} does not say how large its images are; give a size")
     height, width = (sample, sample) if isinstance(sample, int) else sample
     factor = 2 ** (len(pipe.vae.config.block_out_channels) - 1) if getattr(pipe, "vae", None) else 1
     factor = getattr(pipe, "vae_scale_factor", factor)

@@ -1,4 +1,4 @@
-"""Draw captions with a pipeline, as it is or with propagation, and note what it cost."""
+"""Generate images with a pipeline, as it is or with propagation, and note what it cost."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ Call = Callable[[Any, "Sequence[Caption]", GenerationConfig], "Tensor"]
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationOutput:
-    """What was drawn, and what it cost.
+    """What was generated, and what it cost.
 
     Attributes:
         images: (N, 3, H, W) uint8 on the CPU; black where the pipeline gave not-a-number.
-        whole: (N,), whether an image holds numbers only.
+        finite: (N,), whether an image holds numbers only.
         seconds: in the pipeline.
         denoiser_seconds: in the denoiser; None where no family knows it.
         ledger: of the last pipeline call, if features were propagated.
@@ -51,7 +51,7 @@ class GenerationOutput:
     """
 
     images: Tensor
-    whole: Tensor
+    finite: Tensor
     seconds: float
     denoiser_seconds: float | None
     ledger: Any = None
@@ -69,7 +69,7 @@ def joined(runs: Sequence[GenerationOutput]) -> GenerationOutput:
     """Several runs as one, in order."""
     return GenerationOutput(
         images=torch.cat([run.images for run in runs]),
-        whole=torch.cat([run.whole for run in runs]),
+        finite=torch.cat([run.finite for run in runs]),
         seconds=sum(run.seconds for run in runs),
         denoiser_seconds=total(run.denoiser_seconds for run in runs),
         ledger=runs[-1].ledger,
@@ -98,7 +98,7 @@ def run(
     count: bool = False,
     call: Call | None = None,
 ) -> GenerationOutput:
-    """Draw captions in one pipeline call.
+    """Generate the images of captions in one pipeline call.
 
     Args:
         pipe: a diffusers text-to-image pipeline.
@@ -118,10 +118,10 @@ def run(
         counted: dict[str, float] = {}
         if count and ledger is not None:
             counted = {name: ledger.gflops(name) / len(captions) for name in CONVENTIONS}
-    pixels, whole = to_uint8(images)
+    pixels, finite = to_uint8(images)
     return GenerationOutput(
         images=pixels,
-        whole=whole,
+        finite=finite,
         seconds=seconds,
         denoiser_seconds=timer.seconds,
         ledger=ledger,
@@ -146,17 +146,17 @@ def to_uint8(images: Tensor) -> tuple[Tensor, Tensor]:
     A warning says how many do not.
     """
     images = images.detach().float().cpu()
-    whole = torch.isfinite(images).flatten(1).all(1)
-    bad = int((~whole).sum())
+    finite = torch.isfinite(images).flatten(1).all(1)
+    bad = int((~finite).sum())
     if bad:
         message = f"{bad} of {len(images)} images hold not-a-number; try dtype float32"
         warn(message)
-    return (images.nan_to_num(0.0, 1.0, 0.0).clamp(0, 1) * 255).round().to(torch.uint8), whole
+    return (images.nan_to_num(0.0, 1.0, 0.0).clamp(0, 1) * 255).round().to(torch.uint8), finite
 
 
 def call_pipeline(pipe: Any, captions: Sequence[Caption], generation: GenerationConfig) -> Tensor:
     """Return the images (N, 3, H, W) of one call of the pipeline; tests put another in its place."""
-    seeds = generators(generation.seed, [caption.image_id for caption in captions])
+    seeds = generators(caption.noise_seed(generation.seed) for caption in captions)
     given = conditioning(pipe, captions)
     options = generation.call_options()
     check_timesteps(pipe, options)

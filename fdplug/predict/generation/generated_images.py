@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fdplug.predict.data.seeds import seed_of
 from fdplug.predict.generation.generate import GenerationOutput, per_image
 from fdplug.predict.storage.image_store import GeneratedImage
 
@@ -37,13 +36,13 @@ def generated_images(
         GeneratedImage(
             id=caption.image_id,
             caption=caption.text,
-            seed=seed_of(seed, caption.image_id),
+            seed=caption.noise_seed(seed),
             variant=variant,
-            image=image if whole else None,
+            image=image if finite else None,
             seconds=output.seconds / count,
             denoiser_seconds=per_image(output.denoiser_seconds, count),
             gflops=gflops,
             key_steps=key_steps,
         )
-        for caption, image, whole in zip(captions, output.images, output.whole, strict=True)
+        for caption, image, finite in zip(captions, output.images, output.finite, strict=True)
     ]

@@ -57,7 +57,7 @@ def load_pipeline(
         dtype: `float32`, `float16`, `bfloat16`, or `auto` (float16 on a GPU, float32 elsewhere).
         allow_pickle: also load `.bin` files, which can run code when loaded.
         safety_checker: keep the pipeline's own safety checker if it has one; it blackens images.
-        needs_prompt: refuse pipelines that draw classes, or nothing in particular.
+        needs_prompt: refuse pipelines that take class labels, or nothing.
 
     Raises:
         PipelineError: the pipeline cannot be loaded, or takes no prompt.

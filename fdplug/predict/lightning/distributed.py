@@ -41,7 +41,7 @@ def _started(environment: Mapping[str, str]) -> tuple[str, int | None, int]:
 
 
 def die_with_launcher(trainer: Any, environment: Mapping[str, str] = os.environ) -> None:
-    """End this process soon after the one that launched it: nobody would wait for what it draws.
+    """End this process soon after the one that launched it: nobody would wait for its images.
 
     Concerns what torchrun starts, and what Lightning's first process starts on its machine.
     """

@@ -18,7 +18,7 @@ from fdplug.profiling.provenance import provenance
 if TYPE_CHECKING:
     from fdplug.predict.data.captions import Caption
     from fdplug.predict.lightning.prediction import Prediction
-    from fdplug.predict.storage.manifest import Entry
+    from fdplug.predict.storage.manifest import ManifestEntry
 
 
 class ImageWriter(BasePredictionWriter):
@@ -35,7 +35,7 @@ class ImageWriter(BasePredictionWriter):
         super().__init__(write_interval="batch")
         self.folder = Path(folder)
         self.overwrite = overwrite
-        self.entries: list[Entry] = []
+        self.entries: list[ManifestEntry] = []
         self.generated = 0
         self.store = ImageStore(self.folder)
         self._run = RunFolder(folder, "name another with --writer.folder")
@@ -131,7 +131,7 @@ def image_store(trainer: Any) -> ImageStore | None:
     return next((one.store for one in trainer.callbacks if isinstance(one, ImageWriter)), None)
 
 
-def _check_captions(run: RunFolder, entries: Iterable[Entry], captions: Sequence[Caption] | None) -> None:
+def _check_captions(run: RunFolder, entries: Iterable[ManifestEntry], captions: Sequence[Caption] | None) -> None:
     """Refuse a folder that holds images of other captions, or images that nothing is known of.
 
     Raises:

@@ -14,7 +14,7 @@ from fdplug.checks import check_choice
 from fdplug.config import PropagationConfig, name_of, refuse_flat
 from fdplug.errors import ConfigError
 from fdplug.predict.data.captions import SHAPES, Caption
-from fdplug.predict.generation.batch_size import Room
+from fdplug.predict.generation.batch_size import ShrinkingBatch
 from fdplug.predict.generation.conditioning import check_conditioning
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import check_size, check_steps, run
@@ -76,7 +76,7 @@ class TextToImage(LightningModule):
         self.ledger: Any = None
         self.pipe: Any = None
         self._propagation: Any = None
-        self._room = Room()
+        self._batch = ShrinkingBatch()
 
     def settings(self, device: torch.device | str) -> dict[str, Any]:
         """Everything that decides what the images look like, as json holds it."""
@@ -138,7 +138,7 @@ class TextToImage(LightningModule):
         return {one.id: one for one in found if one is not None}
 
     def _generate(self, captions: list[Caption]) -> list[GeneratedImage]:
-        output = self._room.draw(
+        output = self._batch.generate(
             captions, lambda some: run(self.pipe, some, self.generation, self._propagation, self._on_step)
         )
         self.ledger = output.ledger

@@ -14,7 +14,7 @@ from fdplug.predict.storage.atomic import encode_png
 from fdplug.predict.storage.manifest import (
     NOT_A_NUMBER,
     OK,
-    Entry,
+    ManifestEntry,
     ManifestPart,
     clear_manifest,
     merge_manifest,
@@ -69,12 +69,12 @@ class ImageStore:
         self._part = ManifestPart(folder, rank)
 
     @property
-    def entries(self) -> Collection[Entry]:
+    def entries(self) -> Collection[ManifestEntry]:
         """What is known of every image that was here at first sight, or was written since."""
         return self._entries.values()
 
     @cached_property
-    def _entries(self) -> dict[tuple[str, int], Entry]:
+    def _entries(self) -> dict[tuple[str, int], ManifestEntry]:
         return read_manifest(self.folder)
 
     def read(self, variant: str, image_id: int) -> GeneratedImage | None:
@@ -105,22 +105,22 @@ class ImageStore:
             raise OutputError(f"{error}; what is listed in the manifest is safe: run the same command again") from error
         self._entries[entry.key] = entry
 
-    def _written(self, generated: GeneratedImage, within: str) -> Entry:
+    def _written(self, generated: GeneratedImage, within: str) -> ManifestEntry:
         facts = generated._asdict()
         image = facts.pop("image")
         if image is None:
-            return Entry(status=NOT_A_NUMBER, **facts)
+            return ManifestEntry(status=NOT_A_NUMBER, **facts)
         file = str(PurePosixPath(within, image_name(generated.id)))
         data = encode_png(image)
         _make_folder((self.folder / file).parent)
         write_bytes(data, self.folder / file)
-        return Entry(status=OK, file=file, sha256=sha256(data), **facts)
+        return ManifestEntry(status=OK, file=file, sha256=sha256(data), **facts)
 
     def close(self) -> None:
         """Write no more."""
         self._part.close()
 
-    def merge(self) -> list[Entry]:
+    def merge(self) -> list[ManifestEntry]:
         """Make one manifest of the parts of all processes, none of which writes any more; return it, ordered by id."""
         return merge_manifest(self.folder)
 

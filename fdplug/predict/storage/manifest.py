@@ -30,14 +30,14 @@ OK, NOT_A_NUMBER = "ok", "not a number"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class ManifestEntry:
     """One image.
 
     Attributes:
         id: image id.
         caption: what was asked for.
         seed: seed of the image's own generator.
-        variant: how it was drawn, in short.
+        variant: how it was generated, in short.
         status: `ok`, or `not a number`: then there is no file.
         file: path inside the folder.
         sha256: of the file, in hexadecimal.
@@ -81,7 +81,7 @@ class ManifestPart:
     def __init__(self, folder: Path, rank: int = 0) -> None:
         self._lines = JsonLines(folder / f"manifest.rank{rank}.jsonl")
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: ManifestEntry) -> None:
         """Note that an image is done."""
         self._lines.append(asdict(entry))
 
@@ -90,13 +90,13 @@ class ManifestPart:
         self._lines.close()
 
 
-def read_manifest(folder: Path) -> dict[tuple[str, int], Entry]:
+def read_manifest(folder: Path) -> dict[tuple[str, int], ManifestEntry]:
     """Every image that any process said was done, by variant and id; the last word on an image counts."""
     entries = (_entry(record) for path in _files(folder) for record in read_json_lines(path))
     return {entry.key: entry for entry in entries if entry is not None}
 
 
-def merge_manifest(folder: Path) -> list[Entry]:
+def merge_manifest(folder: Path) -> list[ManifestEntry]:
     """Make one manifest of all parts, in the order of ids, when no process writes any more."""
     entries = sorted(read_manifest(folder).values(), key=lambda entry: (entry.id, entry.variant))
     write_text("".join(f"{json.dumps(asdict(entry), ensure_ascii=False)}\n" for entry in entries), folder / MANIFEST)
@@ -114,7 +114,7 @@ def clear_manifest(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def read_image(folder: Path, entry: Entry) -> Tensor | None:
+def read_image(folder: Path, entry: ManifestEntry) -> Tensor | None:
     """The image (3, H, W) uint8 of an entry, or None unless its file is whole and the very one that was written."""
     path = _inside(folder, entry.file)
     data = None if path is None else _bytes(path, entry)
@@ -127,7 +127,7 @@ def read_image(folder: Path, entry: Entry) -> Tensor | None:
     return torch.tensor(np.asarray(image)).permute(2, 0, 1).contiguous()
 
 
-def _bytes(path: Path, entry: Entry) -> bytes | None:
+def _bytes(path: Path, entry: ManifestEntry) -> bytes | None:
     """The bytes of the file of an entry, or None if it is not the very one that was written."""
     try:
         data = Source(path, "image", "remove it").read()
@@ -152,11 +152,11 @@ def _inside(folder: Path, file: str | None) -> Path | None:
     return folder / file if path.is_relative_to(folder.resolve()) else None
 
 
-def _entry(record: dict[str, Any]) -> Entry | None:
+def _entry(record: dict[str, Any]) -> ManifestEntry | None:
     """An entry, or None for a line of another kind."""
-    known = {field.name for field in fields(Entry)}
+    known = {field.name for field in fields(ManifestEntry)}
     try:
-        entry = Entry(**{key: value for key, value in record.items() if key in known})
+        entry = ManifestEntry(**{key: value for key, value in record.items() if key in known})
     except TypeError:
         return None
     wanted: Iterable[tuple[Any, Any]] = (

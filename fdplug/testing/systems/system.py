@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,11 +90,6 @@ def _tensor(output: Any) -> Tensor:
     if isinstance(value, list):
         value = np.stack([np.asarray(one) for one in value])
     return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-
-
-def accepts(pipe: Any, argument: str) -> bool:
-    """Whether the pipeline's call takes `argument`."""
-    return argument in inspect.signature(type(pipe).__call__).parameters
 
 
 def words(n: int) -> list[str]:

@@ -73,14 +73,14 @@ def test_a_killed_comparison_goes_on(model, whole, tmp_path, monkeypatch, operat
     assert len(calls) <= 4 + 2 - len(done)  # four batches, a warm-up of each variant again, less those that were done
 
 
-def test_a_finished_comparison_is_read_and_not_drawn(model, whole, monkeypatch):
-    monkeypatch.setattr(generate, "call_pipeline", lambda *a: pytest.fail("something was drawn"))
+def test_a_finished_comparison_is_read_and_not_generated(model, whole, monkeypatch):
+    monkeypatch.setattr(generate, "call_pipeline", lambda *a: pytest.fail("something was generated"))
     before = json.loads((whole / "out" / "results.json").read_text())["variants"]
     assert main(_arguments(model, str(whole / "captions.json"), whole / "out")) == 0
     assert json.loads((whole / "out" / "results.json").read_text())["variants"] == before
 
 
-def test_a_harmed_image_is_drawn_again_with_its_batch(model, whole, tmp_path):
+def test_a_harmed_image_is_generated_again_with_its_batch(model, whole, tmp_path):
     arguments = _arguments(model, str(whole / "captions.json"), tmp_path / "out")
     assert main(arguments) == 0
     path = tmp_path / "out" / "images" / "fast" / "000000000017.png"

@@ -16,7 +16,7 @@ def _captions(count):
 @pytest.mark.parametrize("processes", [1, 2, 3, 8])
 @pytest.mark.parametrize("batch_size", [1, 4, 16])
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 16, 33])
-def test_every_process_draws_as_many_batches_and_every_caption_is_drawn_once(count, batch_size, processes):
+def test_every_process_gets_as_many_batches_and_every_caption_comes_once(count, batch_size, processes):
     captions = _captions(count)
     batches = even_batches(captions, batch_size, processes)
     assert [caption for batch in batches for caption in batch] == captions

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from fdplug.errors import ConfigError, DataError
-from fdplug.predict import CocoCaptions, read_captions
+from fdplug.predict import Caption, CocoCaptions, read_captions
 from tests.predict.conftest import WORDS, document, written
 
 
@@ -42,7 +42,7 @@ def test_coco_s_own_form_is_read(tmp_path):
         "annotations": [{"image_id": 397133, "id": 370509, "caption": "A man is in a kitchen making pizzas. "}],
     }
     (caption,) = read_captions(written(tmp_path, record))
-    assert caption == (397133, "A man is in a kitchen making pizzas.", "000000397133.jpg", None, None)
+    assert caption == Caption(397133, "A man is in a kitchen making pizzas.", "000000397133.jpg")
 
 
 def _changed(**changes):

@@ -46,7 +46,7 @@ def test_others_are_chosen_by_one_short_name(arguments, capsys):
         assert (chosen["init_args"][option], chosen["init_args"]["limit"]) == ("x.tsv", 2)
 
 
-def test_a_prompt_file_is_drawn(arguments, tmp_path, capsys):
+def test_images_of_a_prompt_file_are_generated(arguments, tmp_path, capsys):
     (tmp_path / "p.txt").write_text("a red circle\na green square\na blue circle\n")
     assert main([*arguments, "--data=PromptFile", f"--data.prompts={tmp_path / 'p.txt'}", "--data.limit=2"]) == 0
     assert "PromptFile: 2 of 3 captions, selection " in capsys.readouterr().out

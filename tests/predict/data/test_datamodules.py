@@ -205,7 +205,7 @@ def test_prompts_have_no_real_images(tmp_path):
         data.references()
 
 
-def test_classes_are_drawn_round_by_round():
+def test_classes_are_taken_round_by_round():
     data = _set_up(ClassLabels(classes=[207, 360], per_class=2, batch_size=3))
     assert [(one.image_id, one.label, one.text) for one in data.captions] == [
         (207, 207, "class 207"),

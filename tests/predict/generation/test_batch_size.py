@@ -8,7 +8,7 @@ import torch
 from fdplug.config import PropagationConfig
 from fdplug.errors import FdplugWarning, PipelineError
 from fdplug.predict.generation import generate
-from fdplug.predict.generation.batch_size import Room
+from fdplug.predict.generation.batch_size import ShrinkingBatch
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import run
 from tests.predict.conftest import document, opened, written
@@ -22,7 +22,7 @@ OUT = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nM
 
 @pytest.fixture
 def small(monkeypatch):
-    """A machine with room for three images; returns how many each call was asked for."""
+    """A machine with memory for three images; returns how many each call was asked for."""
     asked, original = [], generate.call_pipeline
 
     def call(pipe, captions, generation):
@@ -39,23 +39,23 @@ def small(monkeypatch):
     "propagate", [None, PropagationConfig(policy={"uniform": {"interval": 2}})], ids=["plain", "propagated"]
 )
 def test_images_are_the_same_in_halves(loaded, small, propagate):
-    room = Room()
+    batch = ShrinkingBatch()
     with pytest.warns(FdplugWarning, match="out of memory with 7 images at once, going on with 3 .CUDA out of memory"):
-        done = room.draw(CAPTIONS[:7], lambda some: run(loaded, some, LOOK, propagate))
+        done = batch.generate(CAPTIONS[:7], lambda some: run(loaded, some, LOOK, propagate))
     assert small == [7, 3, 3, 1]
     singles = torch.cat([run(loaded, [caption], LOOK, propagate).images for caption in CAPTIONS[:7]])
     assert (done.images.int() - singles.int()).abs().max() <= 1
-    assert done.whole.all()
+    assert done.finite.all()
     assert done.in_ledger == 1
     small.clear()
-    room.draw(CAPTIONS[:6], lambda some: run(loaded, some, LOOK, propagate))
+    batch.generate(CAPTIONS[:6], lambda some: run(loaded, some, LOOK, propagate))
     assert small == [3, 3]
 
 
 def test_costs_add_up(loaded, small):
     settings = UNIFORM
     with pytest.warns(FdplugWarning):
-        done = Room().draw(CAPTIONS[:4], lambda some: run(loaded, some, LOOK, settings))
+        done = ShrinkingBatch().generate(CAPTIONS[:4], lambda some: run(loaded, some, LOOK, settings))
     assert small == [4, 2, 2]
     assert done.in_ledger == 2
     assert done.gflops() == pytest.approx(run(loaded, CAPTIONS[:1], LOOK, settings).gflops())
@@ -65,7 +65,7 @@ def test_costs_add_up(loaded, small):
 def test_no_room_for_one_image_is_an_error_that_says_what_to_do(loaded, monkeypatch):
     monkeypatch.setattr(generate, "call_pipeline", lambda *a: (_ for _ in ()).throw(OUT))
     with pytest.raises(PipelineError, match="out of memory with a single image: a smaller size, dtype float16"):
-        Room().draw(CAPTIONS[:1], lambda some: run(loaded, some, LOOK))
+        ShrinkingBatch().generate(CAPTIONS[:1], lambda some: run(loaded, some, LOOK))
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_every_kind_of_memory_is_known_and_other_errors_pass(loaded, monkeypatch
     )
     if halved:
         with pytest.warns(FdplugWarning, match="going on with 1"):
-            assert len(Room().draw(CAPTIONS[:2], lambda some: run(loaded, some, LOOK)).images) == 2
+            assert len(ShrinkingBatch().generate(CAPTIONS[:2], lambda some: run(loaded, some, LOOK)).images) == 2
     else:
         with pytest.raises(RuntimeError, match="mat1"):
-            Room().draw(CAPTIONS[:2], lambda some: run(loaded, some, LOOK))
+            ShrinkingBatch().generate(CAPTIONS[:2], lambda some: run(loaded, some, LOOK))
 
 
 def test_a_prediction_goes_on_with_halves(model, tmp_path, monkeypatch):
@@ -132,6 +132,6 @@ def test_images_without_numbers_are_counted_and_not_saved(model, tmp_path, monke
     values = numbers(tmp_path / "out")
     assert (values["images"], values["images_not_a_number"]) == (5 - len(ids), len(ids))
     assert f"{len(ids)} images hold not-a-number and have no file: {min(ids)}" in capsys.readouterr().out
-    monkeypatch.setattr(generate, "call_pipeline", lambda *a: pytest.fail("something was drawn again"))
+    monkeypatch.setattr(generate, "call_pipeline", lambda *a: pytest.fail("something was generated again"))
     predict(model, annotations, tmp_path / "out")
     assert numbers(tmp_path / "out") == values

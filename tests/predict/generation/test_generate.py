@@ -28,7 +28,7 @@ UNIFORM = PropagationConfig(policy={"uniform": {"interval": 2}})
 
 
 def _floats(pipe, captions, generation=LOOK):
-    seeds = generators(generation.seed, [caption.image_id for caption in captions])
+    seeds = generators(caption.noise_seed(generation.seed) for caption in captions)
     texts = [caption.text for caption in captions]
     with torch.no_grad():
         return pipe(prompt=texts, generator=seeds, output_type="pt", **generation.call_options()).images
@@ -55,6 +55,17 @@ def test_an_image_does_not_depend_on_its_batch(loaded, propagate):
 def test_images_are_the_pipeline_s_own(loaded):
     expected = (_floats(loaded, CAPTIONS[:2]).permute(0, 2, 3, 1).numpy() * 255).round().astype("uint8")
     assert (run(loaded, CAPTIONS[:2], LOOK).images.permute(0, 2, 3, 1).numpy() == expected).all()
+
+
+def test_a_caption_may_bring_the_seed_of_its_noise(loaded):
+    own = [Caption(7, WORDS[0], seed=11), Caption(8, WORDS[0])]
+    assert [one.noise_seed(5) for one in own] == [11, seed_of(5, 8)]
+    expected = (_floats(loaded, own) * 255).round().byte()
+    assert (run(loaded, own, LOOK).images == expected).all()
+    generator = torch.Generator().manual_seed(11)
+    with torch.no_grad():
+        alone = loaded(WORDS[0], generator=generator, output_type="pt", **LOOK.call_options()).images
+    assert ((alone * 255).round() - expected[:1].float()).abs().max() <= 1
 
 
 def test_another_seed_or_id_is_another_image(loaded):

@@ -27,7 +27,7 @@ def finished(model, tmp_path_factory):
     return folder / "out"
 
 
-def test_the_manifest_says_what_was_drawn_and_how(finished):
+def test_the_manifest_says_what_was_generated_and_how(finished):
     lines = [json.loads(line) for line in (finished / "manifest.jsonl").read_text().splitlines()]
     assert [line["id"] for line in lines] == [3, 10, 17, 24, 31]
     first = lines[0]

@@ -89,7 +89,7 @@ def test_two_tasks_of_slurm(job, tmp_path):
     for rank in range(2):
         slurm = {
             "SLURM_NTASKS": "2",
-            "SLURM_JOB_NAME": "draw",
+            "SLURM_JOB_NAME": "generate",
             "SLURM_JOB_ID": "1",
             "SLURM_PROCID": str(rank),
             "SLURM_LOCALID": str(rank),

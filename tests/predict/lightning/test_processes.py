@@ -1,4 +1,4 @@
-"""Several processes draw the same as one: every caption once, also very few, also after one of them was killed."""
+"""Several processes generate the same as one: every caption once, also very few, also after one of them was killed."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def one(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("one")
     annotations = written(folder, document())
     predict(model, annotations, folder / "plain", steps=2, propagation=None)
-    _draw(model, folder, folder / "out")
+    _generate(model, folder, folder / "out")
     return folder
 
 
-def _draw(model, one, out, ranks=1, limit=None):
-    """Draw with so many forked processes on gloo."""
+def _generate(model, one, out, ranks=1, limit=None):
+    """Generate with so many forked processes on gloo."""
     engine = {"devices": ranks, "strategy": "ddp_fork"} if ranks > 1 else {}
     data = CocoCaptions(str(one / "captions.json"), limit=limit, batch_size=2)
     return predict(model, None, out, [LogFidelity(str(one / "plain"))], data=data, trainer=engine, steps=2)
@@ -45,8 +45,8 @@ def _check_equal(out, one, count):
     assert numbers(out)["images"] == count
 
 
-def test_two_processes_draw_and_score_what_one_does(model, one, tmp_path):
-    _draw(model, one, tmp_path, ranks=2)
+def test_two_processes_generate_and_score_what_one_does(model, one, tmp_path):
+    _generate(model, one, tmp_path, ranks=2)
     _check_equal(tmp_path, one, 5)
     values, expected = numbers(tmp_path), numbers(one / "out")
     assert values.keys() == expected.keys()
@@ -56,7 +56,7 @@ def test_two_processes_draw_and_score_what_one_does(model, one, tmp_path):
 
 @pytest.mark.parametrize(("ranks", "limit"), [(1, 0), (2, 0), (3, 2)])
 def test_few_captions_are_no_trouble(model, one, tmp_path, ranks, limit):
-    _draw(model, one, tmp_path, ranks, limit)
+    _generate(model, one, tmp_path, ranks, limit)
     _check_equal(tmp_path, one, limit)
     if not limit:
         assert numbers(tmp_path) == {"images": 0, "images_not_a_number": 0}
@@ -65,12 +65,12 @@ def test_few_captions_are_no_trouble(model, one, tmp_path, ranks, limit):
 @pytest.mark.parametrize(("before", "after"), [(1, 2), pytest.param(2, 1, marks=pytest.mark.slow)])
 def test_a_run_goes_on_with_more_or_fewer_processes(model, one, tmp_path, before, after):
     if before == 1:
-        assert run_until(lambda: _draw(model, one, tmp_path), 20)
+        assert run_until(lambda: _generate(model, one, tmp_path), 20)
     else:
-        _draw(model, one, tmp_path, before, limit=3)
+        _generate(model, one, tmp_path, before, limit=3)
     left = content(tmp_path)
     assert 0 < len(left) < 5
-    _draw(model, one, tmp_path, after)
+    _generate(model, one, tmp_path, after)
     assert left.items() <= content(tmp_path).items()
     _check_equal(tmp_path, one, 5)
 
@@ -88,20 +88,20 @@ def test_one_process_of_two_is_killed(model, one, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(generate, "call_pipeline", call)
         with pytest.raises(ProcessExitedException, match="SIGKILL"):
-            _draw(model, one, tmp_path, ranks=2)
+            _generate(model, one, tmp_path, ranks=2)
     assert len(content(tmp_path)) < 5
-    _draw(model, one, tmp_path, ranks=2)
+    _generate(model, one, tmp_path, ranks=2)
     _check_equal(tmp_path, one, 5)
 
 
 def test_what_the_first_process_refuses_all_refuse(model, one, tmp_path):
-    _draw(model, one, tmp_path, limit=3)
+    _generate(model, one, tmp_path, limit=3)
     with pytest.raises(Exception, match=r"the folder .* was begun with other settings: steps 2 -> 3"):
         predict(model, str(one / "captions.json"), tmp_path, trainer={"devices": 2, "strategy": "ddp_fork"}, steps=3)
 
 
 TORCHRUN = {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2", "RANK": "1"}
-SRUN = {"SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_NUM_NODES": "2", "SLURM_JOB_NAME": "draw"}
+SRUN = {"SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_NUM_NODES": "2", "SLURM_JOB_NAME": "generate"}
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_there_is_a_line_now_and_then_without_a_terminal(model, annotations, tmp
     )
 
 
-def test_what_an_earlier_run_drew_is_counted_but_not_in_the_pace(model, annotations, tmp_path):
+def test_what_an_earlier_run_generated_is_counted_but_not_in_the_pace(model, annotations, tmp_path):
     predict(model, annotations, tmp_path, steps=2)
     text = _shown(model, annotations, tmp_path, terminal=False)
     assert text.splitlines()[-1] == "5 of 5 images, 0.00 images/s"

@@ -31,20 +31,20 @@ def _again(model, out, annotations, plain, **options):
     return predict(model, annotations, out, [LogFidelity(str(plain))], steps=2, **options)
 
 
-def _drawings(folder):
-    """Ids that were drawn, as often as they were: what the module notes down for us."""
-    path = folder / "drawn.txt"
+def _generated_ids(folder):
+    """Ids of which images were generated, as often as they were: what the module notes down for us."""
+    path = folder / "generated.txt"
     return path.read_text().split() if path.is_file() else []
 
 
 def _noting(monkeypatch, folder):
-    """Let every drawing note the ids it begins with."""
+    """Let every pipeline call note the ids it begins with."""
     from fdplug.predict.generation import generate
 
     original = generate.call_pipeline
 
     def call(pipe, captions, generation):
-        with (folder / "drawn.txt").open("a") as file:
+        with (folder / "generated.txt").open("a") as file:
             file.write("".join(f"{caption.image_id}\n" for caption in captions))
         return original(pipe, captions, generation)
 
@@ -60,14 +60,14 @@ def _check_killed(model, whole, folder, monkeypatch, operation):
         arguments = (model, out, str(whole / "captions.json"), whole / "plain")
         killed = run_until(lambda: _again(*arguments), operation)
         before = {entry.id for entry in read_manifest(out).values() if read_image(out, entry) is not None}
-        done_before = len(_drawings(folder))
+        done_before = len(_generated_ids(folder))
         _again(*arguments)
     assert content(out) == content(whole / "out"), operation
     assert records(out) == records(whole / "out"), operation
     assert numbers(out) == numbers(whole / "out"), operation
     check_whole(out, _captions(whole))
-    assert not set(map(int, _drawings(folder)[done_before:])) & before, operation
-    assert len(_drawings(folder)) <= len(WORDS) + BATCH, operation
+    assert not set(map(int, _generated_ids(folder)[done_before:])) & before, operation
+    assert len(_generated_ids(folder)) <= len(WORDS) + BATCH, operation
     return killed
 
 
@@ -102,9 +102,9 @@ def test_a_run_that_is_killed_again_and_again_comes_to_an_end(model, whole, tmp_
     assert numbers(tmp_path / "out") == numbers(whole / "out")
 
 
-def test_a_finished_run_is_read_and_not_drawn(model, whole, tmp_path, monkeypatch):
+def test_a_finished_run_is_read_and_not_generated(model, whole, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "fdplug.predict.generation.generate.call_pipeline", lambda *a: pytest.fail("something was drawn")
+        "fdplug.predict.generation.generate.call_pipeline", lambda *a: pytest.fail("something was generated")
     )
     before = content(whole / "out"), numbers(whole / "out")
     _, writer, _ = _again(model, whole / "out", str(whole / "captions.json"), whole / "plain")
@@ -112,7 +112,7 @@ def test_a_finished_run_is_read_and_not_drawn(model, whole, tmp_path, monkeypatc
     assert (content(whole / "out"), numbers(whole / "out")) == before
 
 
-def test_a_harmed_image_is_drawn_again(model, whole, tmp_path):
+def test_a_harmed_image_is_generated_again(model, whole, tmp_path):
     arguments = (model, tmp_path / "out", str(whole / "captions.json"), whole / "plain")
     _again(*arguments)
     path = tmp_path / "out" / "000000000010.png"

@@ -1,4 +1,4 @@
-"""Scores while images are drawn: by several processes, in bfloat16, and the same from the finished folder."""
+"""Scores while images are generated: by several processes, in bfloat16, and the same from the finished folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fdplug.predict import (
     LogPrecisionRecall,
     LogScores,
 )
-from fdplug.predict.generation.conditioning import drawn_size
+from fdplug.predict.generation.conditioning import image_size
 from fdplug.scores import MeanScore, Number
 from fdplug.testing import registered
 from tests.predict.conftest import WORDS, document, opened, written
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings(QUIET)
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """An annotation file of seven captions, and real images for them of another size than what is drawn."""
+    """An annotation file of seven captions, and real images for them of another size than what is generated."""
     folder = tmp_path_factory.mktemp("place")
     rng = np.random.default_rng(0)
     captions = [*WORDS, "a blue square", "a small green circle"]
@@ -57,7 +57,7 @@ def _callbacks(networks):
     return [*compared, LogClipScore(clip), LogFtc()]
 
 
-def _draw(model, place, out, callbacks, ranks=1, **options):
+def _generate(model, place, out, callbacks, ranks=1, **options):
     engine = {"devices": ranks, "strategy": "ddp_fork"} if ranks > 1 else {}
     data = CocoCaptions(str(place / "captions.json"), real_images=str(place), batch_size=2)
     with warnings.catch_warnings():
@@ -78,10 +78,10 @@ KEYS = ("fid", "precision", "recall", "inception_score", "clip_score", "clip_sco
 
 
 def test_scores_of_several_processes_and_of_the_folder_are_those_of_one(model, place, networks, tmp_path):
-    _draw(model, place, tmp_path / "one", _callbacks(networks), steps=2)
+    _generate(model, place, tmp_path / "one", _callbacks(networks), steps=2)
     one = numbers(tmp_path / "one")
     assert set(KEYS) <= set(one)
-    _draw(model, place, tmp_path / "two", _callbacks(networks), ranks=2, steps=2)
+    _generate(model, place, tmp_path / "two", _callbacks(networks), ranks=2, steps=2)
     (row,) = _scored(tmp_path / "one", place, networks)
     two = numbers(tmp_path / "two")
     for key in KEYS:
@@ -92,7 +92,7 @@ def test_scores_of_several_processes_and_of_the_folder_are_those_of_one(model, p
 
 def test_scores_of_a_bfloat16_run_are_computed_in_float32(model, place, networks, tmp_path):
     engine = {"precision": "bf16-true"}
-    _draw(model, place, tmp_path, _callbacks(networks), steps=2, dtype="bfloat16", engine=engine)
+    _generate(model, place, tmp_path, _callbacks(networks), steps=2, dtype="bfloat16", engine=engine)
     (row,) = _scored(tmp_path, place, networks)
     values = numbers(tmp_path)
     assert {key: values[key] for key in KEYS} == {key: pytest.approx(row[key], rel=1e-6) for key in KEYS}
@@ -145,9 +145,9 @@ def test_ftc_without_its_parts_warns(model, annotations, tmp_path):
         predict(model, annotations, tmp_path, [LogFtc()], steps=2)
 
 
-def test_the_size_of_what_is_drawn_is_known(loaded):
-    assert drawn_size(loaded) == (16, 16)
-    assert drawn_size(loaded, 24) == (24, 24)
+def test_the_size_of_what_is_generated_is_known(loaded):
+    assert image_size(loaded) == (16, 16)
+    assert image_size(loaded, 24) == (24, 24)
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def dit(tmp_path_factory):
     return str(folder)
 
 
-def test_a_class_conditional_model_draws_class_labels(dit, tmp_path):
+def test_a_class_conditional_model_takes_class_labels(dit, tmp_path):
     data = ClassLabels(classes=[3, 500, 7], batch_size=2)
     predict(dit, None, tmp_path, data=data, steps=4)
     names = [f"{label:012d}.png" for label in (3, 7, 500)]
@@ -170,7 +170,7 @@ def test_a_class_conditional_model_draws_class_labels(dit, tmp_path):
     pictures = [opened(tmp_path / name) for name in names]
     assert {one.shape for one in pictures} == {(pictures[0].shape)}
     assert not (pictures[0] == pictures[1]).all()
-    assert drawn_size(_loaded(dit)) == pictures[0].shape[:2]
+    assert image_size(_loaded(dit)) == pictures[0].shape[:2]
 
 
 def _loaded(folder):
@@ -184,7 +184,7 @@ def test_prompts_and_class_labels_are_not_mixed_up(dit, model, annotations, tmp_
 
     with pytest.raises(PipelineError, match="DiTPipeline takes no prompt but class labels; give --data ClassLabels"):
         predict(dit, annotations, tmp_path / "a", steps=2)
-    with pytest.raises(PipelineError, match="draws prompts, not class labels; give --data CocoCaptions"):
+    with pytest.raises(PipelineError, match="generates from prompts, not class labels; give --data CocoCaptions"):
         predict(model, None, tmp_path / "b", data=ClassLabels(classes=[1]), steps=2)
-    with pytest.raises(ConfigError, match="DiTPipeline draws images of one size only; leave out size, got 32"):
+    with pytest.raises(ConfigError, match="DiTPipeline generates images of one size only; leave out size, got 32"):
         predict(dit, None, tmp_path / "c", data=ClassLabels(classes=[1]), steps=2, size=32)

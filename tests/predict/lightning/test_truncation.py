@@ -36,7 +36,7 @@ def test_short_captions_and_pipelines_without_a_tokenizer_report_nothing(loaded)
 
     class Bare:
         def __call__(self, class_labels):
-            """Draw."""
+            """Generate."""
 
     assert truncated(Bare(), [Caption(1, LONG)]) == []
 
@@ -53,7 +53,7 @@ def test_a_pipeline_s_own_limit_counts_for_t5():
         tokenizer_3 = T5Tokenizer()
 
         def __call__(self, prompt, max_sequence_length=8):
-            """Draw."""
+            """Generate."""
 
     (found,) = truncated(Pipe(), [Caption(1, "word " * 8), Caption(2, "word " * 9)])
     assert [one.image_id for one in found.captions] == [2]

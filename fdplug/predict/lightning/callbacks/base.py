@@ -35,11 +35,9 @@ class LogNumbers(Callback):
         """The numbers over all batches of all processes, of which one at least has had an image."""
 
     def on_predict_start(self, trainer: Any, pl_module: Any) -> None:
-        """Begin to count."""
         self.images = 0
 
     def on_predict_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *args: Any, **kwargs: Any) -> None:
-        """Pass a batch on."""
         if outputs.captions:
             self.images += len(outputs.captions)
             self.update(outputs)

@@ -19,7 +19,6 @@ class LogCosts(LogNumbers):
     """
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Forget an earlier run."""
         self._first = self._others = (0.0, 0.0, 0.0)  # images, their seconds, their denoiser seconds
         self._propagated = (0.0, 0.0)  # images, their GFLOPs
         self._knows_denoiser = False
@@ -38,7 +37,6 @@ class LogCosts(LogNumbers):
             self._key_steps = max(self._key_steps, prediction.key_steps)
 
     def compute(self, trainer: Any, pl_module: Any) -> dict[str, float]:
-        """The costs over all ranks."""
         own = self._others if self._others[0] else self._first
         timed, seconds, denoiser_seconds = (over_ranks(trainer, number) for number in own)
         images, gflops = (over_ranks(trainer, number) for number in self._propagated)

@@ -14,7 +14,7 @@ import torch
 
 from fdplug import registry
 from fdplug.errors import ConfigError, DataError
-from fdplug.predict.generation.conditioning import drawn_size
+from fdplug.predict.generation.conditioning import image_size
 from fdplug.predict.lightning.callbacks.base import LogNumbers
 from fdplug.scores import BASELINE, Batch
 from fdplug.scores.features.images import read_image
@@ -94,7 +94,7 @@ class LogScores(LogNumbers):
 
     def _reference(self, trainer: Any, pl_module: Any) -> Reference:
         """The real images, a share of them on each rank."""
-        size = drawn_size(pl_module.pipe, self.size or pl_module.generation.size)
+        size = image_size(pl_module.pipe, self.size or pl_module.generation.size)
         share = (trainer.global_rank, trainer.world_size)
         return Reference(self.given or trainer.datamodule.references(), size, share=share)
 
@@ -111,7 +111,7 @@ def _check_baseline(folder: Path, captions: Sequence[Caption]) -> None:
         raise ConfigError(f"the baseline folder {folder} does not exist; predict un-accelerated images first")
     for caption in captions:
         if not (folder / caption.output_name).is_file():
-            raise DataError(f"{folder} has no {caption.output_name}; draw the same captions there first")
+            raise DataError(f"{folder} has no {caption.output_name}; generate the same captions there first")
 
 
 def _read(folder: Path, caption: Caption) -> Tensor:

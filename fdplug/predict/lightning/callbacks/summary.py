@@ -1,4 +1,4 @@
-"""The last words of a prediction: what was drawn, how fast, and every file that was written."""
+"""The last words of a prediction: what was generated, how fast, and every file that was written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from fdplug.files.writing import write_text
 from fdplug.predict.lightning.callbacks.base import LogNumbers
 from fdplug.predict.lightning.image_writer import ImageWriter
-from fdplug.predict.storage.manifest import MANIFEST, OK, Entry
+from fdplug.predict.storage.manifest import MANIFEST, OK, ManifestEntry
 from fdplug.predict.storage.run_folder import METRICS, SETTINGS
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ def _numbers(values: Mapping[str, float]) -> str:
     return ", ".join(f"{key} {value:.4g}" for key, value in values.items())
 
 
-def _images(writer: ImageWriter, whole: list[Entry]) -> str:
+def _images(writer: ImageWriter, whole: list[ManifestEntry]) -> str:
     earlier = len(writer.entries) - writer.generated
     span = f" ({whole[0].file} ... {whole[-1].file})" if whole else ""
     from_before = f", {earlier} of them by an earlier run" if earlier else ""
     return f"Written to {writer.folder}: {len(whole)} images{span}{from_before}"
 
 
-def _broken(broken: list[Entry]) -> str:
+def _broken(broken: list[ManifestEntry]) -> str:
     if not broken:
         return ""
     ids = ", ".join([*(str(entry.id) for entry in broken[:NAMED]), *(["..."] if len(broken) > NAMED else [])])

@@ -71,7 +71,7 @@ def _longest(pipe: Any, tokenizer: Any) -> int | None:
 
 
 class ReportTruncation(LogNumbers):
-    """Says once, before anything is drawn, how many captions the text encoder cuts; part of every prediction."""
+    """Says once, before anything is generated, how many captions the text encoder cuts; part of every prediction."""
 
     def on_predict_start(self, trainer: Any, pl_module: Any) -> None:
         """Count on the first rank, and keep diffusers from saying it batch by batch."""
