@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from types import MethodType
+from types import MethodType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import PatchOrderError
@@ -24,7 +24,7 @@ _ABSENT = object()
 class Patch:
     """Calls `around(original, *args, **kwargs)` in place of `owner.name(*args, **kwargs)`.
 
-    The signature stays that of the original. A deep copy of the owner gets the original back, bound to the copy.
+    The signature stays that of the original. A copy of the owner, deep or pickled, gets the original back, bound to it.
     """
 
     def __init__(self, owner: Any, name: str, around: Around) -> None:
@@ -49,6 +49,14 @@ class Patch:
         owner = memo.get(id(self.owner), self.owner)
         return MethodType(getattr(type(owner), self.name), owner)
 
+    def __reduce__(self) -> Any:
+        return getattr, (SimpleNamespace(own=self.clean), "own")
+
+    @property
+    def clean(self) -> Any:
+        """What stands for the patch in a pickled copy, which needs no fdplug to be loaded."""
+        return _Inherited(self.owner, self.name) if self._before is _ABSENT else self._before
+
     def apply(self) -> None:
         """Put the patch on the instance."""
         self.owner.__dict__[self.name] = self.entry
@@ -59,14 +67,33 @@ class Patch:
         held = self.owner.__dict__.get(self.name)
         return held is self or getattr(held, "__self__", None) is self
 
-    def remove(self) -> None:
-        """Restore the instance as it was; raise `PatchOrderError` if something else lies on top."""
+    @property
+    def lost(self) -> bool:
+        """Whether the instance is as it was before, as after somebody has put back a copy of its state."""
+        return self._before is _ABSENT and _own(self.owner, self.name) is _ABSENT
+
+    def check(self) -> None:
+        """Raise `PatchOrderError` if something else lies on top."""
         if not self.on_top:
             raise PatchOrderError(_covered(self))
+
+    def remove(self) -> None:
+        """Restore the instance as it was; raise `PatchOrderError` if something else lies on top."""
+        self.check()
         if self._before is _ABSENT:
             del self.owner.__dict__[self.name]
         else:
             self.owner.__dict__[self.name] = self._before
+
+
+class _Inherited:
+    """Is pickled as the method that an instance has from its class."""
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self._place = owner, name
+
+    def __reduce__(self) -> Any:
+        return getattr, self._place
 
 
 def _own(owner: Any, name: str) -> Any:
@@ -96,6 +123,9 @@ class CallPatch(Patch):
     def entry(self) -> Callable[..., Any]:
         """What lies on the module."""
         return MethodType(_opaque(), self)
+
+    def __reduce__(self) -> Any:
+        return SimpleNamespace, (), {"enter": self.clean}  # a method is pickled as an attribute of what it is bound to
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CallPatch:
         """Return a patch of the copied module that does nothing: a method of it is what the copy holds."""
@@ -149,10 +179,23 @@ class PatchStack:
             self.remove()
             raise
 
+    @property
+    def lost(self) -> bool:
+        """Whether one was taken out by somebody else."""
+        return any(patch.lost for patch in self.patches)
+
+    def check(self) -> None:
+        """Raise `PatchOrderError` if one is covered."""
+        for patch in self.patches:
+            if not patch.lost:
+                patch.check()
+
     def remove(self) -> None:
         """Undo all, last first; change nothing and raise `PatchOrderError` if one is covered."""
-        for patch in self.patches:
-            if not patch.on_top:
-                raise PatchOrderError(_covered(patch))
+        self.check()
         while self.patches:
-            self.patches.pop().remove()
+            patch = self.patches.pop()
+            if patch.lost:
+                patch.owner.__dict__.pop(patch.name, None)
+            else:
+                patch.remove()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from fdplug.config import PropagationConfig
 from fdplug.denoisers import DenoiserFamily, Part
+from fdplug.denoisers.base import plain
 from fdplug.errors import ConfigError, PipelineError, warn
 from fdplug.lookup import find_family, find_part
 from fdplug.parts import PartRule
@@ -264,6 +266,8 @@ class Propagation:
                 self._applied.append(transform)
             self._denoiser.apply(self._denoiser_patches())
             self._patch_scheduler()
+            if getattr(self._followed, "num_inference_steps", None) is not None:
+                self._propagator.begin(self._followed, set_before=True)
         except BaseException:
             self.remove()
             raise
@@ -275,16 +279,18 @@ class Propagation:
         Raises:
             PatchOrderError: something else was put on top since; nothing is changed then.
         """
+        self._denoiser.check()
+        self._scheduler.check()
         self._denoiser.remove()
         self._scheduler.remove()
         self._propagator.release()
+        self.active = False
         while self._applied:
             flops.forget(self._network)
             transform = self._applied.pop()
             transform.undo(self.pipe)
             if transform.changes_cost:
                 self.ledger.outdated += (transform.name,)
-        self.active = False
 
     def _denoiser_patches(self) -> Iterator[Patch]:
         propagator, part = self._propagator, self.method.part
@@ -320,7 +326,10 @@ class Propagation:
 
         A copy of the old one, which a pipeline may make in the middle of a run, goes on where the old one was.
         """
+        self._follow_denoiser()
         old, new = self._followed, self.pipe.scheduler
+        if self._scheduler.lost:
+            self._patch_again()
         if new is not old:
             self._scheduler.remove()
             self._patch_scheduler()
@@ -331,6 +340,45 @@ class Propagation:
             names = f"{type(old).__name__} for {type(new).__name__}"
             warn(f"the pipeline's scheduler was exchanged, {names}: following it")
         return new
+
+    def _patch_again(self) -> None:
+        """Patch a scheduler whose state somebody has put back; refuse that in the middle of a run."""
+        if self._propagator.running:
+            raise PipelineError(
+                f"cannot follow this run: the state of its {type(self._followed).__name__} is put back while it goes "
+                "on, so that no step can be told from the next; run this pipeline without propagation"
+            )
+        self._scheduler.remove()
+        self._patch_scheduler()
+        self._propagator.begin(self._followed)
+
+    def _follow_denoiser(self) -> None:
+        """Go over to the pipeline's denoiser, if that was exchanged since."""
+        old, method = self._network, self.method
+        current: Any = getattr(self.pipe, method.family.component, None)
+        if plain(current) is plain(old):
+            return
+        if self._applied:
+            names = ", ".join(transform.name for transform in self._applied)
+            raise PipelineError(
+                f"the pipeline's {method.family.component} was exchanged, and {names} cannot go over to another one: "
+                "call remove() before, and propagate() after"
+            )
+        family, network = find_family(self.pipe)
+        settings: Any = method.settings
+        part, _ = find_part(settings.part, family, network)
+        self._denoiser.check()
+        _make_room(self.pipe, network)
+        method.policy.prepare(network)
+        self._denoiser.remove()
+        self.method = replace(method, family=family, part=part)
+        self._network = network
+        self._propagator.take(self.method, network)
+        self._denoiser.apply(self._denoiser_patches())
+        _active.pop(id(old), None)
+        _active[id(network)] = self
+        names = f"{type(old).__name__} for {type(network).__name__}"
+        warn(f"the pipeline's {family.component} was exchanged, {names}: following it")
 
     def __enter__(self) -> Propagation:
         return self

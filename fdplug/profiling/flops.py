@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from fdplug import trees
 from fdplug.checks import choice
+from fdplug.profiling.outline import outlined
 
 CONVENTIONS = ("full", "paper")
 UNPUBLISHED = "what the paper's column leaves out"
@@ -97,10 +98,19 @@ def forget(network: nn.Module) -> None:
     _known.pop(network, None)
 
 
-def outlined_flops(network: nn.Module, arguments: Mapping[str, Any], convention: str) -> Counter[str]:
-    """Return `module_flops` for arguments without values; measured once for each network and shapes."""
+def outlined_flops(
+    network: nn.Module, arguments: Mapping[str, Any], convention: str, made_of: str = ""
+) -> Counter[str]:
+    """Return `module_flops` for arguments without values; measured once for each network and shapes.
+
+    Args:
+        network: the network.
+        arguments: its keyword arguments.
+        convention: `full` or `paper`.
+        made_of: what the network is made of; counted again where that is something else.
+    """
     choice("convention", convention, CONVENTIONS)
-    key = _outline(arguments)
+    key = f"{made_of} {outlined(arguments)}"
     known = _known.setdefault(network, {})
     if key not in known:
         reference = next(network.parameters())
@@ -114,7 +124,3 @@ def _filled(outline: Tensor, device: torch.device) -> Tensor:
     index = outline.dim() == 1 and not outline.is_floating_point()
     fill = torch.zeros if index else torch.ones
     return fill(outline.shape, dtype=outline.dtype, device=device)
-
-
-def _outline(arguments: Any) -> str:
-    return str(trees.map_tensors(lambda one: (tuple(one.shape), str(one.dtype)), arguments))

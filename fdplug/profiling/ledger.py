@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import PropagationError
+from fdplug.profiling.outline import made_of, outlined
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +27,7 @@ class LedgerEntry:
         module: dotted name inside the network; empty for the network itself.
         rows: batch rows that went through it.
         key: whether the step was a key step.
+        example: which of the ledger's examples the network was called like; empty for the first one of the network.
     """
 
     steps: tuple[int, ...]
@@ -33,14 +35,24 @@ class LedgerEntry:
     module: str
     rows: int
     key: bool
+    example: str = ""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A network, and the arguments of its first call of a run: one row, without their values."""
+    """A network, the arguments of a call of it, without their values, and what it was made of.
+
+    Attributes:
+        network: the network.
+        arguments: those of `rows` rows.
+        made_of: its modules, processors and adapters, as text.
+        rows: one, but where rows see each other.
+    """
 
     network: nn.Module
     arguments: dict[str, Any]
+    made_of: str = ""
+    rows: int = 1
 
 
 class Ledger:
@@ -48,6 +60,8 @@ class Ledger:
 
     Attributes:
         one_by_one: why rows that may see each other made the steps be decoded one at a time; None where they did not.
+        uncounted: what ran for this image and is not on this page, in words: calls outside of a run, as those of an
+            inversion, and all but the last pass over the schedule where a pipeline makes several.
         received: bytes that came from other processes, where they share the work.
         repeats: by how much the denoiser's batch is larger than what the pipeline hands over, 0 where it does not run;
             set by transforms that batch steps.
@@ -66,18 +80,34 @@ class Ledger:
         """Begin a new page."""
         self.num_steps = num_steps
         self.received = 0
+        self.uncounted: tuple[str, ...] = ()
         self.one_by_one: str | None = None
         self.entries: list[LedgerEntry] = []
         self.examples: dict[str, Example] = {}
         self.parts: dict[str, tuple[str, ...]] = {}
 
     def introduce(
-        self, component: str, network: nn.Module, example: Callable[[], dict[str, Any]], modules: tuple[str, ...] = ()
-    ) -> None:
-        """Keep an example of the first call of `network`, whose `modules` are recorded one by one."""
-        if component not in self.examples:
-            self.examples[component] = Example(network, example())
-            self.parts[component] = modules
+        self,
+        component: str,
+        network: nn.Module,
+        example: Callable[[], dict[str, Any]],
+        modules: tuple[str, ...] = (),
+        rows: int = 1,
+    ) -> str:
+        """Keep an example of a call of `network`, whose `modules` are recorded one by one; return how it is named.
+
+        Calls that differ in nothing but the values of tensors share one.
+        """
+        made = Example(network, example(), made_of(network), rows)
+        outline = outlined(made.arguments)
+        alike = [name for name in self.examples if name.partition("#")[0] == component]
+        for name in alike:
+            if outlined(self.examples[name].arguments) == outline:
+                return name
+        name = f"{component}#{len(alike)}" if alike else component
+        self.examples[name] = made
+        self.parts[name] = modules
+        return name
 
     def record(self, entry: LedgerEntry) -> None:
         """Write one line, of the rows that ran."""
@@ -128,14 +158,23 @@ class Ledger:
             )
         from fdplug.profiling.flops import outlined_flops
 
+        costs = {}
         with self.paused():
-            costs = {
-                name: outlined_flops(one.network, one.arguments, convention) for name, one in self.examples.items()
-            }
-        return sum(entry.rows * self._cost(entry, costs[entry.network]) for entry in self.entries) / 1e9
+            for name, one in self.examples.items():
+                now = made_of(one.network)
+                if now != one.made_of:
+                    raise PropagationError(
+                        f"the {name.partition('#')[0]} was changed since this run began (its layers, attention "
+                        "processors or adapters), so that its passes cannot be priced: ask for GFLOPs after a run with "
+                        "it as it is"
+                    )
+                costs[name] = outlined_flops(one.network, one.arguments, convention, now)
+        return sum(entry.rows * self._cost(entry, costs) for entry in self.entries) / 1e9
 
-    def _cost(self, entry: LedgerEntry, cost: Mapping[str, int]) -> int:
+    def _cost(self, entry: LedgerEntry, costs: Mapping[str, Mapping[str, int]]) -> float:
         """Return the FLOPs of one row; those of the whole network are without what is recorded by itself."""
+        name = entry.example or entry.network
+        cost, rows = costs[name], self.examples[name].rows
         if entry.module != WHOLE:
-            return cost[entry.module]
-        return cost[WHOLE] - sum(cost[module] for module in self.parts[entry.network])
+            return cost[entry.module] / rows
+        return (cost[WHOLE] - sum(cost[module] for module in self.parts[name])) / rows

@@ -1,11 +1,17 @@
-"""How timesteps are written in messages."""
+"""What the engine says in warnings and errors, and how timesteps are written there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
+
+NOT_INJECTED = "this loop takes steps without scheduler.step, so that no prior noise is injected into them"
+MODULES_SKIPPED = (
+    "this denoiser skips modules of its part at some steps only, so a span cannot be divided among processes; "
+    "take decoding='parallel'"
+)
 
 
 def shown(timestep: Any) -> str:
@@ -18,3 +24,82 @@ def some(values: Iterable[float]) -> str:
     listed = list(values)
     first = ", ".join(f"{value:g}" for value in listed[:5])
     return f"{first}, ..." if len(listed) > 5 else first
+
+
+def nothing_changed(policy: str, wanted: int, steps: int) -> str:
+    """Say why every step was computed: the policy wanted it, or what the denoiser was given was new each time."""
+    if wanted < steps:
+        why = (
+            f"the denoiser was given something new at each of {steps} steps, so that nothing that was kept fits; "
+            "keep prompts, options and batch the same for some steps"
+        )
+    else:
+        why = f"policy '{policy}' made all {steps} steps key steps; take more steps or another policy"
+    return f"propagation changed nothing: {why}"
+
+
+def never_called(network: nn.Module) -> str:
+    """Say that a run goes by without its denoiser."""
+    return (
+        f"the scheduler takes steps, and the {type(network).__name__} that is propagated is not called: "
+        "nothing is accelerated; call propagate() on the pipeline whose denoiser runs"
+    )
+
+
+def foreign_pipeline(caller: Any, network: nn.Module) -> str:
+    """Say that another pipeline uses the denoiser."""
+    return (
+        f"a {type(caller).__name__} with a scheduler of its own uses the {type(network).__name__} of a propagated "
+        "pipeline: its run is left as it is; call propagate() on it to accelerate that one"
+    )
+
+
+def foreign_call(component: str, timestep: Any, expected: float) -> str:
+    """Say that a call does not belong to the run."""
+    return (
+        f"the {component} was called with timestep {shown(timestep)}, the run is at {expected:g}: "
+        "this call is left as it is"
+    )
+
+
+def no_timesteps(caller: Any) -> str:
+    """Say that a pipeline does not use its scheduler."""
+    return (
+        f"this {type(caller).__name__} has not set the timesteps of its scheduler, so that its steps cannot be "
+        "followed: they are computed as they are"
+    )
+
+
+def gradient_wanted(network: nn.Module) -> str:
+    """Say that a replayed step has no gradient."""
+    return (
+        f"the {type(network).__name__} is called for a gradient, as its sample or conditioning requires one, and a "
+        "replayed step has none to give: run this pipeline without propagation, or a loop that needs no gradient under "
+        "torch.no_grad()"
+    )
+
+
+def maps_stored(keeper: str, part: str) -> str:
+    """Say that a pipeline reads what a replayed step does not compute."""
+    return (
+        f"{keeper}, inside part '{part}', stores something at every pass, such as attention maps that its pipeline "
+        "reads, and a replayed step computes none; run this pipeline without propagation"
+    )
+
+
+def rows_coupled(who: str) -> str:
+    """Say that a span cannot be decoded in one batch."""
+    return (
+        f"the rows of this batch see each other, or may do so in {who}, so a span cannot be decoded in one batch; "
+        "take decoding='auto' or 'serial'"
+    )
+
+
+def uncounted(component: str, outside: int, caller: Any) -> tuple[str, ...]:
+    """Say what has run before a run begins and is not in its ledger."""
+    found = []
+    if outside:
+        found.append(f"{outside} calls of the {component} outside of a run, since the one before")
+    if getattr(caller, "free_init_enabled", False):
+        found.append("FreeInit's passes over the schedule but the last")
+    return tuple(found)

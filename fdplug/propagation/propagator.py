@@ -16,21 +16,22 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from fdplug import trees
 from fdplug.denoisers.base import is_compiled
 from fdplug.errors import NoEffectWarning, PropagationError, warn
 from fdplug.injectors import NoNoise
 from fdplug.profiling.ledger import WHOLE, Ledger, LedgerEntry
+from fdplug.propagation import messages
 from fdplug.propagation.calls.call import Call
 from fdplug.propagation.calls.caller import ThreadGuard, calling_pipeline
 from fdplug.propagation.calls.lanes import Lane
 from fdplug.propagation.decoding import PartComputed
-from fdplug.propagation.messages import shown
 from fdplug.propagation.method import Method
-from fdplug.propagation.replay import Replay
+from fdplug.propagation.replay import NotKept, Replay
 from fdplug.propagation.residual import added
 from fdplug.propagation.run import Run
-from fdplug.propagation.watched import Watched
 from fdplug.propagation.window import Window
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from fdplug.denoisers import Companion
 
 log = logging.getLogger(__name__)
+
+IDLE = 2  # steps without a call of the denoiser, after which that is said
 
 
 class Propagator:
@@ -75,6 +78,15 @@ class Propagator:
         self._paused = False
         self._guard = ThreadGuard()
         self._serves = serves
+        self._set_before = False  # whether the timesteps were set before propagation was switched on
+        self._idle = 0
+        self._outside = 0  # calls since the last run that belong to none
+        self._told: set[str] = set()
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is going on."""
+        return self._run is not None and not self._run.over
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -87,10 +99,23 @@ class Propagator:
 
     # --- the scheduler -----------------------------------------------------------------------------------------------
 
-    def begin(self, scheduler: Any) -> None:
-        """Let a new run begin with the next call: nothing of the last one is left."""
+    def begin(self, scheduler: Any, set_before: bool = False) -> None:
+        """Let a new run begin with the next call: nothing of the last one is left.
+
+        Args:
+            scheduler: the scheduler, whose timesteps are set.
+            set_before: they were set before propagation was switched on, perhaps for a run that is over.
+        """
         self.forget()
         self._scheduler = scheduler
+        self._set_before = set_before
+        self._idle = 0
+
+    def take(self, method: Method, network: nn.Module) -> None:
+        """Work on another denoiser from now on."""
+        self.forget()
+        self.method, self._network = method, network
+        self._replay = Replay(method.cache, method.part)
 
     def go_on(self, scheduler: Any) -> None:
         """Go on with a copy of the run's scheduler."""
@@ -121,6 +146,7 @@ class Propagator:
         """Inject noise into the sample, let the scheduler take its step, and count it."""
         run = self._run
         if self._paused or run is None or run.over:
+            self._count_idle()
             return original(*args, **kwargs)
         self._guard.check()
         if kwargs.get("eta"):
@@ -132,6 +158,21 @@ class Propagator:
         if run.over:
             self._finish(run)
         return result
+
+    def _count_idle(self) -> None:
+        """Say that a run goes by in which the denoiser is not called, as after it was exchanged."""
+        if self._paused or self._scheduler is None or self._run is not None or self._set_before:
+            return
+        self._idle += 1
+        caller = calling_pipeline()
+        if self._idle == IDLE and (caller is None or self._serves(caller)):
+            self._tell(messages.never_called(self._network))
+
+    def _tell(self, message: str) -> None:
+        """Warn once for every propagation."""
+        if message not in self._told:
+            self._told.add(message)
+            warn(message, NoEffectWarning)
 
     def _injected(self, run: Run, original: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Any]:
         bound = inspect.signature(original).bind(*args, **kwargs)
@@ -145,83 +186,97 @@ class Propagator:
         self.method.decoding.finish()
         steps = len(self.ledger.steps)
         if self.method.policy.replays and len(self.ledger.key_steps) == steps and not self._replayed:
-            warn(f"propagation changed nothing: {self._why_nothing(run, steps)}", NoEffectWarning)
-
-    def _why_nothing(self, run: Run, steps: int) -> str:
-        if run.wanted < steps:
-            return (
-                f"the denoiser was given something new at each of {steps} steps, so that nothing that was kept fits; "
-                "keep prompts, options and batch the same for some steps"
-            )
-        name = self.method.policy.name
-        return f"policy '{name}' made all {steps} steps key steps; take more steps or another policy"
+            warn(messages.nothing_changed(self.method.policy.name, run.wanted, steps), NoEffectWarning)
 
     # --- the denoiser ------------------------------------------------------------------------------------------------
 
     def around_denoiser(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Answer one call of the denoiser: from what was decoded ahead, or by calling it."""
         if not self._follows():
+            self._outside += not self._paused
             return original(*args, **kwargs)
         call = Call.of(self.method.family, self._network, args, kwargs)
         run = self._run_of(call)
         if run is None:
+            self._outside += 1
             return original(*args, **kwargs)
-        self.ledger.introduce(call.role.component, self._network, call.example, self.method.part.modules)
+        self._check_gradient(call)
         lane = run.lane(call)
+        self._introduce(lane, call, self._network, self.method.part.modules)
         ahead = self._ahead(run, lane, call)
         return self._decode(run, lane, call, original, args, kwargs) if ahead is None else ahead
 
     def _follows(self) -> bool:
         """Whether a run may begin or go on."""
-        if self._paused or self._is_foreign():
+        if self._paused:
+            return False
+        caller = calling_pipeline()
+        if caller is not None and not self._serves(caller):
+            self._tell(messages.foreign_pipeline(caller, self._network))
             return False
         if self._scheduler is not None and (self._run is None or not self._run.over):
             self._guard.check()
         scheduler = self._follow()
         if self._scheduler is not None and self._scheduler is not scheduler:
             self.begin(scheduler)
+        if self._scheduler is None and caller is not None:
+            self._tell(messages.no_timesteps(caller))
         return self._scheduler is not None
-
-    def _is_foreign(self) -> bool:
-        """Whether another pipeline is calling, which has a scheduler of its own and is not accelerated."""
-        caller = calling_pipeline()
-        return caller is not None and self._scheduler is not None and not self._serves(caller)
 
     def _run_of(self, call: Call) -> Run | None:
         """Return the run that a call belongs to, which its first call starts; None for one of somebody else's."""
         run = self._run
         if run is None:
+            if self._set_before and not call.is_among(self._scheduler.timesteps):
+                return None
             self._run = self._start(call)
             return self._run
         if run.follow(call):
+            if run.unstepped and not isinstance(self.method.injector, NoNoise):
+                self._tell(messages.NOT_INJECTED)
             return run
         if not run.over:
-            _warn_foreign(run, call)
+            warn(messages.foreign_call(call.role.component, call.timestep, run.schedule.timesteps[run.step]))
         return None
 
     def _start(self, call: Call) -> Run:
-        watched = Watched(self._network, self.method.part)
         self.method.check_solver(self._scheduler)
         self.method.warn_of_order(self._scheduler)
-        run = Run(self._scheduler, self.method, call, self._count(), watched)
+        run = Run(self._scheduler, self.method, call, self._count(), self._network)
         self._replayed = False
         self._replay.writes = is_compiled(self._network)
         self.method.cache.begin(run.schedule)
         self.ledger.reset(run.schedule.num_steps)
-        if not run.plan.one_by_one and (self.method.family.couples_rows(self._network) or watched.couples_rows()):
-            self._decode_one_by_one(run, watched.couples_rows() or type(self.method.family).__name__)
+        self.ledger.uncounted = messages.uncounted(call.role.component, self._outside, calling_pipeline())
+        self._outside = 0
+        if not run.plan.one_by_one:
+            coupled = type(self.method.family).__name__ if self.method.family.couples_rows(self._network) else None
+            coupled = run.watched.couples_rows() or coupled
+            if coupled:
+                self._decode_one_by_one(run, coupled)
         self.method.decoding.begin(run.timesteps, call, self.method.described(), self._network, self.ledger)
         return run
 
     def _decode_one_by_one(self, run: Run, who: str) -> None:
         run.plan.one_by_one = True
         if self.method.insists:
-            raise PropagationError(
-                f"the rows of this batch see each other, or may do so in {who}, so a span cannot be decoded in one "
-                "batch; take decoding='auto' or 'serial'"
-            )
+            raise PropagationError(messages.rows_coupled(who))
         self.ledger.one_by_one = f"the rows of a batch see each other, or may do so in {who}"
         log.info("decoded one step at a time: %s", self.ledger.one_by_one)
+
+    def _introduce(self, lane: Lane, call: Call, network: nn.Module, modules: tuple[str, ...] = ()) -> None:
+        """Have the ledger keep an example of the calls of a lane."""
+        if not lane.example:
+            rows = call.rows if self.ledger.one_by_one else 1
+            lane.example = self.ledger.introduce(
+                call.role.component, network, lambda: call.example(rows), modules, rows
+            )
+
+    def _check_gradient(self, call: Call) -> None:
+        """Refuse a call through which a gradient is wanted."""
+        if self.method.policy.replays and torch.is_grad_enabled() and call.wants_gradient:
+            self.forget()
+            raise PropagationError(messages.gradient_wanted(self._network))
 
     def _ahead(self, run: Run, lane: Lane, call: Call) -> Any:
         """Return what was decoded ahead for this step, None where nothing was or the call no longer fits it."""
@@ -238,12 +293,13 @@ class Propagator:
         fresh, undecided = not run.fits(lane, call), run.plan.is_undecided(run.step)
         computes = (not undecided and run.is_key(call.sample)) or fresh
         steps = run.plan.span(run.step, call.sample)
-        window = Window(lane.index, steps, call.rows, computes, fresh, undecided=undecided)
+        window = Window(lane.index, steps, call.rows, computes, fresh, undecided=undecided, example=lane.example)
         times = len(window.steps)
         denoise = partial(self._denoise, call, run.timesteps, partial(original, *args, **kwargs), original)
         try:
             with run.plan.measuring(call.sample, times):
                 output = self.method.decoding.decode(window, call, denoise)
+            self._check_inside(run)
         except BaseException:
             self.forget()
             raise
@@ -255,21 +311,28 @@ class Propagator:
             run.plan.observe(run.step, call.sample, answer)
         return answer
 
+    def _check_inside(self, run: Run) -> None:
+        """Refuse a pipeline that reads attention maps out of the part, once it has shown that it does."""
+        keeper = run.inside.keeper() if self.method.policy.replays else None
+        if keeper is not None:
+            raise PropagationError(messages.maps_stored(keeper, self.method.part.name))
+
     def _denoise(
         self, call: Call, timesteps: Tensor, as_called: Callable[[], Any], network: Callable[..., Any], window: Window
     ) -> Any:
         """Call the denoiser once for a window; return None where that was for the part alone."""
         self._window, self._awaited = window, set(self.method.part.modules)
-        steps = window.touched
+        self._replay.begin()
         try:
-            if len(steps) == 1 and window.portion is None and not window.part_only:
-                output = as_called()
-            else:
-                given, named = call.portion(timesteps[steps[0] : steps[-1] + 1], window)
-                output = network(*given, **named)
+            output = self._pass(call, timesteps, as_called, network, window)
             window = self._window
         except PartComputed:
+            self._replay.end(window)
             return None
+        except NotKept:
+            if window.portion is not None:
+                raise PropagationError(messages.MODULES_SKIPPED) from None
+            return self._denoise(call, timesteps, as_called, network, window.afresh())
         finally:
             self._window = None
         if window.undecided:
@@ -278,11 +341,22 @@ class Propagator:
                 "decides; take another policy or part"
             )
         self._record(WHOLE, window, window.size)
+        if self._replay.end(window) and window.portion is None:
+            return self._denoise(call, timesteps, as_called, network, window.afresh())
         return output
+
+    def _pass(
+        self, call: Call, timesteps: Tensor, as_called: Callable[[], Any], network: Callable[..., Any], window: Window
+    ) -> Any:
+        steps = window.touched
+        if len(steps) == 1 and window.portion is None and not window.part_only:
+            return as_called()
+        given, named = call.portion(timesteps[steps[0] : steps[-1] + 1], window)
+        return network(*given, **named)
 
     def _record(self, module: str, window: Window, rows: int) -> None:
         network = self.method.family.component
-        self.ledger.record(LedgerEntry(window.steps, network, module, rows, window.computes))
+        self.ledger.record(LedgerEntry(window.steps, network, module, rows, window.computes, window.example))
 
     # --- the part ----------------------------------------------------------------------------------------------------
 
@@ -294,12 +368,14 @@ class Propagator:
             window, run = self._window, self._run
             if window is None or run is None:
                 return original(*args, **kwargs)
+            self._replay.ask(name)
             if name == first:
-                self._replay.begin(args, kwargs)
+                self._replay.see(args, kwargs)
             if not run.plan.computes(name, window):
                 self._replayed |= window.portion is None
                 return self._replay.answer(name, window)
             args, kwargs = self._first_step(window, args, kwargs)
+            self._replay.read(args, kwargs)
             output = original(*args, **kwargs)
             self._record(name, window, window.rows)
             if self.method.policy.replays or window.part_only:
@@ -338,8 +414,9 @@ class Propagator:
             run = self._run_of(call)
             if run is None:
                 return original(*args, **kwargs)
-            self.ledger.introduce(companion.component, network, call.example)
-            return self._accompany(run, run.lane(call, by_place=True), call, partial(original, *args, **kwargs))
+            lane = run.lane(call, by_place=True)
+            self._introduce(lane, call, network)
+            return self._accompany(run, lane, call, partial(original, *args, **kwargs))
 
         return around
 
@@ -358,13 +435,5 @@ class Propagator:
                 self.forget()
                 raise
             lane.keep(call, run.step)
-            self.ledger.record(LedgerEntry((run.step,), call.role.component, WHOLE, call.rows, is_key))
+            self.ledger.record(LedgerEntry((run.step,), call.role.component, WHOLE, call.rows, is_key, lane.example))
         return lane.output
-
-
-def _warn_foreign(run: Run, call: Call) -> None:
-    expected = run.schedule.timesteps[run.step]
-    warn(
-        f"the {call.role.component} was called with timestep {shown(call.timestep)}, the run is at {expected:g}: "
-        "this call is left as it is"
-    )

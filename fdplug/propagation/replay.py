@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from fdplug.propagation.window import Window
 
 
+class NotKept(Exception):
+    """Ends a pass that asks a module for features which were never made: it was skipped when they were."""
+
+
 class Replay:
     """Keeps the outputs of a part's modules in a feature cache, and hands them out for whole windows of steps.
 
-    Of *chained* modules, whose output only the next module of the part reads, nothing is kept but the shape. Of a
-    `residual` part, what it adds to its input is kept.
+    Of *chained* modules, whose output only the next module of the part reads, nothing is kept but the shape; unless the
+    end of their chain was skipped, so that others may read it. Of a `residual` part, what it adds to its input is kept.
 
     Attributes:
         writes: whether copies for the steps of a window are written out at once, for code that needs plain tensors.
@@ -31,49 +35,110 @@ class Replay:
     def __init__(self, cache: FeatureCache, part: Part) -> None:
         self.writes = False
         self._cache = cache
-        self._chained = part.chained
+        self._part = part
+        self._ends = _ends(part)
         self._residual = Residual() if part.residual else None
-        self._kept: dict[str, Any] = {}
+        self.clear()
 
     def clear(self) -> None:
         """Forget everything and free the memory."""
-        self._kept = {}
+        self._kept: dict[str, Any] = {}
+        self._exposed: set[str] = set()
+        self._unread: dict[str, Any] = {}
+        self._asked: list[str] = []
+        self._made: dict[int, list[str]] = {}
         self._cache.reset()
         if self._residual is not None:
             self._residual.clear()
 
-    def begin(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    # --- one pass of the denoiser ------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Learn that a pass begins."""
+        self._unread, self._asked = {}, []
+
+    def end(self, window: Window) -> bool:
+        """Learn that a pass is over; return whether it asked other modules than the one that made what is kept.
+
+        It may then have been handed zeros that somebody reads.
+        """
+        if not window.computes:
+            return bool(self._part.chained) and self._asked != self._made.get(window.lane)
+        self._made[window.lane] = self._asked
+        for name, output in self._unread.items():
+            if self._ends[name] not in self._asked:
+                self._exposed.add(_key(name, window))
+                self._write(name, window, output)
+        self._unread = {}
+        return False
+
+    def see(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Learn what the first module of the part is given."""
         if self._residual is not None:
             self._residual.begin(args, kwargs)
 
+    def ask(self, name: str) -> None:
+        """Learn that module `name` was called."""
+        self._asked.append(name)
+
+    def read(self, args: Any, kwargs: Any) -> None:
+        """Learn what a module that computes is given: nobody else reads that."""
+        if self._unread:
+            given = {id(one) for one in trees.leaves((args, kwargs))}
+            read = [name for name, output in self._unread.items() if {*map(id, trees.leaves(output))} <= given]
+            for name in read:
+                del self._unread[name]
+
     def keep(self, name: str, window: Window, output: Any) -> Any:
         """Keep what module `name` computed; return it for every step of the window, time-major."""
         key = _key(name, window)
-        if name in self._chained:
+        self._exposed.discard(key)
+        if name in self._part.chained:
+            self._unread[name] = output
             self._kept[key] = trees.map_tensors(_hollow, output)
             return self._handed_out(trees.repeat_rows(output, window.rows, len(window.steps)))
-        self._kept[key], features = trees.dissect(output)
+        self._write(name, window, output)
         if self._residual is not None:
-            self._cache.write(key, window.steps[0], self._residual.of(features))
             return output  # one step: a difference and its base need not add up to the last bit
-        self._cache.write(key, window.steps[0], features)
         return self.answer(name, window)
 
+    def _write(self, name: str, window: Window, output: Any) -> None:
+        key = _key(name, window)
+        self._kept[key], features = trees.dissect(output)
+        if self._residual is not None and name not in self._part.chained:
+            features = self._residual.of(features)
+        self._cache.write(key, window.steps[0], features)
+
     def answer(self, name: str, window: Window) -> Any:
-        """Return what stands for the output of module `name` at every step of the window, time-major."""
+        """Return what stands for the output of module `name` at every step of the window, time-major.
+
+        Raises:
+            NotKept: the module did not run when features were made.
+        """
         key, times = _key(name, window), len(window.touched)
+        if key not in self._kept:
+            raise NotKept
         kept = self._kept[key]
-        if name in self._chained:
+        if name in self._part.chained and key not in self._exposed:
             zeros = window.cut(trees.map_tensors(lambda one: _hollow(one, times), kept))
             return self._handed_out(trees.map_tensors(lambda one: Repeated(one, 1), zeros))
         features = self._cache.read(key, window.touched)
-        if self._residual is not None:
+        if self._residual is not None and name not in self._part.chained:
             features = self._residual.onto(map(whole, features))
         return self._handed_out(window.cut(kept.fill(tuple(features))))
 
     def _handed_out(self, tree: Any) -> Any:
         return trees.map_tensors(whole, tree) if self.writes else tree
+
+
+def _ends(part: Part) -> dict[str, str]:
+    """Return for every chained module the end of its chain: the next one whose output is kept."""
+    found: dict[str, str] = {}
+    end = ""
+    for name in reversed(part.modules):
+        end = end if name in part.chained else name
+        found[name] = end
+    return {name: found[name] for name in part.chained}
 
 
 def _key(name: str, window: Window) -> str:

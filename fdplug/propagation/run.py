@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fdplug.errors import PropagationError, warn
 from fdplug.propagation.calls.lanes import NEVER, Lane, Lanes
 from fdplug.propagation.messages import shown, some
 from fdplug.propagation.plan import Plan
-from fdplug.propagation.watched import Watched
+from fdplug.propagation.watched import Inside, Watched
 from fdplug.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -25,9 +25,10 @@ class Run:
     Attributes:
         step: where it is.
         wanted: how many key steps the policy has asked for so far.
+        unstepped: whether a step was taken without the scheduler's `step`.
     """
 
-    def __init__(self, scheduler: Any, method: Method, call: Call, count: int | None, watched: Watched) -> None:
+    def __init__(self, scheduler: Any, method: Method, call: Call, count: int | None, network: nn.Module) -> None:
         """Read the scheduler's timesteps, find the step with which the run begins, and make the plan.
 
         Args:
@@ -35,13 +36,15 @@ class Run:
             method: what to plan with.
             call: the first call of the denoiser or of a companion.
             count: how many steps are going to be taken, None where the pipeline does not say.
-            watched: what is computed at replayed steps.
+            network: the denoiser.
 
         Raises:
             PropagationError: the first timestep is none of the scheduler's, or there is no plan for this run.
         """
         self.scheduler = scheduler
-        self.watched = watched
+        self.watched = Watched(network, method.part)
+        self.inside = Inside(network, method.part)
+        self.unstepped = False
         self._prior: Tensor | None = None
         self.wanted = 0
         self._lanes: dict[str, Lanes] = {}
@@ -108,18 +111,37 @@ class Run:
         """Whether the call belongs to this run; go to its step where the pipeline has gone back or ahead to another.
 
         A pipeline that jumps hands over an element of the scheduler's own timesteps, so its place is known. Otherwise
-        the value must be that of the current step; values on an accelerator are trusted, not fetched.
+        the value must be that of the current step, or of the next one where a loop takes steps by a formula of its own;
+        values on an accelerator are trusted, not fetched.
         """
         place = self._place(call.timestep)
         if place is not None:
-            if place != self.step:
+            if place == self.step + 1 and self.called:
+                self._step_unseen()
+            elif place != self.step:
                 self._jump(place)
             return True
         if self.over:
             return False
         if isinstance(call.timestep, Tensor) and call.timestep.device.type != "cpu":
             return True
-        return call.is_at(self._on_host[self.step : self.step + 1])
+        if call.is_at(self._on_host[self.step : self.step + 1]):
+            return True
+        following = self._on_host[self.step + 1 : self.step + 2]
+        if self.called and len(following) and call.is_at(following):
+            self._step_unseen()
+            return True
+        return False
+
+    @property
+    def called(self) -> bool:
+        """Whether the current step has had a call."""
+        return any(lanes.called(self.step) for lanes in self._lanes.values())
+
+    def _step_unseen(self) -> None:
+        """Go on to the next step, as the loop has done without the scheduler."""
+        self.unstepped = True
+        self.advance()
 
     def _jump(self, step: int) -> None:
         """Go to another step; nothing kept is of use there, so that it becomes a key step."""

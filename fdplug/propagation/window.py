@@ -18,6 +18,7 @@ class Window:
             None: all of them.
         part_only: the call ends as soon as the part is computed.
         undecided: whether the part is computed is yet to be said, by a policy that looks at the part's probe.
+        example: which of the ledger's examples the call is like.
     """
 
     lane: int
@@ -28,6 +29,7 @@ class Window:
     portion: range | None = None
     part_only: bool = False
     undecided: bool = False
+    example: str = ""
 
     @property
     def size(self) -> int:
@@ -44,6 +46,10 @@ class Window:
     def for_part(self) -> Window:
         """Return the window of the call that only computes the part."""
         return replace(self, steps=self.steps[:1], part_only=True)
+
+    def afresh(self) -> Window:
+        """Return the same window, with everything computed."""
+        return replace(self, computes=True, fresh=True)
 
     def cut(self, tree: Any) -> Any:
         """Cut tensors that hold all rows of the steps touched down to the portion."""

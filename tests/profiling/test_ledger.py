@@ -17,6 +17,7 @@ from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import run
 from fdplug.profiling.flops import module_flops
 from fdplug.testing import latents, tiny_pipeline
+from fdplug.testing.systems import SYSTEMS
 from fdplug.transforms import Transform
 
 POLICIES = ["all", "paper", {"uniform": {"interval": 4}}, {"explicit": {"steps": [0, 2]}}]
@@ -211,3 +212,64 @@ def test_a_run_counts_what_its_transforms_save(pipe):
     less = run(pipe, captions, generation, settings.changed(transforms=[WithoutMiddleAttention()]), count=True)
     assert less.gflops() < plain.gflops()
     assert less.gflops("paper") < plain.gflops("paper")
+
+
+def _count(pipe):
+    with fdplug.propagate(pipe, policy={"uniform": {"interval": 3}}) as on:
+        latents(pipe)
+        return on.ledger.gflops()
+
+
+def test_a_lora_that_was_loaded_later_costs_what_it_costs_from_the_beginning(pipe):
+    peft = pytest.importorskip("peft", reason="diffusers loads LoRA through peft")
+
+    def load(pipe):
+        pipe.unet.add_adapter(peft.LoraConfig(r=4, target_modules=["to_q", "to_k", "to_v"]), adapter_name="a")
+
+    plain = _count(pipe)
+    fresh = tiny_pipeline()
+    load(fresh)
+    load(pipe)
+    assert _count(pipe) == pytest.approx(_count(fresh), rel=1e-9)
+    assert _count(pipe) > plain
+    pipe.unet.disable_adapters()
+    assert _count(pipe) == pytest.approx(plain, rel=1e-9)
+
+
+def test_a_network_that_was_changed_after_its_run_is_not_priced_as_it_is_now(pipe):
+    with fdplug.propagate(pipe, policy={"uniform": {"interval": 3}}) as on:
+        latents(pipe)
+        pipe.unet.mid_block.attentions[0] = Skipped()
+        with pytest.raises(PropagationError, match="the unet was changed since this run began"):
+            on.ledger.gflops()
+
+
+def test_a_pass_that_skips_layers_is_priced_without_them():
+    """By hand: every pass of the third call of a step costs one pass less the blocks that it skips."""
+    system = SYSTEMS["sd3"]
+    pipe = system.make()
+    arguments = {"num_inference_steps": 4, "guidance_scale": 5.0}
+    skipping = {"skip_guidance_layers": [1], "skip_layer_guidance_start": 0.0, "skip_layer_guidance_stop": 1.0}
+    with fdplug.propagate(pipe, policy="all", injector="none") as on:
+        system.run(pipe, **arguments)
+        plain = on.ledger.gflops()
+        system.run(pipe, **arguments, **skipping)
+        rows = on.ledger.rows("") - 4 * 2
+        shapes = on.ledger.examples["transformer"].arguments
+        costs = module_flops(
+            pipe.transformer, trees.map_tensors(lambda one: torch.ones(one.shape, dtype=one.dtype), shapes)
+        )
+        assert rows > 0
+        extra = rows * (costs[""] - costs["transformer_blocks.1"]) / 1e9
+        assert on.ledger.gflops() == pytest.approx(plain + extra, rel=1e-9)
+
+
+def test_what_is_not_counted_is_said(pipe):
+    """Calls outside of a run, as those of an inversion."""
+    with torch.no_grad(), fdplug.propagate(pipe, policy="all", injector="none") as on:
+        for _ in range(3):
+            pipe.unet(torch.ones(1, 4, 8, 8), 5, torch.ones(1, 16, 16))
+        latents(pipe, num_inference_steps=2)
+        assert on.ledger.uncounted == ("3 calls of the unet outside of a run, since the one before",)
+        latents(pipe, num_inference_steps=2)
+        assert on.ledger.uncounted == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -221,6 +222,42 @@ def test_a_deep_copy_of_a_propagated_pipeline_is_clean(pipe):
         clone.unet.conv_in.weight.zero_()
     assert not equal(latents(clone), expected)
     assert equal(latents(pipe), expected)
+
+
+@pytest.mark.parametrize("what", ["pipeline", "unet", "scheduler"])
+def test_a_pickled_copy_is_clean(pipe, what):
+    """It runs its own layers, holds nothing of fdplug's, and can be propagated and pickled again."""
+    expected = latents(pipe)
+    with fdplug.propagate(pipe, policy=UNIFORM):
+        written = pickle.dumps(pipe if what == "pipeline" else getattr(pipe, what))
+        accelerated = latents(pipe)
+    assert b"fdplug" not in written
+    made = pickle.loads(written)
+    other = made if what == "pipeline" else tiny_pipeline()
+    if what != "pipeline":
+        setattr(other, what, made)
+    for one in (other, pickle.loads(pickle.dumps(other))):
+        assert equal(latents(one), expected)
+        with fdplug.propagate(one, policy=UNIFORM):
+            assert equal(latents(one), accelerated)
+    with torch.no_grad():
+        other.unet.conv_in.weight.zero_()
+    assert not equal(latents(other), expected)
+    assert equal(latents(pipe), expected)
+
+
+def test_removing_is_all_or_nothing(pipe):
+    """Where the scheduler's patch is covered, the denoiser is left as it is, too."""
+    with fdplug.propagate(pipe, policy=UNIFORM) as on:
+        expected = latents(pipe)
+        outer = Patch(pipe.scheduler, "step", lambda original, *args, **kwargs: original(*args, **kwargs))
+        outer.apply()
+        with pytest.raises(PatchOrderError, match=r"DDIMScheduler\.step was replaced again"):
+            on.remove()
+        assert on.active
+        assert equal(latents(pipe), expected)
+        outer.remove()
+    assert "_call_impl" not in vars(pipe.unet)
 
 
 def test_saving_a_propagated_pipeline_saves_the_clean_model(pipe, tmp_path):

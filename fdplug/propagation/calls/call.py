@@ -85,6 +85,16 @@ class Call:
             return bool(expected.to(given.dtype) == given.flatten()[0].cpu())
         return float(expected) == float(given)
 
+    def is_among(self, timesteps: Any) -> bool:
+        """Whether the timestep given stands for one of the scheduler's."""
+        on_host = torch.as_tensor(timesteps).cpu()
+        return any(self.is_at(on_host[index : index + 1]) for index in range(len(on_host)))
+
+    @property
+    def wants_gradient(self) -> bool:
+        """Whether a gradient with respect to something given is asked for."""
+        return self.sample.requires_grad or self.given.requires_gradient
+
     def spanning(self, timesteps: Tensor) -> dict[str, Any]:
         """Return the arguments for a whole span, time-major; `timesteps` (len,) are the scheduler's."""
         times = len(timesteps)
@@ -115,14 +125,14 @@ class Call:
     def _batched(self) -> set[str]:
         return {self.role.sample, *self.role.conditioning, *self.role.batch_arguments}
 
-    def example(self) -> dict[str, Any]:
-        """Return the arguments for one row, tensors without their values."""
+    def example(self, keep: int = 1) -> dict[str, Any]:
+        """Return the arguments for `keep` rows, tensors without their values."""
         rows, batched = self.rows, {*self._batched, self.role.timestep}
 
         def outline(tensor: Tensor, name: str) -> Tensor:
             shape = list(tensor.shape)
             if shape and name in batched and shape[0] % rows == 0:
-                shape[0] //= rows
+                shape[0] = shape[0] // rows * keep
             return torch.empty(shape, dtype=tensor.dtype, device="meta")
 
         return {

@@ -22,6 +22,11 @@ class Given:
         """Whether a tensor was written to since."""
         return [version(one) for one in self._tensors] != self._versions
 
+    @property
+    def requires_gradient(self) -> bool:
+        """Whether a tensor is one that somebody optimises."""
+        return any(one.requires_grad and one.is_leaf for one in self._tensors)
+
     def same_objects(self, other: Given) -> bool:
         """Whether both hold equal values and the very same tensors."""
         mine, others = self._tensors, other._tensors

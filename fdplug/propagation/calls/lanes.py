@@ -26,6 +26,7 @@ class Lane:
         predictions: what was decoded ahead, by step.
         stamp: what the denoiser was set to then.
         output: what a companion answered.
+        example: which of the ledger's examples its calls are like.
     """
 
     def __init__(self, index: int, call: Call, step: int) -> None:
@@ -35,6 +36,7 @@ class Lane:
         self.predictions: dict[int, Any] = {}
         self.stamp: Any = ()
         self.output: Any = None
+        self.example = ""
         self._kept_at = NEVER
         self._residuals: Given | None = None
         self._learn(call)
@@ -79,6 +81,10 @@ class Lanes:
             if lane.given.same_objects(call.given):
                 return lane
         return next((lane for lane in unchanged if lane.given.equals(call.given)), None)
+
+    def called(self, step: int) -> bool:
+        """Whether there was a call in this step."""
+        return any(lane.step == step for lane in self._lanes)
 
     def next(self, step: int) -> Lane | None:
         """Return the first lane without a call in this step."""
