@@ -295,7 +295,7 @@ def fdplug_scores() -> Iterable[type[Score]]:
         yield Brightness
     ```
 
-    `fdplug compare --scores brightness`, `fdplug evaluate --metrics brightness` and the callback
+    `fdplug compare --scores brightness`, `fdplug evaluate --scores brightness` and the callback
     `LogScores: {scores: [brightness]}` of `fdplug predict` know it then, and tables, charts and the report its column.
     A `MeanScore` is the mean over images of something that each image has. Other scores override `begin`, `update` and
     `compute` themselves, and put together what several processes have with `fdplug.scores.rows`: `Rows` (numbers of
