@@ -43,7 +43,9 @@ COMMANDS = {
     "generate": Command("fdplug.commands.generate", "make one image from one prompt"),
     "families": Command("fdplug.commands.families", "list the pipelines that can be accelerated"),
     "optimize": Command(
-        "fdplug.commands.optimize", "find the best settings for a model, your prompts and what you can spend"
+        "fdplug.commands.optimize",
+        "find the best settings for a model, your prompts and what you can spend",
+        resumes=True,
     ),
     "tune": Command("fdplug.commands.tune", "find the best key steps for a model, a sampler and a budget"),
     "analyze": Command("fdplug.commands.analyze", "how a denoiser's features change from step to step, with figures"),

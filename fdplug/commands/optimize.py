@@ -13,6 +13,7 @@ from fdplug.checks import installed, whole
 from fdplug.commands import pipelines
 from fdplug.commands.options.optimize import parser
 from fdplug.errors import ConfigError
+from fdplug.files.text_tables import terminal_width
 from fdplug.files.writing import writable_file
 from fdplug.optimization.answer import Answer
 from fdplug.optimization.budget import Budget, seconds
@@ -100,7 +101,7 @@ def _print(answer: Answer, path: str, console: Console) -> None:
     for line in legend(answer):
         console.print(line, highlight=False, soft_wrap=True)
     console.print()
-    console.print(table(answer))
+    console.print(table(answer, terminal_width()), markup=False, highlight=False, soft_wrap=True)
     for note in notes(answer):
         console.print(f"- {note}", highlight=False)
     console.print(f"\n{answer.line}", highlight=False, soft_wrap=True)

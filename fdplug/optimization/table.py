@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from string import ascii_uppercase
 
-from rich.table import Table
-
+from fdplug.files.text_tables import plain_table
 from fdplug.optimization.answer import Answer
 from fdplug.optimization.judging import REFERENCE, Row
 from fdplug.optimization.measuring.outcome import Difference
@@ -19,15 +18,20 @@ def legend(answer: Answer) -> Iterator[str]:
         yield f"{letter}{mark} {', '.join(row.roles)}: {row.candidate.title}"
 
 
-def table(answer: Answer) -> Table:
-    """Return the table: costs, quality with standard errors, and paired differences to the bar."""
+def table(answer: Answer, width: int | None = None) -> str:
+    """Return the table: costs, quality with standard errors, and paired differences to the bar.
+
+    Args:
+        answer: what was found.
+        width: of the terminal; None for lines of any length.
+    """
     scores = [key for key in answer.rows[0].outcome.values if key != "psnr"]
-    shown = Table("", "s/image", "speed", "GFLOPs", "PSNR dB", "- bar", *scores, box=None, pad_edge=False)
+    head, body = ("", "s/image", "speed", "GFLOPs", "PSNR dB", "- bar", *scores), []
     reference = next(row for row in answer.rows if REFERENCE in row.roles)
     for letter, row in zip(ascii_uppercase, answer.rows, strict=False):
         mark = "*" if row is answer.verdict.row else ""
-        shown.add_row(f"{letter}{mark}", *_cells(row, reference, answer, scores))
-    return shown
+        body.append([f"{letter}{mark}", *_cells(row, reference, answer, scores)])
+    return plain_table(head, body, width)
 
 
 def notes(answer: Answer) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from fdplug import cli
 from fdplug.errors import suggestion
 from fdplug.errors.wording import one_line
+from fdplug.registry import KINDS
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def fdplug(monkeypatch, capsys):
         (["plugins", "--js"], "fdplug plugins: no option '--js'"),
         (
             ["plugins", "--kind", "polcy"],
-            "--kind must be one of cache, family, injector, part, policy, sampler, transform; got 'polcy', did you",
+            f"--kind must be one of {', '.join(sorted(KINDS))}; got 'polcy', did you mean 'policy'? see",
         ),
         (["new-plugin", "first-half"], "--kind must be given"),
         (["families", "--markdwon"], "did you mean '--markdown'?"),

@@ -88,6 +88,7 @@ def parser() -> PredictParser:
 def _add_model(parser: Parser) -> None:
     group = parser.add_argument_group("model, as in --model.steps 20")
     group.add_argument("--model.model", metavar="MODEL", help=shared.MODEL)
+    group.add_argument("--model.preset", metavar="FILE", help="settings that `fdplug optimize` wrote, or ready ones")
     shared.add_settings(group, GenerationConfig, prefix="model.")
     group.add_argument("--model.dtype", metavar="DTYPE", help=f"{', '.join(DTYPES)}; auto is float16 on a GPU")
     group.add_argument("--model.allow_pickle", metavar="true", help="true: also load .bin weights, which can run code")
