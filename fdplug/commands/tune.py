@@ -50,7 +50,7 @@ def tune(options: argparse.Namespace, console: Console) -> TunedSchedule:
     if goal.part == "trunk":
         recorded = record(pipe, lambda: generate(pipe, captions, generation), options.responses)
         tuner = TrunkTuner(pipe, captions, generation, goal, recorded, console)
-        facts = {"part": "trunk", "weights": [round(float(value), 6) for value in recorded.weights]}
+        facts = {"part": "trunk", "weights": [[round(one, 6) for one in image] for image in recorded.weights.tolist()]}
         timesteps = recorded.timesteps
     else:
         found = _measure(pipe, captions, generation, goal.part, options.responses, console)

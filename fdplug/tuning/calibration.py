@@ -105,16 +105,17 @@ class Recorder:
 
     def distance(self, other: Recorder) -> float:
         """Mean squared difference of the final samples."""
-        return float(self._squares(other).mean())
+        return float(self.distances(other).mean())
 
     def typical_distance(self, other: Recorder) -> float:
         """Mean over the samples of 10 log10 of their mean squared difference, in dB; none is below -120 dB."""
-        return float(10 * self._squares(other).flatten(1).mean(1).clamp(min=1e-12).log10().mean())
+        return float(10 * self.distances(other).clamp(min=1e-12).log10().mean())
 
-    def _squares(self, other: Recorder) -> Tensor:
+    def distances(self, other: Recorder) -> Tensor:
+        """Mean squared difference of every final sample (N,)."""
         assert self.end is not None
         assert other.end is not None
-        return (self.end.float() - other.end.float()).square()
+        return (self.end.float() - other.end.float()).square().flatten(1).mean(1)
 
 
 def calibrate(
@@ -220,6 +221,17 @@ def response_at(
         run()
     expected = float((sensitivity * error).square().mean())
     return (disturbed.distance(plain) / expected) ** 0.5 if expected else 1.0
+
+
+def responses_at(
+    run: Callable[[], Any], scheduler: Any, plain: Recorder, step: int, error: Tensor, sensitivity: float
+) -> FloatArray:
+    """Return what `response_at` does for every image by itself (N,); they differ by a factor of ten and more."""
+    with Recorder(scheduler, (step, error)) as disturbed:
+        run()
+    expected = (sensitivity * error).square().flatten(1).mean(1).double().cpu()
+    left = disturbed.distances(plain).double().cpu()
+    return (left / expected).sqrt().where(expected > 0, torch.ones_like(left)).numpy()
 
 
 def interpolated(measured: dict[int, float], steps: int) -> list[float]:

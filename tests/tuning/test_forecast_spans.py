@@ -6,21 +6,25 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
-from fdplug.tuning.forecast_spans import Recording, best_spans, span_costs
+from fdplug.testing import latents, tiny_pipeline
+from fdplug.tuning.forecast_spans import Recording, SpanCosts, best_spans, cheapest, record
 
-STEPS = 7
+STEPS, IMAGES = 7, 3
 
 
 @pytest.fixture(params=[0, 1, 2])
 def run(request):
+    """Predictions of every image, their weights, and the times of the steps."""
     rng = np.random.default_rng(request.param)
-    return np.cumsum(rng.normal(size=(STEPS, 30)), axis=0), rng.normal(size=STEPS), np.linspace(1, 0.1, STEPS) ** 2
+    predictions = np.cumsum(rng.normal(size=(IMAGES, STEPS, 30)), axis=1) * np.array([1, 1, 30])[:, None, None]
+    return predictions, rng.normal(size=(IMAGES, STEPS)), np.linspace(1, 0.1, STEPS) ** 2
 
 
-def plainly(run, before, key, end, share):
-    """Mean square of the summed, weighted errors of one span: every forecast is made."""
-    predictions, weights, times = run
+def plainly(run, image, before, key, end, share):
+    """Mean square of the summed, weighted errors of one span of one image: every forecast is made."""
+    predictions, weights, times = run[0][image], run[1][image], run[2]
     error = 0
     for step in range(key, end):
         forecast = predictions[key]
@@ -31,31 +35,90 @@ def plainly(run, before, key, end, share):
     return float(np.mean(np.square(error)))
 
 
-def recording(run):
-    predictions, weights, times = run
-    return Recording(predictions @ predictions.T / predictions.shape[1], weights, times, (), 0.0, 1)
+def recording(run, images=slice(None)):
+    predictions, weights, times = run[0][images], run[1][images], run[2]
+    return Recording(predictions @ predictions.transpose(0, 2, 1) / 30, weights, times, (), 0.0, 1)
 
 
 def test_costs_are_those_of_forecasts_made_one_by_one(run):
-    found = recording(run)
-    costs, shares = span_costs(found.gram, found.weights, found.times)
+    """The weighted mean over images, at the best share; what is no span costs infinitely much."""
+    images = np.array([0.5, 0.3, 0.2])
+    costs, shares = SpanCosts(recording(run)).weighed(images)
+
+    def mean(before, key, end, share):
+        return sum(weight * plainly(run, one, before, key, end, share) for one, weight in enumerate(images))
+
     for key, end in itertools.combinations(range(STEPS + 1), 2):
-        assert costs[STEPS, key, end] == pytest.approx(plainly(run, None, key, end, 0), abs=1e-9)
+        assert costs[STEPS, key, end] == pytest.approx(mean(None, key, end, 0), abs=1e-9)
         for before in range(key):
             share = shares[before, key, end]
-            assert costs[before, key, end] == pytest.approx(plainly(run, before, key, end, share), abs=1e-9)
-            tried = [plainly(run, before, key, end, other) for other in np.linspace(0, 1, 21)]
-            assert costs[before, key, end] <= min(tried) + 1e-9
+            assert costs[before, key, end] == pytest.approx(mean(before, key, end, share), abs=1e-9)
+            assert costs[before, key, end] <= min(mean(before, key, end, one) for one in np.linspace(0, 1, 21)) + 1e-9
+    spans = sum(1 + key for key, _ in itertools.combinations(range(STEPS + 1), 2))
+    assert np.isfinite(costs).sum() == spans
 
 
 def test_the_cut_is_the_best_of_all(run):
-    found = recording(run)
-    _, shares = span_costs(found.gram, found.weights, found.times)
-    for count, got in enumerate(best_spans(found), start=1):
+    """Of one image: every set of key steps is tried."""
+    costs, shares = SpanCosts(recording(run, slice(0, 1))).weighed(np.ones(1))
+    for count, got in enumerate(best_spans(recording(run, slice(0, 1))), start=1):
         candidates = []
         for rest in itertools.combinations(range(1, STEPS), count - 1):
             keys = (0, *rest)
-            spans = zip([None, *keys], keys, [*rest, STEPS], strict=False)
-            candidates.append(sum(plainly(run, b, k, e, shares[STEPS if b is None else b, k, e]) for b, k, e in spans))
+            spans = list(zip([None, *keys], keys, [*rest, STEPS], strict=False))
+            best = [shares[STEPS if before is None else before, key, end] for before, key, end in spans]
+            candidates.append(sum(plainly(run, 0, *span, share) for span, share in zip(spans, best, strict=True)))
         assert got.error == pytest.approx(min(candidates), abs=1e-9)
         assert len(got.keys) == len(got.shares) == count
+        assert (got.keys, got.shares) == cheapest(costs, shares, count)
+
+
+def test_the_typical_image_counts_not_the_worst(run):
+    """The geometric mean of the errors, made one by one, is what is said, and not more than that of the mean's cut."""
+    found, costs = recording(run), SpanCosts(recording(run))
+    better = 0
+    for count, got in enumerate(best_spans(found), start=1):
+
+        def typical(keys, shares):
+            spans = list(zip([None, *keys], keys, [*keys[1:], STEPS], shares, strict=False))
+            errors = [sum(plainly(run, image, *span) for span in spans) for image in range(IMAGES)]
+            return float(np.exp(np.mean(np.log(np.maximum(errors, 1e-12)))))
+
+        assert got.error == pytest.approx(typical(got.keys, got.shares), rel=1e-6)
+        plain = typical(*cheapest(*costs.weighed(np.full(IMAGES, 1 / IMAGES)), count))
+        assert got.error <= plain * (1 + 1e-9)
+        better += got.error < plain * 0.99
+    assert better, "three images of such different sizes are not cut alike"
+
+
+def test_a_recording_weighs_every_image_by_what_is_left_of_its_errors():
+    """Against a run of one's own for one image and step: disturb its prediction and look at the final sample."""
+    pipe, steps, prompts = tiny_pipeline(), 4, ["a red circle", "a blue square"]
+
+    def generated():
+        return latents(pipe, prompts, num_inference_steps=steps)
+
+    found = record(pipe, generated, responses=1)
+    assert found.grams.shape == (2, steps, steps)
+    assert found.runs == 2
+    outputs, original = [], pipe.scheduler.step
+
+    def watched(output, *args, **kwargs):
+        outputs.append(output)
+        return original(output, *args, **kwargs)
+
+    pipe.scheduler.step = watched
+    plain = generated()
+    error = outputs[0] - outputs[1]
+
+    def disturbed(output, *args, **kwargs):
+        outputs.append(output)
+        return original(output + error if len(outputs) == steps + 2 else output, *args, **kwargs)
+
+    pipe.scheduler.step = disturbed
+    moved = generated() - plain
+    for image in range(2):
+        size = float(moved[image].square().mean().sqrt() / error[image].square().mean().sqrt())
+        assert abs(found.weights[image, 1]) == pytest.approx(size, rel=1e-3)
+        own = torch.stack([one[image] for one in outputs[:steps]]).flatten(1).double()
+        assert found.grams[image] == pytest.approx((own @ own.T / own.shape[1]).numpy(), rel=1e-4)
