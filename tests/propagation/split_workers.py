@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch.nn.modules.module import register_module_forward_hook
 
 import fdplug
 from fdplug.errors import ConfigError, FdplugError
@@ -52,8 +53,13 @@ CASES = {
 
 
 def tally(module, rows):
-    """Note how many rows go through a module."""
-    return module.register_forward_hook(lambda _module, args, _output: rows.append(len(args[0])))
+    """Note how many rows go through a module; by a hook of all modules, which says nothing about this one."""
+
+    def note(called, args, _output):
+        if called is module:
+            rows.append(len(args[0]))
+
+    return register_module_forward_hook(note)
 
 
 def measured(pipe, run, **settings):
