@@ -192,7 +192,7 @@ def cheapest(costs: Array, shares: Array, count: int) -> tuple[tuple[int, ...], 
     steps = shares.shape[1]
     reached = np.full((steps + 1, steps), np.inf)
     reached[steps, 0] = 0.0
-    befores = []
+    befores, longer = [], reached
     for _ in range(count):
         whole = reached[:, :, None] + costs
         before = whole.argmin(axis=0)
