@@ -188,7 +188,8 @@ def _model_options() -> set[str]:
 
 
 def _data_options() -> set[str]:
-    return {name for one in DATA for name in inspect.signature(one).parameters}
+    """Every option of a data module: its own, and those of `Captions` that it passes on."""
+    return {name for one in (*DATA, Captions) for name in inspect.signature(one).parameters}
 
 
 def _silence_adverts() -> None:

@@ -147,7 +147,7 @@ def test_data_and_callbacks_that_the_help_names_are_there():
     assert tuple(one.__name__ for one in READ) == DATA
     assert {"LogFid", "LogClipScore"} < set(CALLBACKS)
     assert all(hasattr(fdplug.predict, name) for name in CALLBACKS)
-    known = {name for one in READ for name in inspect.signature(one).parameters}
+    known = {name for one in READ for base in one.__mro__ for name in inspect.signature(base.__init__).parameters}
     assert {word.removeprefix("--data.") for word in options("predict") if word.startswith("--data.")} <= known
 
 

@@ -27,7 +27,7 @@ TRAINER = {
     "num_nodes": "how many machines",
     "precision": "32-true, 16-mixed, bf16-mixed, ...; see --model.dtype first",
     "logger": "false, CSVLogger, TensorBoardLogger, WandbLogger, ...",
-    "callbacks": f"{', '.join(CALLBACKS)}, ...",
+    "callbacks": f"{', '.join(sorted(CALLBACKS, key=len)[:5])}, ...",
 }
 
 
