@@ -8,7 +8,7 @@ add up within the span; with the Gram matrix P of an image's predictions the mea
 
 Images differ: what is left of an early error is a fiftieth in one and all of it in another. So every image has costs of
 its own, and what is least is the mean of their errors' logarithms, that is of their PSNR: the cut is found for a
-weighted mean of the costs, in which each image then weighs as much as one over its error, and again.
+weighted mean of the costs, in which each image weighs as much as one over its error (with even key steps, at first).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fdplug.tuning.calibration import Recorder, interpolated, probes, responses_
 from fdplug.tuning.defaults import RESPONSES
 
 Array = npt.NDArray[np.float64]
-ROUNDS = 6  # of cutting and weighing again
+ROUNDS = 3  # of cutting and weighing again; from then on nothing changes any more
 LEAST = 1e-12  # an error that counts as none
 
 
@@ -167,9 +167,11 @@ def best_spans(recording: Recording) -> list[Spans]:
 
 def _best(costs: SpanCosts, count: int) -> Spans:
     """Return the cut of so many key steps whose errors have the least geometric mean, as far as weighing finds it."""
-    weights = np.ones(len(costs.reused))
+    images, steps, _ = costs.reused.shape
+    even = [place * steps // count for place in range(count)]
+    weights = 1 / costs.errors(even, [0.0] * count)
     found: list[Spans] = []
-    for _ in range(ROUNDS if len(weights) > 1 else 1):
+    for _ in range(ROUNDS if images > 1 else 1):
         keys, shares = cheapest(*costs.weighed(weights / weights.sum()), count)
         errors = costs.errors(keys, shares)
         found.append(Spans(keys, shares, float(np.exp(np.log(errors).mean()))))
