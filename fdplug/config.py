@@ -18,14 +18,14 @@ from fdplug.settings import Settings, setting
 DECODINGS = ("auto", "parallel", "serial")
 
 
-def plugin(kind: str, default: Spec, help: str) -> Any:
+def plugin(kind: str, default: Spec, help: str, option: str | None = None) -> Any:
     """Return the field of a setting that names a plugin of this kind: its name and options are looked up."""
 
     def check(name: str, value: Any) -> Any:
         registry.check(kind, value)
         return value
 
-    return setting(default, help, check, kind=kind)
+    return setting(default, help, check, kind=kind, option=option)
 
 
 def _part(name: str, value: Any) -> Any:
@@ -82,6 +82,12 @@ class PropagationConfig(Settings):
         lambda name, value: span_limit(value),
         reads=_a_whole_number_or_auto,
     )
+    guidance: Spec = plugin(
+        "guidance",
+        "full",
+        "at which steps all rows of classifier-free guidance run, such as {first: {share: 0.5}}",
+        option="guidance_rows",
+    )
     transforms: tuple[Spec, ...] = setting(
         (), "further changes of the pipeline, applied first, undone last", _transforms, kind="transform"
     )
@@ -117,7 +123,8 @@ def refuse_flat(given: Iterable[str]) -> None:
     Raises:
         ConfigError: shows the form of today.
     """
-    flat = [name for name in given if name in PropagationConfig.fields()]
+    fields = PropagationConfig.fields()
+    flat = [name for name in given if name in fields and fields[name].metadata["option"] is None]
     if flat:
         nested = ", ".join(f"{name}: ..." for name in flat)
         raise ConfigError(

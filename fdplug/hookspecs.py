@@ -18,13 +18,14 @@ left out with a warning by others. Additions (a hook, a method with a default, a
 whatever would break a plugin raises the major number. New in 1.1: `Sampler.fit`, `Sampler.arguments` and
 `Sampler.flow`; the part `trunk` of every built-in family; `Part.blocks`, `Part.residual` and `Part.probe`, with
 `KeyStepPolicy.probes` and `KeyStepPolicy.observe`; the hook `fdplug_scores`; `space` of every class (`fdplug.space`),
-by which `fdplug optimize` knows what to try; `rescaled` of policies and caches, for presets in runs of other lengths.
+by which `fdplug optimize` knows what to try; `rescaled` of policies and caches, for presets in runs of other lengths;
+the kind guidance, with `DenoiserFamily.guidance` and `guidance_rows`.
 
 **Public modules.** `fdplug` itself and `fdplug.policies`, `caches`, `injectors`, `samplers`, `denoisers`, `transforms`,
-`parts`, `scores`, `schedule`, `stacking`, `patching`, `trees`, `pipeline`, `checks`, `errors` and `testing`; a plugin
-needs no other. Import torch inside functions: `fdplug plugins` imports every plugin and must not wait for torch.
+`parts`, `guidance`, `scores`, `schedule`, `stacking`, `patching`, `trees`, `pipeline`, `checks`, `errors` and `testing`;
+a plugin needs no other. Import torch inside functions: `fdplug plugins` imports every plugin and must not wait for torch.
 
-**Stacking.** Policies, caches, injectors, parts and transforms may state `needs`, `provides` and `excludes`
+**Stacking.** Policies, caches, injectors, parts, guidances and transforms may state `needs`, `provides` and `excludes`
 (`fdplug.stacking`), with a reason for the user; what is not said is allowed.
 """
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from fdplug.caches import FeatureCache
     from fdplug.denoisers import DenoiserFamily
+    from fdplug.guidance import Guidance
     from fdplug.injectors import NoiseInjector
     from fdplug.parts import PartRule
     from fdplug.policies import KeyStepPolicy
@@ -301,5 +303,50 @@ def fdplug_scores() -> Iterable[type[Score]]:
     `compute` themselves, and put together what several processes have with `fdplug.scores.rows`: `Rows` (numbers of
     single images, handed out in the order of their ids) or `summed`. Networks are loaded in `load`. A `CombinedScore`
     is made of other numbers.
+    """
+    return ()
+
+
+@hookspec
+def fdplug_guidances() -> Iterable[type[Guidance]]:
+    """Yield guidances: they choose the steps at which all rows of a guided batch run, and make what the others lack.
+
+    ```python
+    import fdplug
+    from fdplug.guidance import Guidance
+
+
+    class Ends(Guidance):
+        '''Guidance at both ends of the run; half of its last difference in between.'''
+
+        name = "ends"
+
+        def __init__(self, steps: int = 3):
+            self.steps = steps
+
+        def begin(self, schedule):
+            self.kept = {}
+
+        def full_steps(self, schedule):
+            run = range(schedule.start, schedule.end)
+            return frozenset([*run[: self.steps], *run[-self.steps :]])
+
+        def observe(self, step, name, conditional, other):
+            self.kept[name] = conditional - other
+
+        def predict(self, step, name, conditional):
+            return conditional - 0.5 * self.kept[name]
+
+
+    @fdplug.hookimpl
+    def fdplug_guidances():
+        yield Ends
+    ```
+
+    The pipeline's own formula goes on with what `predict` returns: where that is `conditional` itself, guidance is off.
+    An `AdaptiveGuidance` decides step by step, by what was predicted. Which rows are which, the denoiser's family says
+    (`guidance`). A transform could not do this: it does not know which step it is at, and what else stands for a row.
+
+    Contract 1.1.
     """
     return ()

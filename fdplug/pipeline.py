@@ -14,6 +14,7 @@ from fdplug.config import PropagationConfig
 from fdplug.denoisers import DenoiserFamily, Part
 from fdplug.denoisers.base import plain
 from fdplug.errors import ConfigError, PipelineError, warn
+from fdplug.guidance import Full, Guidance
 from fdplug.lookup import find_family, find_part
 from fdplug.parts import PartRule
 from fdplug.patching import Patch, PatchStack, call_patches
@@ -24,6 +25,7 @@ from fdplug.profiling import flops
 from fdplug.profiling.ledger import Ledger
 from fdplug.propagation.calls.caller import calling_pipeline
 from fdplug.propagation.decoding import AT_ONCE, Decoding
+from fdplug.propagation.guided import rows_of
 from fdplug.propagation.method import Method
 from fdplug.propagation.propagator import Propagator
 from fdplug.propagation.span_budget import SpanBudget
@@ -78,6 +80,8 @@ def propagate(
     method = _method(family, part, built, _limit(built, pipe), _made_for(chosen))
     _check_stack(method, rule, built.transforms)
     method.check_solver(getattr(pipe, "scheduler", None))
+    if not isinstance(method.guidance, Full):
+        rows_of(method.guidance, family, pipe)
     method.policy.prepare(network)
     if chosen is not None:
         check_denoiser(chosen, network)
@@ -143,9 +147,10 @@ def _method(
         policy=built.policy,
         cache=built.cache,
         injector=built.injector,
-        parallel=_is_parallel(how, part, built.policy),
+        parallel=_is_parallel(how, part, built.policy, built.guidance),
         max_span_batch=max_span_batch,
         decoding=decoding or AT_ONCE,
+        guidance=built.guidance,
         insists=how == "parallel",
         made_for=made_for,
     )
@@ -168,6 +173,7 @@ def _check_stack(method: Method, rule: PartRule | None, transforms: Sequence[Tra
         Layer(f"policy:{method.policy.name}", method.policy),
         Layer(f"cache:{method.cache.name}", method.cache),
         Layer(f"injector:{method.injector.name}", method.injector),
+        Layer(f"guidance:{method.guidance.name}", method.guidance),
         Layer(f"decoding:{method.decoding.name}", method.decoding),
         *([Layer(f"part:{rule.name}", rule)] if rule else []),
         *(Layer(f"transform:{transform.name}", transform) for transform in transforms),
@@ -175,15 +181,20 @@ def _check_stack(method: Method, rule: PartRule | None, transforms: Sequence[Tra
     check_stack(layers, frozenset(fact for fact, holds in facts.items() if holds))
 
 
-def _is_parallel(decoding: str, part: Part, policy: KeyStepPolicy) -> bool:
+def _is_parallel(decoding: str, part: Part, policy: KeyStepPolicy, guidance: Guidance) -> bool:
     if decoding == "parallel" and policy.stepwise:
         raise ConfigError(
             f"policy '{policy.name}' decides step by step or module by module, so its spans cannot be decoded in "
             "parallel; take decoding='serial' or 'auto'"
         )
+    if decoding == "parallel" and guidance.stepwise:
+        raise ConfigError(
+            f"guidance '{guidance.name}' decides step by step, by what was predicted, so that no span can be decoded "
+            "in parallel; take decoding='serial' or 'auto'"
+        )
     if decoding == "parallel" and not part.sample_free:
         raise ConfigError(f"with part '{part.name}' every prediction depends on the sample; take decoding='serial'")
-    return decoding != "serial" and part.sample_free and not policy.stepwise
+    return decoding != "serial" and part.sample_free and not (policy.stepwise or guidance.stepwise)
 
 
 def _check_pipeline(pipe: Any) -> None:
@@ -391,6 +402,7 @@ class Propagation:
     def __repr__(self) -> str:
         method = self.method
         names = f"policy={method.policy.name}, cache={method.cache.name}, injector={method.injector.name}"
+        names += "" if isinstance(method.guidance, Full) else f", guidance={method.guidance.name}"
         how = "parallel" if method.parallel else "serial"
         state = "active" if self.active else "removed"
         return f"<Propagation of {type(self.pipe).__name__}: {names}, part={method.part.name}, {how}, {state}>"

@@ -37,6 +37,7 @@ BUILT_IN = (
     "fdplug.denoisers",
     "fdplug.transforms",
     "fdplug.scores",
+    "fdplug.guidance",
     "fdplug.builtin.compile",
     "fdplug.builtin.tuned",
     "fdplug.builtin.damped",

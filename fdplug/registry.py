@@ -47,6 +47,7 @@ KINDS: dict[str, Kind] = {
         Kind("transform", "transforms", "fdplug_transforms", "fdplug.transforms.Transform"),
         Kind("part", "parts", "fdplug_parts", "fdplug.parts.PartRule"),
         Kind("score", "scores", "fdplug_scores", "fdplug.scores.Score"),
+        Kind("guidance", "guidances", "fdplug_guidances", "fdplug.guidance.Guidance"),
     )
 }
 

@@ -140,6 +140,17 @@ def repeat(source: Tensor, times: int) -> Tensor:
     return Repeated(source, times)
 
 
+def interleave(shares: Sequence[Tensor], times: int) -> Tensor:
+    """Join rows of several shares, each (times * B, ...) and time-major, to (times * shares * B, ...), time-major."""
+    if len(shares) == 1:
+        return shares[0]
+    if times == 1:
+        return torch.cat([whole(one) for one in shares])
+    if _alike(shares):
+        return Repeated(torch.cat([one.source for one in shares]), times)
+    return torch.cat([whole(one).unflatten(0, (times, -1)) for one in shares], 1).flatten(0, 1)
+
+
 def whole(tensor: Tensor) -> Tensor:
     """Return a plain tensor: the copies of a repeated one, or the tensor itself."""
     return tensor.whole() if isinstance(tensor, Repeated) else tensor

@@ -21,6 +21,7 @@ def setting(
     reads: Callable[[str], Any] = str,
     choices: tuple[str, ...] | None = None,
     kind: str | None = None,
+    option: str | None = None,
 ) -> Any:
     """Return the field of one setting.
 
@@ -31,8 +32,10 @@ def setting(
         reads: makes a value of a word on the command line; a word that begins with `{` or `[` is read as YAML.
         choices: the only words allowed, for `--help`; `check` refuses others.
         kind: the kind of plugin that is named.
+        option: its name on command lines where another class has a setting of that name; its own name if left out.
     """
     metadata = {"help": help, "check": check, "reads": reads, "choices": choices, "kind": kind}
+    metadata["option"] = option
     return dataclasses.field(default=default, metadata=metadata)
 
 

@@ -118,6 +118,14 @@ def cut_rows(tree: Any, rows: int, start: int, stop: int) -> Any:
     return map_tensors(cut, tree)
 
 
+def join_rows(trees: list[Any]) -> Any:
+    """Put the tensors of trees of one shape together along their first dimension; undoes cutting into shares."""
+    if len(trees) == 1:
+        return trees[0]
+    rest = [iter(leaves(tree)) for tree in trees[1:]]
+    return map_tensors(lambda tensor: torch.cat([tensor, *map(next, rest)]), trees[0])
+
+
 def split_rows(tree: Any, times: int) -> list[Any]:
     """Cut every tensor into `times` equal parts along its first dimension; return one tree per part."""
     if times == 1:

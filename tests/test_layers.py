@@ -21,7 +21,7 @@ LAYERS = (
     ("errors", "hooks", "repeated", "schedule", "shapes", "space"),
     ("files",),
     ("checks", "patching", "predict.storage", "settings", "stacking", "trees"),
-    ("caches", "denoisers", "injectors", "policies", "profiling", "samplers"),
+    ("caches", "denoisers", "guidance", "injectors", "policies", "profiling", "samplers"),
     ("parts", "propagation", "scores", "transforms"),
     ("hookspecs", "predict.data"),
     ("plugins",),

@@ -21,6 +21,7 @@ USE = {
     "policy": 'with fdplug.propagate(pipe, policy="$name"):\n    image = pipe("a red circle").images[0]',
     "cache": 'with fdplug.propagate(pipe, cache="$name"):\n    image = pipe("a red circle").images[0]',
     "injector": 'with fdplug.propagate(pipe, injector="$name"):\n    image = pipe("a red circle").images[0]',
+    "guidance": 'with fdplug.propagate(pipe, guidance="$name"):\n    image = pipe("a red circle").images[0]',
     "part": 'with fdplug.propagate(pipe, part="$name"):\n    image = pipe("a red circle").images[0]',
     "transform": 'with fdplug.propagate(pipe, transforms=["$name"]):\n    image = pipe("a red circle").images[0]',
     "family": 'with fdplug.propagate(pipe):\n    image = pipe("a red circle").images[0]',

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from fdplug.denoisers.base import Companion, DenoiserFamily, Part
 from fdplug.denoisers.dit_transformer_2d import DiTTransformer2D
+from fdplug.denoisers.guidance_rows import GuidanceRows
 from fdplug.denoisers.pixart_transformer_2d import PixArtTransformer2D
 from fdplug.denoisers.transformer_flux import FluxTransformer2D
 from fdplug.denoisers.transformer_sd3 import SD3Transformer2D
@@ -17,7 +18,7 @@ from fdplug.denoisers.unet_motion_model import UNetMotion
 from fdplug.denoisers.unet_spatio_temporal_condition import UNetSpatioTemporalCondition
 from fdplug.hooks import hookimpl
 
-__all__ = ["Companion", "DenoiserFamily", "Part"]
+__all__ = ["Companion", "DenoiserFamily", "GuidanceRows", "Part"]
 
 
 @hookimpl

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from fdplug.denoisers.guidance_rows import GuidanceRows, known_rows
 from fdplug.errors import ConfigError, PropagationError
 from fdplug.space import Searchable, Space
 
@@ -121,6 +122,8 @@ class DenoiserFamily(Searchable, ABC):
             ahead holds only as long as they stay the same.
         batch_arguments: further batch-first arguments, read only by what is replayed.
         unbatched: arguments of the part's modules without a batch dimension, such as rotary embeddings.
+        guidance: what the rows of a guided batch stand for; None: not known, so that none can be left out. With it,
+            every argument that holds a row for each must be among those above. Contract 1.1.
     """
 
     name: ClassVar[str]
@@ -131,6 +134,7 @@ class DenoiserFamily(Searchable, ABC):
     conditioning: ClassVar[tuple[str, ...]] = ()
     batch_arguments: ClassVar[tuple[str, ...]] = ()
     unbatched: ClassVar[frozenset[str]] = frozenset()
+    guidance: ClassVar[GuidanceRows | None] = None
 
     @abstractmethod
     def parts(self, denoiser: nn.Module) -> Iterable[Part]:
@@ -162,6 +166,10 @@ class DenoiserFamily(Searchable, ABC):
             rows: rows of the batch at one step.
         """
         return spread(values, rows)
+
+    def guidance_rows(self, pipe: Any) -> GuidanceRows | None:
+        """Return what the rows of a pipeline's guided batches stand for; None where that is not known. Contract 1.1."""
+        return known_rows(pipe, self.guidance)
 
     def couples_rows(self, denoiser: nn.Module) -> bool:
         """Whether rows of a batch see each other, as it is now set up: then steps are decoded one by one."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fdplug.denoisers.base import DenoiserFamily, Part
+from fdplug.denoisers.guidance_rows import CLASSES_FIRST
 from fdplug.denoisers.transformer import transformer_parts
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class DiTTransformer2D(DenoiserFamily):
     component = "transformer"
     sample = "hidden_states"
     conditioning = ("class_labels", "cross_attention_kwargs")
+    guidance = CLASSES_FIRST
 
     def parts(self, denoiser: nn.Module, blocks: int | None = None) -> Iterator[Part]:
         """Yield the encoder of `blocks` leading blocks, and the trunk."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fdplug.denoisers.base import DenoiserFamily, Part
+from fdplug.denoisers.guidance_rows import BATCHED
 from fdplug.denoisers.transformer import transformer_parts
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class PixArtTransformer2D(DenoiserFamily):
         "attention_mask",
         "encoder_attention_mask",
     )
+    guidance = BATCHED
 
     def parts(self, denoiser: nn.Module, blocks: int | None = None) -> Iterator[Part]:
         """Yield the encoder of `blocks` leading blocks, and the trunk."""

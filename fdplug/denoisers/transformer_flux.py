@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fdplug.denoisers.base import Companion, DenoiserFamily, Part, spread
+from fdplug.denoisers.guidance_rows import SEPARATE
 from fdplug.denoisers.transformer import CONTROL, transformer_parts
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class FluxTransformer2D(DenoiserFamily):
     conditioning = ("encoder_hidden_states", "pooled_projections", "guidance", "joint_attention_kwargs")
     batch_arguments = ("controlnet_block_samples", "controlnet_single_block_samples")
     unbatched = frozenset({"image_rotary_emb"})
+    guidance = SEPARATE
 
     def parts(self, denoiser: nn.Module, blocks: int | None = None) -> Iterator[Part]:
         """Yield the encoder of `blocks` leading blocks, and the trunk."""

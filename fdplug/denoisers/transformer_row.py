@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fdplug.denoisers.base import DenoiserFamily, Part, plain, spread
+from fdplug.denoisers.guidance_rows import BATCHED, GuidanceRows
 from fdplug.denoisers.transformer import transformer_parts
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Row:
         one_by_one: why a span cannot be decoded in one batch; empty where it can.
         skips: whether the first half of the blocks feeds the second, as in a U-Net.
         alternating: whether blocks of the stacks take turns.
+        guidance: what the rows of a guided batch, or the calls of a guided step, stand for.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Row:
     one_by_one: str = ""
     skips: bool = False
     alternating: bool = False
+    guidance: GuidanceRows = BATCHED
 
 
 class TableTransformer(DenoiserFamily):
@@ -124,6 +127,7 @@ def family(row: Row) -> type[TableTransformer]:
     text = f"`{row.model}`: the encoder is {row.encoder}.\n\n{_SOURCE}"
     if row.one_by_one:
         text += f" Steps are decoded one by one: {row.one_by_one}."
-    fields = {name: getattr(row, name) for name in ("name", "sample", "timestep", "conditioning", "batch_arguments")}
+    names = ("name", "sample", "timestep", "conditioning", "batch_arguments", "guidance")
+    fields = {name: getattr(row, name) for name in names}
     own = {"row": row, "models": (f"diffusers.{row.model}",), "unbatched": row.unbatched, "__doc__": text}
     return type(row.model.removesuffix("Model"), (TableTransformer,), {**fields, **own, "__module__": __name__})

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fdplug.denoisers.base import Companion, DenoiserFamily, Part
+from fdplug.denoisers.guidance_rows import BATCHED
 from fdplug.denoisers.transformer import CONTROL, transformer_parts
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class SD3Transformer2D(DenoiserFamily):
     sample = "hidden_states"
     conditioning = ("encoder_hidden_states", "pooled_projections", "joint_attention_kwargs")
     batch_arguments = ("block_controlnet_hidden_states",)
+    guidance = BATCHED
 
     def parts(self, denoiser: nn.Module, blocks: int | None = None) -> Iterator[Part]:
         """Yield the encoder of `blocks` leading blocks, and the trunk."""

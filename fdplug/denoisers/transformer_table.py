@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fdplug.denoisers.guidance_rows import SEPARATE
 from fdplug.denoisers.transformer_row import Row, TableTransformer, family, fraction, thousandths
 
 _IMAGE = "the picture's embedding and the leading 18/28 of the blocks"
@@ -30,6 +31,7 @@ ROWS = (
         batch_arguments=("controlnet_block_samples",),
         unbatched=_ROTARY,
         clock=thousandths,
+        guidance=SEPARATE,
     ),
     Row(
         name="wan-transformer-3d",
@@ -38,6 +40,7 @@ ROWS = (
         stacks=("blocks",),
         stem=("patch_embedding",),
         conditioning=("encoder_hidden_states", "encoder_hidden_states_image", "attention_kwargs"),
+        guidance=SEPARATE,
     ),
     Row(
         name="flux2-transformer-2d",
@@ -48,13 +51,14 @@ ROWS = (
         conditioning=("encoder_hidden_states", "guidance", "joint_attention_kwargs"),
         unbatched=_ROTARY,
         clock=thousandths,
+        guidance=SEPARATE,
     ),
     Row(
         name="ltx-video-transformer-3d",
         model="LTXVideoTransformer3DModel",
         encoder=_VIDEO,
         stem=("proj_in",),
-        conditioning=(*_TEXT, "attention_kwargs"),
+        conditioning=(*_TEXT, "attention_kwargs", "video_coords"),
     ),
     Row(
         name="chroma-transformer-2d",
@@ -66,6 +70,7 @@ ROWS = (
         batch_arguments=("controlnet_block_samples", "controlnet_single_block_samples"),
         unbatched=_ROTARY,
         clock=thousandths,
+        guidance=SEPARATE,
     ),
     Row(
         name="cogvideox-transformer-3d",
@@ -82,6 +87,7 @@ ROWS = (
         stem=("patch_embed",),
         conditioning=("encoder_hidden_states", "original_size", "target_size", "crop_coords", "attention_kwargs"),
         one_by_one=_POSITIONAL,
+        guidance=SEPARATE,
     ),
     Row(
         name="cogview3-plus-transformer-2d",
@@ -133,6 +139,7 @@ ROWS = (
         stem=("visual_embeddings",),
         conditioning=("encoder_hidden_states", "pooled_projections"),
         one_by_one=_POSITIONAL,
+        guidance=SEPARATE,
     ),
     Row(
         name="allegro-transformer-3d",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fdplug.denoisers.base import DenoiserFamily, Part
+from fdplug.denoisers.guidance_rows import BATCHED
 from fdplug.denoisers.unet import RESIDUALS, TEXT, unet_parts
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class UNet3DCondition(DenoiserFamily):
     models = ("diffusers.UNet3DConditionModel",)
     conditioning = TEXT
     batch_arguments = RESIDUALS
+    guidance = BATCHED
 
     def parts(self, denoiser: nn.Module) -> Iterator[Part]:
         """Yield encoder, decoder, both, and the trunk."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fdplug.denoisers.base import DenoiserFamily, Part
+from fdplug.denoisers.guidance_rows import BATCHED
 from fdplug.denoisers.unet import unet_parts
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class UNetSpatioTemporalCondition(DenoiserFamily):
     name = "unet-spatio-temporal-condition"
     models = ("diffusers.UNetSpatioTemporalConditionModel",)
     conditioning = ("encoder_hidden_states", "added_time_ids")
+    guidance = BATCHED
 
     def parts(self, denoiser: nn.Module) -> Iterator[Part]:
         """Yield encoder, decoder, both, and the trunk."""

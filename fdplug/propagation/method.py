@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import PropagationError, warn
+from fdplug.guidance import Full, Guidance
 from fdplug.propagation.decoding import AT_ONCE, Decoding
 from fdplug.samplers import is_stochastic, solver_order
 from fdplug.stacking import Stackable
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 FITTING = "a deterministic sampler of first order (ddim, euler, dpm-solver++1, flow-euler)"
 
 
+FULL = Full()
+
+
 @dataclass(frozen=True)
 class Method:
     """The plain objects that the loop works with, and the settings that they were built from."""
@@ -35,6 +39,7 @@ class Method:
     parallel: bool
     max_span_batch: int | SpanBudget | None = None
     decoding: Decoding = AT_ONCE
+    guidance: Guidance = FULL
     insists: bool = False  # on parallel decoding, which otherwise is given up where rows see each other
     made_for: tuple[int, str] | None = None  # the only number of steps it is for, and who says so
 

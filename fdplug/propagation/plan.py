@@ -9,14 +9,16 @@ from fdplug import trees
 from fdplug.errors import PropagationError
 from fdplug.propagation.messages import some
 from fdplug.propagation.span_budget import SpanBudget
+from fdplug.propagation.window import EVERY_ROW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
+    from fdplug.propagation.guided import Guided
     from fdplug.propagation.method import Method
-    from fdplug.propagation.window import Window
+    from fdplug.propagation.window import Rows, Window
     from fdplug.schedule import Schedule
 
 
@@ -27,7 +29,7 @@ class Plan:
         one_by_one: whether steps are decoded one at a time from now on.
     """
 
-    def __init__(self, method: Method, schedule: Schedule) -> None:
+    def __init__(self, method: Method, schedule: Schedule, guided: Guided | None = None) -> None:
         """Ask the policy about a run that begins.
 
         Raises:
@@ -36,12 +38,15 @@ class Plan:
         self.one_by_one = not method.parallel
         self._method = method
         self._schedule = schedule
+        self._guided = guided
         self._chosen = method.policy.key_steps(schedule)
         self._by_module = self._module_keys()
         self._keys = self._chosen.union(*self._by_module.values())
         self._decisions: dict[int, bool] = {}
         self._observed: int | None = None
         self._check()
+        if guided is not None:
+            self._keys |= guided.returning(self._keys)
 
     def _module_keys(self) -> Mapping[str, frozenset[int]]:
         """Return the key steps of modules that have their own: chained ones have those of the end of their chain."""
@@ -74,8 +79,13 @@ class Plan:
     def is_key(self, step: int, sample: Tensor) -> bool:
         """Whether a step is a key step; the policy is asked once a step, which all calls of it share."""
         if step not in self._decisions:
-            self._decisions[step] = self._method.policy.is_key_step(self._schedule.step(step), sample, self._keys)
+            chosen = self._method.policy.is_key_step(self._schedule.step(step), sample, self._keys)
+            self._decisions[step] = chosen or self.rows_return(step)
         return self._decisions[step]
+
+    def rows_return(self, step: int) -> bool:
+        """Whether rows that guidance left out at the last key step run again, so that every module is computed."""
+        return self._guided is not None and self._guided.returns(step)
 
     def is_undecided(self, step: int) -> bool:
         """Whether a step is to be decided by the part's probe, which has not run yet."""
@@ -91,6 +101,8 @@ class Plan:
         """Forget what was decided: the run has gone to another step."""
         self._decisions.clear()
         self._observed = None
+        if self._guided is not None:
+            self._guided.ask_again()
 
     def computes(self, module: str, window: Window) -> bool:
         """Whether a module is computed in a window: all at key steps, or each at its own, unless nothing kept fits."""
@@ -99,14 +111,22 @@ class Plan:
         own = self._by_module.get(module)
         return window.computes if own is None or window.fresh else window.steps[0] in own
 
-    def span(self, step: int, sample: Tensor) -> tuple[int, ...]:
-        """Return the steps that a call at `step` answers: the rest of the span, or as much as memory allows."""
+    def span(self, step: int, sample: Tensor, count: int | None = None, rows: Rows = EVERY_ROW) -> tuple[int, ...]:
+        """Return the steps that a call at `step` answers: the rest of the span, or as much as memory allows.
+
+        Args:
+            step: the current one.
+            sample: what the denoiser is given.
+            count: how many of its rows run; None: all.
+            rows: which they are; the call answers the steps of the span at which just these run.
+        """
         if self.one_by_one:
             return (step,)
         end = min((key for key in self._keys if key > step), default=self._schedule.end)
-        return tuple(range(step, step + self._share(step, min(end, self._schedule.end) - step, sample)))
+        steps = [one for one in range(step, min(end, self._schedule.end)) if rows.steps is None or one in rows.steps]
+        return tuple(steps[: self._share(step, len(steps), sample, sample.shape[0] if count is None else count)])
 
-    def _share(self, step: int, steps: int, sample: Tensor) -> int:
+    def _share(self, step: int, steps: int, sample: Tensor, count: int) -> int:
         """Return how many of `steps` steps to decode at once: all, or the first of equal shares that are small enough.
 
         Where span lengths depend on measured memory, the first call of a run is the one that is measured. It answers
@@ -119,12 +139,12 @@ class Plan:
             if step == self._schedule.start:
                 return 1
             limit = limit.rows(sample)
-        most = max(1, limit * self._method.decoding.ranks // sample.shape[0])
+        most = max(1, limit * self._method.decoding.ranks // count)
         return -(-steps // -(-steps // most))
 
-    def measuring(self, sample: Tensor, steps: int) -> AbstractContextManager[None]:
+    def measuring(self, sample: Tensor, steps: int, rows: int) -> AbstractContextManager[None]:
         """Return the context of a call of the denoiser; it measures memory if that is not known and needed."""
         budget = self._method.max_span_batch
         if steps > 1 or not self._method.parallel or not isinstance(budget, SpanBudget) or budget.knows(sample):
             return nullcontext()
-        return budget.measuring(sample)
+        return budget.measuring(sample, rows)

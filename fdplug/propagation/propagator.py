@@ -28,11 +28,12 @@ from fdplug.propagation.calls.call import Call
 from fdplug.propagation.calls.caller import ThreadGuard, calling_pipeline
 from fdplug.propagation.calls.lanes import Lane
 from fdplug.propagation.decoding import PartComputed
+from fdplug.propagation.guided import conditional_rows
 from fdplug.propagation.method import Method
 from fdplug.propagation.replay import NotKept, Replay
 from fdplug.propagation.residual import added
 from fdplug.propagation.run import Run
-from fdplug.propagation.window import Window
+from fdplug.propagation.window import EVERY_ROW, Rows, Window
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -72,7 +73,7 @@ class Propagator:
         self._replay = Replay(method.cache, method.part)
         self._scheduler: Any = None  # the one that has set its timesteps, as long as a run may begin or go on
         self._run: Run | None = None
-        self._replayed = False
+        self._replayed = self._computed = False
         self._window: Window | None = None
         self._awaited: set[str] = set()
         self._paused = False
@@ -184,6 +185,9 @@ class Propagator:
     def _finish(self, run: Run) -> None:
         self._replay.clear()
         self.method.decoding.finish()
+        if run.guided is not None:
+            run.guided.conclude()
+            return
         steps = len(self.ledger.steps)
         if self.method.policy.replays and len(self.ledger.key_steps) == steps and not self._replayed:
             warn(messages.nothing_changed(self.method.policy.name, run.wanted, steps), NoEffectWarning)
@@ -201,10 +205,19 @@ class Propagator:
             self._outside += 1
             return original(*args, **kwargs)
         self._check_gradient(call)
-        lane = run.lane(call)
+        compute = partial(self._answer, run, run.lane(call), original, call)
+        self._computed = False
+        answer = compute(call, EVERY_ROW) if run.guided is None else run.guided.answer(run.step, call, compute)
+        if self._computed:
+            run.plan.observe(run.step, call.sample, answer)
+        return answer
+
+    def _answer(self, run: Run, lane: Lane, network: Callable[..., Any], whole: Call, call: Call, rows: Rows) -> Any:
+        """Return the prediction for a whole call, or for some of its rows."""
+        lane = lane.share(rows.groups, call)
         self._introduce(lane, call, self._network, self.method.part.modules)
         ahead = self._ahead(run, lane, call)
-        return self._decode(run, lane, call, original, args, kwargs) if ahead is None else ahead
+        return self._decode(run, lane, network, whole, call, rows) if ahead is None else ahead
 
     def _follows(self) -> bool:
         """Whether a run may begin or go on."""
@@ -289,15 +302,17 @@ class Propagator:
         run.void("denoiser" if same else "conditioning")
         return None
 
-    def _decode(self, run: Run, lane: Lane, call: Call, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def _decode(self, run: Run, lane: Lane, network: Callable[..., Any], whole: Call, call: Call, rows: Rows) -> Any:
         fresh, undecided = not run.fits(lane, call), run.plan.is_undecided(run.step)
-        computes = (not undecided and run.is_key(call.sample)) or fresh
-        steps = run.plan.span(run.step, call.sample)
-        window = Window(lane.index, steps, call.rows, computes, fresh, undecided=undecided, example=lane.example)
+        fresh = fresh or run.plan.rows_return(run.step)
+        computes = (not undecided and run.is_key(whole.sample)) or fresh
+        steps = run.plan.span(run.step, whole.sample, call.rows, rows)
+        how: Any = {"undecided": undecided, "example": lane.example, "groups": rows.groups}
+        window = Window(lane.index, steps, call.rows, computes, fresh, **how)
         times = len(window.steps)
-        denoise = partial(self._denoise, call, run.timesteps, partial(original, *args, **kwargs), original)
+        denoise = partial(self._denoise, call, run.timesteps, network)
         try:
-            with run.plan.measuring(call.sample, times):
+            with run.plan.measuring(whole.sample, times, call.rows):
                 output = self.method.decoding.decode(window, call, denoise)
             self._check_inside(run)
         except BaseException:
@@ -306,10 +321,10 @@ class Propagator:
         lane.keep(call, run.step, times > 1)
         lane.stamp = run.watched.stamp() if times > 1 else ()
         lane.predictions = dict(zip(window.steps, trees.split_rows(output, times), strict=True))
-        answer = lane.predictions.pop(run.step)
-        if fresh or run.is_key(call.sample):
-            run.plan.observe(run.step, call.sample, answer)
-        return answer
+        self._computed = fresh or run.is_key(whole.sample)
+        if self._computed and run.guided is not None:
+            run.guided.computed(run.step)
+        return lane.predictions.pop(run.step)
 
     def _check_inside(self, run: Run) -> None:
         """Refuse a pipeline that reads attention maps out of the part, once it has shown that it does."""
@@ -317,14 +332,12 @@ class Propagator:
         if keeper is not None:
             raise PropagationError(messages.maps_stored(keeper, self.method.part.name))
 
-    def _denoise(
-        self, call: Call, timesteps: Tensor, as_called: Callable[[], Any], network: Callable[..., Any], window: Window
-    ) -> Any:
+    def _denoise(self, call: Call, timesteps: Tensor, network: Callable[..., Any], window: Window) -> Any:
         """Call the denoiser once for a window; return None where that was for the part alone."""
         self._window, self._awaited = window, set(self.method.part.modules)
         self._replay.begin()
         try:
-            output = self._pass(call, timesteps, as_called, network, window)
+            output = self._pass(call, timesteps, network, window)
             window = self._window
         except PartComputed:
             self._replay.end(window)
@@ -332,7 +345,7 @@ class Propagator:
         except NotKept:
             if window.portion is not None:
                 raise PropagationError(messages.MODULES_SKIPPED) from None
-            return self._denoise(call, timesteps, as_called, network, window.afresh())
+            return self._denoise(call, timesteps, network, window.afresh())
         finally:
             self._window = None
         if window.undecided:
@@ -342,16 +355,13 @@ class Propagator:
             )
         self._record(WHOLE, window, window.size)
         if self._replay.end(window) and window.portion is None:
-            return self._denoise(call, timesteps, as_called, network, window.afresh())
+            return self._denoise(call, timesteps, network, window.afresh())
         return output
 
-    def _pass(
-        self, call: Call, timesteps: Tensor, as_called: Callable[[], Any], network: Callable[..., Any], window: Window
-    ) -> Any:
-        steps = window.touched
-        if len(steps) == 1 and window.portion is None and not window.part_only:
-            return as_called()
-        given, named = call.portion(timesteps[steps[0] : steps[-1] + 1], window)
+    def _pass(self, call: Call, timesteps: Tensor, network: Callable[..., Any], window: Window) -> Any:
+        if len(window.touched) == 1 and window.portion is None and not window.part_only:
+            return call.make(network)
+        given, named = call.portion(timesteps, window)
         return network(*given, **named)
 
     def _record(self, module: str, window: Window, rows: int) -> None:
@@ -392,7 +402,7 @@ class Propagator:
         output = original(*args, **kwargs)
         window, run = self._window, self._run
         if window is not None and run is not None and window.undecided:
-            is_key = run.is_key(added(args, kwargs, output))
+            is_key = run.is_key(conditional_rows(added(args, kwargs, output), window.groups))
             self._window = replace(window, computes=window.fresh or is_key, undecided=False)
         return output
 

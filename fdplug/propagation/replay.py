@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from fdplug import trees
 from fdplug.propagation.residual import Residual
-from fdplug.repeated import Repeated, whole
+from fdplug.repeated import Repeated, interleave, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
-    from fdplug.caches import FeatureCache
+    from fdplug.caches import FeatureCache, Features
     from fdplug.denoisers import Part
     from fdplug.propagation.window import Window
 
@@ -95,7 +95,8 @@ class Replay:
         self._exposed.discard(key)
         if name in self._part.chained:
             self._unread[name] = output
-            self._kept[key] = trees.map_tensors(_hollow, output)
+            groups = len(window.groups) or 1
+            self._kept[key] = trees.map_tensors(lambda one: _hollow(one, one.shape[0] // groups), output)
             return self._handed_out(trees.repeat_rows(output, window.rows, len(window.steps)))
         self._write(name, window, output)
         if self._residual is not None:
@@ -107,7 +108,18 @@ class Replay:
         self._kept[key], features = trees.dissect(output)
         if self._residual is not None and name not in self._part.chained:
             features = self._residual.of(features)
-        self._cache.write(key, window.steps[0], features)
+        if not window.groups:
+            self._cache.write(key, window.steps[0], features)
+        pieces = [one.chunk(len(window.groups)) for one in features if window.groups]
+        for index, group in enumerate(window.groups):
+            self._cache.write(f"{key}:{group}", window.steps[0], tuple(piece[index] for piece in pieces))
+
+    def _read(self, key: str, window: Window) -> Features:
+        """Return what the cache makes of it, the rows of all groups for every step."""
+        if not window.groups:
+            return self._cache.read(key, window.touched)
+        shares = [self._cache.read(f"{key}:{group}", window.touched) for group in window.groups]
+        return tuple(interleave(share, len(window.touched)) for share in zip(*shares, strict=True))
 
     def answer(self, name: str, window: Window) -> Any:
         """Return what stands for the output of module `name` at every step of the window, time-major.
@@ -120,9 +132,10 @@ class Replay:
             raise NotKept
         kept = self._kept[key]
         if name in self._part.chained and key not in self._exposed:
-            zeros = window.cut(trees.map_tensors(lambda one: _hollow(one, times), kept))
+            times *= len(window.groups) or 1
+            zeros = window.cut(trees.map_tensors(lambda one: _hollow(one, times * one.shape[0]), kept))
             return self._handed_out(trees.map_tensors(lambda one: Repeated(one, 1), zeros))
-        features = self._cache.read(key, window.touched)
+        features = self._read(key, window)
         if self._residual is not None and name not in self._part.chained:
             features = self._residual.onto(map(whole, features))
         return self._handed_out(window.cut(kept.fill(tuple(features))))
@@ -145,6 +158,6 @@ def _key(name: str, window: Window) -> str:
     return f"{name}@{window.lane}" if window.lane else name
 
 
-def _hollow(tensor: Tensor, times: int = 1) -> Tensor:
-    """Return zeros of `times` as many rows that take no memory."""
-    return tensor.new_zeros(()).expand(times * tensor.shape[0], *tensor.shape[1:])
+def _hollow(tensor: Tensor, rows: int) -> Tensor:
+    """Return zeros of so many rows that take no memory."""
+    return tensor.new_zeros(()).expand(rows, *tensor.shape[1:])

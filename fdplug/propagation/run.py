@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fdplug.errors import PropagationError, warn
 from fdplug.propagation.calls.lanes import NEVER, Lane, Lanes
+from fdplug.propagation.guided import guide
 from fdplug.propagation.messages import shown, some
 from fdplug.propagation.plan import Plan
 from fdplug.propagation.watched import Inside, Watched
@@ -57,7 +58,8 @@ class Run:
         stop = None if count is None else min(self.step + count, len(values))
         self.schedule = Schedule(values, self.step, train, stop)
         self._scales = self._noise_scales(values)
-        self.plan = Plan(method, self.schedule)
+        self.guided = guide(method, network, self.schedule)
+        self.plan = Plan(method, self.schedule, self.guided)
 
     @property
     def over(self) -> bool:

@@ -36,12 +36,12 @@ class SpanBudget:
         return _key(sample) in self._rows
 
     @contextmanager
-    def measuring(self, sample: Tensor) -> Iterator[None]:
-        """Measure the call of the denoiser that is made inside, for this sample alone."""
+    def measuring(self, sample: Tensor, rows: int) -> Iterator[None]:
+        """Measure the call of the denoiser that is made inside for so many rows, all those of the sample or some."""
         with _uncompiled(), LiveMemory() as memory:
             yield
         room = self._share * (resident(self._pipe, sample.device) + memory.peak)
-        self._rows[_key(sample)] = int(sample.shape[0] * (1 + room / max(1, memory.peak)))
+        self._rows[_key(sample)] = int(rows * (1 + room / max(1, memory.peak)))
 
 
 def _uncompiled() -> AbstractContextManager[Any]:

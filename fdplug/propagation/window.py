@@ -9,6 +9,22 @@ from fdplug import trees
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Which rows of a guided call run.
+
+    Attributes:
+        groups: what they stand for, in order, each with as many rows; empty: the call is not divided.
+        steps: the steps at which just these run; None: all.
+    """
+
+    groups: tuple[str, ...] = ()
+    steps: frozenset[int] | None = None
+
+
+EVERY_ROW = Rows()
+
+
+@dataclass(frozen=True)
 class Window:
     """The steps that the current call of the denoiser answers, and whether the part is computed for them.
 
@@ -19,6 +35,7 @@ class Window:
         part_only: the call ends as soon as the part is computed.
         undecided: whether the part is computed is yet to be said, by a policy that looks at the part's probe.
         example: which of the ledger's examples the call is like.
+        groups: what the rows of a guided call stand for; the features of each are kept by themselves.
     """
 
     lane: int
@@ -30,6 +47,7 @@ class Window:
     part_only: bool = False
     undecided: bool = False
     example: str = ""
+    groups: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:

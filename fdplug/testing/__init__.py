@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fdplug.testing.checks import (
     check_cache,
+    check_guidance,
     check_injector,
     check_policy,
     check_sampler,
@@ -26,6 +27,7 @@ from fdplug.testing.score_checks import check_score
 __all__ = [
     "check_cache",
     "check_family",
+    "check_guidance",
     "check_injector",
     "check_part",
     "check_policy",

@@ -24,6 +24,7 @@ from torch import Tensor
 from fdplug import registry
 from fdplug.caches import FeatureCache
 from fdplug.errors import ConfigError
+from fdplug.guidance import Guidance
 from fdplug.hooks import hookimpl
 from fdplug.injectors import NoiseInjector
 from fdplug.plugins import get_plugin_manager
@@ -68,11 +69,11 @@ def check_policy(policy: KeyStepPolicy, lengths: Sequence[int] = LENGTHS) -> Non
     return None
 
 
-def _check_keys(keys: Any, length: int) -> None:
-    assert isinstance(keys, frozenset), f"key_steps returned {type(keys).__name__}, not frozenset"
-    assert all(type(key) is int for key in keys), f"key steps must be ints, got {sorted(keys)[:3]}"
+def _check_keys(keys: Any, length: int, method: str = "key_steps", what: str = "key steps") -> None:
+    assert isinstance(keys, frozenset), f"{method} returned {type(keys).__name__}, not frozenset"
+    assert all(type(key) is int for key in keys), f"{what} must be ints, got {sorted(keys)[:3]}"
     outside = [key for key in keys if not 0 <= key < length]
-    assert not outside, f"of {length} steps, key steps {outside} lie outside"
+    assert not outside, f"of {length} steps, {what} {outside} lie outside"
 
 
 def _check_blocks(policy: BlockPolicy, lengths: Sequence[int]) -> None:
@@ -160,6 +161,53 @@ def check_injector(injector: NoiseInjector) -> None:
             assert got.dtype == dtype, f"the sample's dtype became {got.dtype}"
             assert torch.equal(got, injector.inject(sample, prior, run.step(index))), "inject must be deterministic"
         same((sample, prior), before, "inject must not change sample or prior in place")
+
+
+def check_guidance(guidance: Guidance, lengths: Sequence[int] = LENGTHS) -> None:
+    """Full steps lie inside the run; what is made keeps its shape, dtype and row; a run begins as the first one did."""
+    check_class("guidance", guidance)
+    for length in lengths:
+        for start in {0, length // 3}:
+            run = schedule(length, start)
+            guidance.begin(run)
+            full = guidance.full_steps(run)
+            _check_keys(full, length, "full_steps", "full steps")
+            guidance.begin(run)
+            assert guidance.full_steps(run) == full, "full_steps must not depend on earlier calls"
+    for dtype in (torch.float32, torch.bfloat16):
+        first, again = _guided_run(guidance, dtype), _guided_run(guidance, dtype)
+        assert len(first) == len(again), "begin() must forget the run before: other steps are full now"
+        same(first, again, "begin() must forget the run before")
+        alone = _guided_run(guidance, dtype, ("unconditional",))
+        if len(alone) * 2 == len(first):
+            same(first[::2], alone, "what is made of one prediction must not depend on the names of others")
+
+
+def _guided_run(guidance: Guidance, dtype: torch.dtype, names: Sequence[str] = ("unconditional", "perturbed")) -> Any:
+    """Return what a guidance makes at the steps of a run at which not all rows run."""
+    generator, run, made = torch.Generator().manual_seed(0), schedule(10), []
+    guidance.begin(run)
+    chosen = guidance.full_steps(run)
+    for index in range(10):
+        step = run.step(index)
+        given = {name: torch.randn(2, 4, 8, 8, generator=generator).to(dtype) for name in _PREDICTIONS}
+        before = {name: tensor.clone() for name, tensor in given.items()}
+        full = guidance.is_full_step(step, chosen)
+        assert type(full) is bool, f"is_full_step must return a bool, got {type(full).__name__}"
+        for name in names:
+            if full:
+                guidance.observe(step, name, given["conditional"], given[name])
+                continue
+            got = guidance.predict(step, name, given["conditional"])
+            assert got.shape == (2, 4, 8, 8), f"a prediction of shape (2, 4, 8, 8) became {tuple(got.shape)}"
+            assert got.dtype == dtype, f"a prediction of {dtype} became {got.dtype}"
+            assert torch.isfinite(got).all(), "a prediction is not finite"
+            made.append(got.clone())
+        same(list(given.values()), list(before.values()), "predictions must not be changed in place")
+    return made
+
+
+_PREDICTIONS = ("conditional", "unconditional", "perturbed")
 
 
 def check_sampler(sampler: Sampler) -> None:

@@ -80,13 +80,13 @@ def check_propagation(pipe: Any, draw: Draw | None = None, **settings: Any) -> N
     Args:
         pipe: a small pipeline.
         draw: as in `check_family`.
-        settings: what `propagate` takes: a part, a cache, transforms; where no policy is among it, every second step
-            is a key step.
+        settings: what `propagate` takes: a part, a cache, a guidance, transforms; where no policy is among it, every
+            second step is a key step.
     """
     draw = draw or latents
     plain, before = draw(pipe), attributes(pipe)
     if not settings.get("transforms"):
-        exact: dict[str, Any] = {**settings, "policy": "all", "injector": "none"}
+        exact: dict[str, Any] = {**settings, "policy": "all", "injector": "none", "guidance": "full"}
         with propagate(pipe, **exact):
             assert torch.equal(draw(pipe), plain), "with every step a key step the result must not change at all"
     settings.setdefault("policy", {"uniform": {"interval": 2}})

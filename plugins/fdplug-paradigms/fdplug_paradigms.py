@@ -48,6 +48,7 @@ class ParallelSampling(Transform):
     }
     excludes: ClassVar[Mapping[str, str]] = {
         "decoding:split": "its window is a batch of its own, whose rows are not those of a span",
+        "rows-left-out": "its window holds the rows of several steps, of which guidance would leave some out",
     }
 
     def __init__(self, window: int = 10, tolerance: float = 0.1) -> None:

@@ -7,10 +7,18 @@ import torch
 
 from fdplug import registry
 from fdplug.caches import Drop, Reuse
+from fdplug.guidance import Cached, First
 from fdplug.injectors import PriorNoise
 from fdplug.policies import AdaptivePolicy, Uniform
 from fdplug.samplers import Ddim
-from fdplug.testing import check_cache, check_injector, check_policy, check_sampler, check_transform
+from fdplug.testing import (
+    check_cache,
+    check_guidance,
+    check_injector,
+    check_policy,
+    check_sampler,
+    check_transform,
+)
 from fdplug.testing.checks import schedule
 from fdplug.transforms import NoTransform
 
@@ -39,6 +47,11 @@ def test_caches(cache):
 @pytest.mark.parametrize("injector", built("injector"))
 def test_injectors(injector):
     check_injector(injector)
+
+
+@pytest.mark.parametrize("guidance", [*built("guidance"), Cached(3, "extrapolated")])
+def test_guidances(guidance):
+    check_guidance(guidance)
 
 
 @pytest.mark.parametrize("sampler", built("sampler"))
@@ -115,6 +128,51 @@ class Growing(PriorNoise):
         return sample.double()
 
 
+class Beyond(First):
+    """All rows also at a step after the last."""
+
+    def full_steps(self, schedule):
+        return frozenset({schedule.num_steps})
+
+
+class Lasting(Cached):
+    """Makes of the first run's differences what the second one's should be."""
+
+    def begin(self, schedule):
+        pass
+
+    def observe(self, step, name, conditional, other):
+        self._seen.setdefault(name, [(step.time, conditional - other)])
+
+    def full_steps(self, schedule):
+        self.every = 1 + len(self._seen)
+        return super().full_steps(schedule)
+
+
+class Mixing(Cached):
+    """Takes one prediction's difference for another's."""
+
+    def observe(self, step, name, conditional, other):
+        super().observe(step, "any", conditional, other)
+
+    def predict(self, step, name, conditional):
+        return super().predict(step, "any", conditional)
+
+
+class Widening(First):
+    """Answers in float32."""
+
+    def predict(self, step, name, conditional):
+        return conditional.float()
+
+
+class Scribbling(First):
+    """Writes into the conditional prediction."""
+
+    def predict(self, step, name, conditional):
+        return conditional.mul_(2)
+
+
 class Fixed(Ddim):
     """Ignores the pipeline's config."""
 
@@ -140,6 +198,11 @@ class Leaking(NoTransform):
         (check_cache, Clinging(), "a read must raise KeyError"),
         (check_injector, InPlace(), "deterministic|in place"),
         (check_injector, Growing(), "dtype became torch.float64"),
+        (check_guidance, Beyond(), "full steps .* lie outside"),
+        (check_guidance, Lasting(), r"begin\(\) must forget"),
+        (check_guidance, Mixing(), "must not depend on the names of others"),
+        (check_guidance, Widening(), "bfloat16 became torch.float32"),
+        (check_guidance, Scribbling(), "must not be changed in place"),
         (check_sampler, Fixed(), "scheduler config must be kept"),
         (check_transform, Leaking(), "leave no attribute behind"),
     ],

@@ -32,6 +32,7 @@ PUBLIC = {
     "transforms",
     "parts",
     "scores",
+    "guidance",
     "schedule",
     "stacking",
     "patching",

@@ -33,6 +33,7 @@ def test_settings_are_frozen_and_described():
         "part": "encoder",
         "decoding": "auto",
         "max_span_batch": None,
+        "guidance": "full",
         "transforms": [],
     }
 

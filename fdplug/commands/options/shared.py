@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,7 +100,7 @@ def add_settings(
         facts, default = field.metadata, field.default
         shown = "" if default is None or default == () else f" (default {default})"
         parser.add_argument(
-            f"--{name.replace('_', '-')}" if prefix is None else f"--{prefix}{name}",
+            f"--{_option(name, field).replace('_', '-')}" if prefix is None else f"--{prefix}{name}",
             type=facts["reads"],
             choices=facts["choices"],
             default=default,
@@ -114,8 +115,14 @@ def read_settings(options: argparse.Namespace, cls: type[S]) -> S:
     Raises:
         ConfigError: a value is impossible.
     """
-    given = {name: inline(getattr(options, name)) for name in cls.fields() if hasattr(options, name)}
+    words = {name: _option(name, field) for name, field in cls.fields().items()}
+    given = {name: inline(getattr(options, word)) for name, word in words.items() if hasattr(options, word)}
     return cls(**given)
+
+
+def _option(name: str, field: dataclasses.Field[Any]) -> str:
+    """Return what a setting is called on the command line, with underscores."""
+    return field.metadata["option"] or name
 
 
 def inline(text: Any) -> Any:

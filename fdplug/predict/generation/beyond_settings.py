@@ -16,7 +16,7 @@ from fdplug import registry
 from fdplug.errors.wording import shown
 from fdplug.profiling.provenance import content_hash
 
-KINDS = ("policy", "cache", "injector", "part")
+KINDS = ("policy", "cache", "injector", "part", "guidance")
 MODES = {
     "deterministic_algorithms": (torch.are_deterministic_algorithms_enabled, False),
     "float32_matmul_precision": (torch.get_float32_matmul_precision, "highest"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ class Call:
     role: DenoiserFamily | Companion
     arguments: dict[str, Any]
     positional: tuple[str, ...] = ()
+    raw: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None
 
     @classmethod
     def of(
@@ -49,7 +50,7 @@ class Call:
         for parameter in signature.parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:
                 arguments.update(arguments.pop(parameter.name, {}))
-        return cls(role, arguments, tuple(list(arguments)[: len(args)]))
+        return cls(role, arguments, tuple(list(arguments)[: len(args)]), (args, kwargs))
 
     @property
     def sample(self) -> Tensor:
@@ -110,11 +111,34 @@ class Call:
 
         Lists are copies: a U-Net takes the residuals of T2I-Adapters out of the list that it is given, and may be
         called more than once.
+
+        Args:
+            timesteps: the scheduler's, of the whole run.
+            window: which steps, and which of their rows.
         """
-        arguments = trees.map_tensors(lambda tensor: tensor, self.spanning(timesteps))
+        chosen = _chosen(timesteps, window.touched)
+        arguments = trees.map_tensors(lambda tensor: tensor, self.spanning(chosen))
         batched = {*self._batched, self.role.timestep}
         cut = {name: window.cut(value) if name in batched else value for name, value in arguments.items()}
         return [cut.pop(name) for name in self.positional], cut
+
+    def share(self, index: int, shares: int) -> Call:
+        """Return the call for one of equal shares of the rows; lists are copies, as in `portion`."""
+        size = self.rows // shares
+        batched = {*self._batched, self.role.timestep}
+        cut = {
+            name: trees.cut_rows(value, self.rows, index * size, (index + 1) * size) if name in batched else value
+            for name, value in self.arguments.items()
+        }
+        return Call(self.role, cut, self.positional)
+
+    def make(self, network: Callable[..., Any]) -> Any:
+        """Call a network for these rows and this step alone."""
+        if self.raw is not None:
+            args, kwargs = self.raw
+            return network(*args, **kwargs)
+        named = dict(self.arguments)
+        return network(*[named.pop(name) for name in self.positional], **named)
 
     def _spread(self, name: str, value: Any, times: int) -> Any:
         """Repeat an argument; only what is added to replayed features need not be written out."""
@@ -139,3 +163,11 @@ class Call:
             name: trees.map_tensors(lambda tensor, name=name: outline(tensor, name), value)
             for name, value in self.arguments.items()
         }
+
+
+def _chosen(timesteps: Tensor, steps: tuple[int, ...]) -> Tensor:
+    """Return the timesteps of some steps, without handing their places to an accelerator."""
+    first, last = steps[0], steps[-1]
+    if last - first + 1 == len(steps):
+        return timesteps[first : last + 1]
+    return torch.cat([timesteps[step : step + 1] for step in steps])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -16,13 +18,45 @@ def calling_pipeline() -> Any:
 
 
 def _pipeline_below(frame: FrameType | None) -> Any:
+    call = _call_below(frame)
+    return None if call is None else call.f_locals["self"]
+
+
+def _call_below(frame: FrameType | None) -> FrameType | None:
     while frame is not None:
         if frame.f_code.co_name == "__call__":
             owner = frame.f_locals.get("self")
             if getattr(owner, "scheduler", None) is not None:
-                return owner
+                return frame
         frame = frame.f_back
     return None
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The call of a pipeline that runs on this thread, and what it calls things."""
+
+    pipe: Any
+    names: Mapping[str, Any]
+
+    @classmethod
+    def now(cls) -> Caller | None:
+        """Return the innermost one; None for a loop of one's own."""
+        frame = _call_below(sys._getframe(1))
+        return None if frame is None else cls(frame.f_locals["self"], frame.f_locals)
+
+    def says(self, *names: str) -> bool | None:
+        """Whether the first of these that is a property of the pipeline or a name inside its call is true."""
+        for name in names:
+            if isinstance(getattr(type(self.pipe), name, None), property):
+                return bool(getattr(self.pipe, name))
+            if name in self.names:
+                return bool(self.names[name])
+        return None
+
+    def argument(self, name: str) -> Any:
+        """Return an argument of the pipeline's call."""
+        return self.names[name]
 
 
 class ThreadGuard:

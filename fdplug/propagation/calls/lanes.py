@@ -27,6 +27,7 @@ class Lane:
         stamp: what the denoiser was set to then.
         output: what a companion answered.
         example: which of the ledger's examples its calls are like.
+        kept: where the rows of its calls are told apart: the last step for each of them, and their kind.
     """
 
     def __init__(self, index: int, call: Call, step: int) -> None:
@@ -39,6 +40,8 @@ class Lane:
         self.example = ""
         self._kept_at = NEVER
         self._residuals: Given | None = None
+        self._shares: dict[tuple[str, ...], Lane] = {}
+        self.kept: dict[str, tuple[int, Any]] = {}
         self._learn(call)
 
     def _learn(self, call: Call) -> None:
@@ -63,6 +66,47 @@ class Lane:
         """Whether `call` is given the residuals that what was decoded ahead was made for."""
         kept = self._residuals
         return kept is not None and not kept.changed and kept.equals(call.residuals)
+
+    def share(self, groups: tuple[str, ...], call: Call) -> Lane:
+        """Return the lane of some of the rows of its calls, by what they stand for; itself where they are not told.
+
+        Args:
+            groups: what the rows stand for, each with as many.
+            call: the call for these rows alone.
+        """
+        if not groups:
+            return self
+        if groups not in self._shares:
+            self._shares[groups] = Share(self, groups, call)
+        return self._shares[groups]
+
+    def drop_predictions(self) -> None:
+        """Drop what was decoded ahead."""
+        for lane in (self, *self._shares.values()):
+            lane.predictions.clear()
+
+
+class Share(Lane):
+    """Some rows of a lane's calls: predictions of their own, and features by what each row stands for."""
+
+    def __init__(self, lane: Lane, groups: tuple[str, ...], call: Call) -> None:
+        super().__init__(lane.index, call, lane.opened)
+        self.kept = lane.kept
+        self._groups = groups
+
+    def keep(self, call: Call, step: int, ahead: bool = False) -> None:
+        """Learn that what is kept for these rows was made at `step`."""
+        super().keep(call, step, ahead)
+        self.kept |= dict.fromkeys(self._groups, (step, self._kind(call)))
+
+    def fits(self, call: Call, since: int) -> bool:
+        """Whether features are kept for all of these rows."""
+        found = [self.kept.get(group, (NEVER, None)) for group in self._groups]
+        return all(step >= max(since, 0) and kind == self._kind(call) for step, kind in found)
+
+    def _kind(self, call: Call) -> tuple[Any, ...]:
+        shape, dtype, device = kind(call.sample)
+        return shape[0] // len(self._groups), shape[1:], dtype, device
 
 
 class Lanes:
@@ -116,7 +160,7 @@ class Lanes:
     def drop_predictions(self) -> None:
         """Drop what was decoded ahead."""
         for lane in self._lanes:
-            lane.predictions.clear()
+            lane.drop_predictions()
 
 
 def kind(sample: Tensor) -> tuple[Any, ...]:
