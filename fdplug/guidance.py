@@ -17,6 +17,7 @@ from fdplug.checks import choice, number, whole
 from fdplug.errors import ConfigError
 from fdplug.hooks import hookimpl
 from fdplug.schedule import Schedule, Step
+from fdplug.space import Searchable
 from fdplug.stacking import Stackable
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ DIFFERENCES = ("kept", "extrapolated")
 AFTERWARDS = ("off", "affine")
 
 
-class Guidance(Stackable, ABC):
+class Guidance(Stackable, Searchable, ABC):
     """Chooses the full steps of a run before it begins, and makes the predictions that the others lack.
 
     Attributes:

@@ -122,7 +122,7 @@ class Guided:
         caller = self._caller()
         guides = caller.says("do_classifier_free_guidance", "do_true_cfg")
         if guides is None and self._rows.scale:
-            guides = caller.argument(self._rows.scale) > 1
+            guides = caller.is_above(self._rows.scale, 1)
         if self._rows.separate:
             return () if guides is False else self._rows.order  # a second call is said to be one by its being made
         order = self._rows.order if guides else ()

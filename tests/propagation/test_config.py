@@ -12,6 +12,8 @@ import pytest
 
 import fdplug
 from fdplug import config
+from fdplug.commands.options import generate
+from fdplug.commands.options.shared import read_settings
 from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError
 from fdplug.predict.generation.config import GenerationConfig
@@ -106,3 +108,11 @@ def test_reading_settings_loads_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_setting_that_two_classes_have_is_two_options_of_a_command():
+    """`guidance` is the scale of a generation, and which rows of it run."""
+    given = ["a", "--guidance", "4", "--guidance-rows", "{first: {share: 0.3}}"]
+    options = generate.parser().parse_args(given)
+    assert read_settings(options, PropagationConfig).guidance == {"first": {"share": 0.3}}
+    assert read_settings(options, GenerationConfig).guidance == 4.0

@@ -19,7 +19,14 @@ KEYS = {"uniform": {"interval": 3}}
 ASKS = {"_local_scalar_dense", "equal", "nonzero", "is_nonzero", "masked_select", "unique_dim", "_unique2"}
 # The loop's modules, and the functions in them that may ask: before the first step, for messages, or on the host.
 MODULES = (
-    *("propagation/propagator", "propagation/replay", "propagation/run", "propagation/plan", "propagation/window"),
+    *(
+        "propagation/guided",
+        "propagation/propagator",
+        "propagation/replay",
+        "propagation/run",
+        "propagation/plan",
+        "propagation/window",
+    ),
     *("propagation/calls/call", "propagation/calls/given", "propagation/calls/lanes", "propagation/messages"),
     *("trees", "repeated", "caches", "injectors", "patching", "builtin/compiled_pieces"),
 )
@@ -66,6 +73,11 @@ def ask(system, **settings):
 @pytest.mark.parametrize("name", ["sd", "sdxl", "dit", "controlnet"])
 def test_no_value_is_asked_for_in_the_loop(name, decoding):
     assert ask(SYSTEMS[name], decoding=decoding) <= MAY_ASK
+
+
+@pytest.mark.parametrize("name", ["sd", "controlnet"])
+def test_no_value_is_asked_for_where_rows_are_left_out(name):
+    assert ask(SYSTEMS[name], guidance={"cached": {"difference": "extrapolated"}}) <= MAY_ASK
 
 
 def test_a_value_that_is_asked_for_is_noticed():

@@ -54,9 +54,10 @@ class Caller:
                 return bool(self.names[name])
         return None
 
-    def argument(self, name: str) -> Any:
-        """Return an argument of the pipeline's call."""
-        return self.names[name]
+    def is_above(self, name: str, limit: float) -> bool | None:
+        """Whether a number of this name inside the pipeline's call is above a limit; None where there is none."""
+        value = self.names.get(name)
+        return value > limit if isinstance(value, int | float) else None
 
 
 class ThreadGuard:
