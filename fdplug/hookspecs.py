@@ -22,8 +22,9 @@ by which `fdplug optimize` knows what to try; `rescaled` of policies and caches,
 the kind guidance, with `DenoiserFamily.guidance` and `guidance_rows`.
 
 **Public modules.** `fdplug` itself and `fdplug.policies`, `caches`, `injectors`, `samplers`, `denoisers`, `transforms`,
-`parts`, `guidance`, `scores`, `schedule`, `stacking`, `patching`, `trees`, `pipeline`, `checks`, `errors` and `testing`;
-a plugin needs no other. Import torch inside functions: `fdplug plugins` imports every plugin and must not wait for torch.
+`parts`, `guidance`, `scores`, `schedule`, `stacking`, `patching`, `trees`, `pipeline`, `checks`, `errors` and
+`testing`; a plugin needs no other. Import torch inside functions: `fdplug plugins` imports every plugin and must not
+wait for torch.
 
 **Stacking.** Policies, caches, injectors, parts, guidances and transforms may state `needs`, `provides` and `excludes`
 (`fdplug.stacking`), with a reason for the user; what is not said is allowed.

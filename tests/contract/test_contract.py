@@ -22,7 +22,12 @@ from fdplug.testing import (
 from fdplug.testing.checks import schedule
 from fdplug.transforms import NoTransform
 
-NEEDED = {"uniform": {"interval": 3}, "early": {"count": 3}, "explicit": {"steps": [0]}}
+NEEDED = {
+    "uniform": {"interval": 3},
+    "early": {"count": 3},
+    "explicit": {"steps": [0]},
+    "damped": {"steps": [2], "shares": [0.5]},
+}
 FILES = {"tuned"}  # made by tuning, see test_tuned
 
 

@@ -45,7 +45,7 @@ def loaded(names, use=""):
 
 
 def test_all_public_modules_are_asked():
-    assert len(public_modules()) == 17
+    assert len(public_modules()) == 18
     assert {"fdplug.policies", "fdplug.testing", "fdplug.errors"} < set(public_modules())
 
 
