@@ -12,6 +12,7 @@ import pytest
 from torch import Tensor, nn
 
 from fdplug.profiling import flops
+from fdplug.profiling.outline import outlined
 
 _counted = flops._counted
 _known = {}
@@ -24,7 +25,7 @@ def counted_once(monkeypatch):
 
 
 def _remembered(network, arguments):
-    key = repr((structure(network), flops._outline(arguments)))
+    key = repr((structure(network), outlined(arguments)))
     if key not in _known:
         _known[key] = _counted(network, arguments)
     return _known[key]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.console import Console
 
 EVERY = 20.0
 """Seconds between two lines where there is no terminal."""
@@ -66,6 +66,15 @@ class ConsoleTeller(Teller):
     """
 
     def __init__(self, console: Console, clock: Clock) -> None:
+        from rich.progress import (  # `import fdplug` must not wait for it
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
         columns = (TextColumn("{task.description:<26}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn())
         shown = (*columns, TimeRemainingColumn(), TextColumn("{task.fields[best]}"))
         self._bars = Progress(*shown, console=console, transient=True, disable=not console.is_terminal)
