@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -72,7 +73,7 @@ def test_what_is_written_states_its_contract_and_imports_no_torch(written, kind)
         FDPLUG_PLUGINS=folder.name,
     )
     assert code == 0, out
-    assert f" new-{kind} " in out
+    assert re.search(rf"^new-{kind} ", out, re.MULTILINE)
     assert f'FDPLUG_CONTRACT = "{CONTRACT}"' in (folder / f"{module}.py").read_text()
     settings = tomllib.loads((folder / "pyproject.toml").read_text())
     assert settings["project"]["entry-points"]["fdplug"] == {f"new-{kind}": module}

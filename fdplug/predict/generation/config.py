@@ -32,7 +32,7 @@ class GenerationConfig(Settings):
 
     what: ClassVar[str] = "generation setting"
 
-    sampler: Spec = plugin("sampler", "own", "a sampler; own: the pipeline's scheduler as it is")
+    sampler: Spec = plugin("sampler", "own", "a sampler; own: the pipeline's scheduler")
     steps: int | None = setting(
         None, "denoising steps; the sampler's own default if left out", _given_whole(1), reads=int
     )
