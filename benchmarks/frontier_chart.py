@@ -1,4 +1,4 @@
-"""The frontier's chart: fidelity and accuracy over denoiser calls, the best row of every family."""
+"""The frontier's chart: fidelity and accuracy over cost, the best row of every family."""
 
 from __future__ import annotations
 
@@ -12,45 +12,54 @@ COLOURS = {"tuned": "#b3261e", "trunk": "#e08a3c", "stock": "#1f4e8c", "deepcach
 TITLES = {"psnr": "PSNR to DDIM-50, dB", "accuracy": "semantic accuracy"}
 
 
+TICKS = (8, 10, 12, 14, 16, 20, 25, 40)
+
+
 def chart(record: Mapping[str, Any], path: Path) -> None:
-    """Draw the best row of every family by each score, with one standard error, and the reference's accuracy."""
+    """Draw the best rows of every family by each score, with one standard error, and the reference's accuracy."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, NullLocator
 
     figure = Figure(figsize=(9, 3.8), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    rows = record["rows"]
-    budgets = sorted({row["calls"] for row in rows if row["family"] in ("tuned", "trunk")})
+    reference = next(row for row in record["rows"] if row["name"] == record["reference"])
     for axes, (score, title) in zip(figure.subplots(1, 2), TITLES.items(), strict=True):
         for family, name in FAMILIES.items():
-            found = [(calls, best(rows, family, calls, score)) for calls in budgets]
-            points = [(calls, row["scores"][score]) for calls, row in found if row is not None]
-            if points:
-                axes.errorbar(
-                    [calls for calls, _ in points],
-                    [one["value"] for _, one in points],
-                    [one["error"] for _, one in points],
-                    color=COLOURS[family],
-                    marker="o",
-                    markersize=4,
-                    capsize=2,
-                    linewidth=2 if family == "tuned" else 1.3,
-                    label=name,
-                )
+            points = _points(record, family, score, reference)
+            axes.errorbar(
+                [cost for cost, _ in points],
+                [one["value"] for _, one in points],
+                [one["error"] for _, one in points],
+                color=COLOURS[family],
+                marker="o",
+                markersize=4,
+                capsize=2,
+                elinewidth=0.8,
+                linewidth=2 if family == "tuned" else 1.3,
+                linestyle="" if family in ("paper", "deepcache") else "-",
+                label=name,
+            )
         if score == "accuracy":
-            reference = next(row for row in rows if row["name"] == record["reference"])
             axes.axhline(reference["scores"][score]["value"], color="#444444", linestyle=":", label="DDIM-50")
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(budgets))
+        axes.xaxis.set_major_locator(FixedLocator(TICKS))
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xticklabels([str(calls) for calls in budgets])
-        axes.set(xlabel="denoiser calls", title=title)
+        axes.set_xticklabels([str(calls) for calls in TICKS])
+        axes.set(xlabel="GFLOPs, in calls of the whole denoiser", title=title)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(fontsize=8, frameon=False)
     figure.axes[1].legend(*_only(figure.axes[1], "DDIM-50"), fontsize=8, frameon=False, loc="lower right")
     figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def _points(record: Mapping[str, Any], family: str, score: str, reference: Mapping[str, Any]) -> list[Any]:
+    """Return cost and score of the best row of a family for every number of calls, the cheapest one first."""
+    rows = record["rows"]
+    found = [best(rows, family, calls, score) for calls in sorted({row["calls"] for row in rows})]
+    each = reference["gflops"] / reference["calls"]
+    return [(row["gflops"] / each, row["scores"][score]) for row in found if row is not None]
 
 
 def _only(axes: Any, label: str) -> tuple[list[Any], list[str]]:

@@ -12,8 +12,8 @@ import torch
 
 from benchmarks.frontier import REFERENCE, Row, kept, seconds_file, starts
 from benchmarks.frontier_chart import chart
-from benchmarks.frontier_scores import FLIPPED, HIGHER, Judge, Scores, better
-from benchmarks.frontier_tables import markdown
+from benchmarks.frontier_scores import FLIPPED, HIGHER, Judge, Scores
+from benchmarks.frontier_tables import best, markdown
 from benchmarks.frontier_targets import judged
 from fdplug.errors import ConfigError
 from fdplug.profiling.provenance import provenance
@@ -76,20 +76,17 @@ def against_stock(
     """Return, per score, the best of the stock rows with as many calls, and the paired difference to it."""
     found = {}
     for score in HIGHER:
-        best = best_stock(rows, figure["calls"], score)
-        if best is not None:
-            difference = scores[figure["name"]].against(scores[best["name"]], score)
-            found[score] = {"row": best["name"], **_estimate(difference)}
+        other = best_stock(rows, figure["calls"], score)
+        if other is not None:
+            difference = scores[figure["name"]].against(scores[other["name"]], score)
+            found[score] = {"row": other["name"], **_estimate(difference)}
     return found
 
 
 def best_stock(rows: Sequence[dict[str, Any]], calls: int, score: str) -> dict[str, Any] | None:
-    """Return the stock row of so many calls that is best by a score; None where there is none."""
-    best = None
-    for row in (row for row in rows if row["family"] == "stock" and row["calls"] == calls):
-        if best is None or better(row["scores"][score]["value"], best["scores"][score]["value"], score):
-            best = row
-    return best
+    """Return the stock row of so many calls that is best by a score, of equal ones the nearest; None without any."""
+    stock = [row for row in rows if row["family"] == "stock" and row["calls"] == calls]
+    return best(sorted(stock, key=lambda row: -row["scores"]["psnr"]["value"]), "stock", calls, score)
 
 
 def _estimate(one: Estimate) -> dict[str, float]:

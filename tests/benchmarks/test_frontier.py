@@ -71,6 +71,9 @@ def test_a_row_is_compared_with_the_best_stock_row_of_as_many_calls_by_each_scor
     assert best_stock(rows, 10, "psnr")["name"] == "b"
     assert best_stock(rows, 10, "accuracy")["name"] == "a"
     assert best_stock(rows, 8, "psnr") is None
+    assert best_stock([*rows, row("d", "stock", 10, 31, 0.9)], 10, "accuracy")["name"] == "d", (
+        "of equal ones the nearest"
+    )
     own = row("own", "tuned", 10, 34, 0.85)
     pictures = {
         "a": scored([30.0, 30.0], [True, True]),
