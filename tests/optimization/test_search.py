@@ -109,9 +109,9 @@ def test_a_search_that_was_killed_goes_on(pipe, planted, tmp_path):
         budget=Budget.parse("2x"),
         calibration=calibration,
         held_out=held_out,
-        trials=4,
+        trials=8,
     )
-    first = Optimizer(pipe, request, folder=tmp_path, teller=Killer(2))
+    first = Optimizer(pipe, request, folder=tmp_path, teller=Killer(6))  # the winner is the sixth
     with pytest.raises(KeyboardInterrupt):
         first.run()
     before = list(ran)

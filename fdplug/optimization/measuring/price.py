@@ -13,9 +13,9 @@ from fdplug.optimization.candidate import Candidate
 
 PLAIN = (3, 9)
 """Lengths of the runs that tell what a call costs, and what everything else does."""
-SPANS = (2, 4, 8)
+SPANS = (2, 8)
 """Lengths of spans that are timed; those between lie on straight lines."""
-ROUNDS = 4
+ROUNDS = 3
 
 
 @dataclass(frozen=True)
