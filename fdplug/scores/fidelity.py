@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from fdplug.scores.base import BASELINE, Batch, MeanScore, Number
-from fdplug.scores.psnr import PEAK, decibels
+from fdplug.scores.psnr import PEAK
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +16,10 @@ PSNR = "psnr"
 
 
 class Fidelity(MeanScore):
-    """PSNR (dB, of the squared error over all images) and SSIM (mean over images) to the un-accelerated images."""
+    """PSNR and SSIM to the un-accelerated images, means over images of those of each pair.
+
+    The PSNR of a pair that is equal is that of a single value off by one level, so that a mean stays finite.
+    """
 
     name = "fidelity"
     numbers = (
@@ -27,26 +29,14 @@ class Fidelity(MeanScore):
     needs = frozenset({BASELINE})
 
     def begin(self, reference: Reference | None = None) -> None:
-        """Begin; the squared errors are added up beside the means."""
+        """Begin; whether anything differs is added up beside the means."""
         from fdplug.scores.rows import Rows
 
         super().begin(reference)
         self.errors = Rows()
 
-    @property
-    def means(self) -> tuple[str, ...]:
-        """SSIM alone; PSNR is that of the mean error."""
-        return ("ssim",)
-
-    def update(self, batch: Batch) -> None:
-        """Add a batch of images and what they should have been."""
-        images, baseline = batch.pairs()
-        super().update(batch)
-        error = (images.to(baseline.device).float() - baseline.float()).square()
-        self.errors.add(error.flatten(1).mean(1), batch.ids)
-
     def values(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the SSIM of each pair."""
+        """Return PSNR (dB) and SSIM of each pair."""
         import torch
         from torchmetrics.functional.image import structural_similarity_index_measure
 
@@ -54,21 +44,22 @@ class Fidelity(MeanScore):
 
         images, baseline = batch.pairs()
         first, second = images.to(baseline.device).float(), baseline.float()
+        errors = (first - second).square().flatten(1).mean(1)
+        self.errors.add(errors, batch.ids)
         with full_precision(baseline.device):
             found = structural_similarity_index_measure(first, second, data_range=PEAK, reduction="none")
-        return {"ssim": torch.as_tensor(found).reshape(len(images))}
+        least = 1 / first[0].numel()
+        return {
+            PSNR: 10 * torch.log10(PEAK**2 / errors.double().clamp_min(least)),
+            "ssim": torch.as_tensor(found).reshape(len(images)),
+        }
 
     def compute(self) -> dict[str, float]:
-        """Return PSNR, infinite when every pixel is equal, and SSIM, with their standard errors.
-
-        The error of PSNR follows from that of the squared error.
-        """
+        """Return PSNR, infinite when every pixel of every image is equal, and SSIM, with their standard errors."""
         from fdplug.scores.uncertainty import named
 
-        found = named("error", self.errors.gathered())
-        if not found:
-            return {}
-        values = {PSNR: decibels(found["error"]), **super().compute()}
-        if found["error"] > 0 and "error_se" in found:
-            values[f"{PSNR}_se"] = 10 / math.log(10) * found["error_se"] / found["error"]
+        values = super().compute()
+        if values and named("error", self.errors.gathered())["error"] == 0:
+            values[PSNR] = float("inf")
+            values.pop(f"{PSNR}_se", None)
         return values

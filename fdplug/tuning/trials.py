@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from fdplug.builtin.span_forecast import SpanForecast
@@ -105,5 +106,8 @@ def policy_of(keys: Iterable[int], steps: int) -> Any:
 
 
 def psnr(images: Tensor, truth: Tensor) -> float:
-    """Peak signal-to-noise ratio over all images, uint8, in dB."""
-    return decibels(float((images.double() - truth.double()).square().mean()))
+    """Peak signal-to-noise ratio in dB, the mean over images, (N, ...) uint8; see `fdplug.scores.fidelity`."""
+    errors = (images.double() - truth.double()).square().flatten(1).mean(1)
+    if not errors.any():
+        return decibels(0.0)
+    return float(np.mean([decibels(max(error, 1 / images[0].numel())) for error in errors.tolist()]))

@@ -22,15 +22,27 @@ def compared(*pairs, score=None):
 
 
 def _reference_psnr(a, b):
-    return 10 * np.log10(255.0**2 / np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
+    errors = np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2, axis=(1, 2, 3))
+    return 10 * np.log10(255.0**2 / errors)
 
 
-def test_psnr_is_that_of_the_squared_error_over_all_images():
+def test_psnr_is_the_mean_over_images():
     rng = np.random.default_rng(0)
     a, b = (rng.integers(0, 256, (5, 3, 16, 16), dtype=np.uint8) for _ in range(2))
     values = compared(*((torch.tensor(a[part]), torch.tensor(b[part])) for part in (slice(0, 2), slice(2, 5))))
-    assert values["psnr"] == pytest.approx(_reference_psnr(a, b), rel=1e-6)
+    assert values["psnr"] == pytest.approx(_reference_psnr(a, b).mean(), rel=1e-6)
     assert values["ssim"] < 0.2
+
+
+def test_an_equal_pair_counts_as_one_value_off_by_one_level():
+    rng = np.random.default_rng(2)
+    a, b = (rng.integers(0, 256, (2, 3, 16, 16), dtype=np.uint8) for _ in range(2))
+    b[0] = a[0]
+    other = a.copy()
+    other[0, 0, 0, 0] ^= 1
+    other[1] = b[1]
+    values = compared((torch.tensor(a), torch.tensor(b)))
+    assert values["psnr"] == pytest.approx(_reference_psnr(a, other).mean(), rel=1e-6)
 
 
 def test_equal_images_have_infinite_psnr_and_ssim_one():
@@ -47,9 +59,7 @@ def test_standard_errors_are_those_of_the_images():
     a = rng.integers(0, 256, (6, 3, 16, 16), dtype=np.uint8)
     b = np.clip(a + rng.normal(0, rng.uniform(1, 20, (6, 1, 1, 1)), a.shape), 0, 255).astype(np.uint8)
     values = compared((torch.tensor(a), torch.tensor(b)))
-    errors = np.square(a.astype(float) - b).mean((1, 2, 3))
-    slope = 10 / np.log(10) / errors.mean()
-    assert values["psnr_se"] == pytest.approx(slope * errors.std(ddof=1) / np.sqrt(6), rel=1e-6)
+    assert values["psnr_se"] == pytest.approx(_reference_psnr(a, b).std(ddof=1) / np.sqrt(6), rel=1e-6)
     single = []
     for index in range(6):
         one = compared((torch.tensor(a[index : index + 1]), torch.tensor(b[index : index + 1])))

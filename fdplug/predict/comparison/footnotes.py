@@ -51,8 +51,8 @@ def explanations(rows: list[Row], settings: dict[str, Any]) -> list[str]:
     """What the columns mean."""
     lines = [
         *unequal_times(rows),
-        "PSNR (of the squared error over all images), SSIM and speed-up: against the un-accelerated images of the same"
-        " sampler, captions and seeds; with fewer steps, against those of the most steps.",
+        "PSNR, SSIM (means over images) and speed-up: against the un-accelerated images of the same sampler, captions"
+        " and seeds; with fewer steps, against those of the most steps.",
         "GFLOPs count a multiply-add once, over all denoiser calls, guidance included. Seconds are the median"
         f" of {settings['timed_rounds']} timed round(s) of {settings['timed_batch']} images, with the range from the"
         " fastest to the slowest; the variants took turns within every round, and a first round that warmed up is not"
