@@ -50,7 +50,7 @@ def chart(record: Mapping[str, Any], path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(fontsize=8, frameon=False)
-    figure.axes[1].legend(*_only(figure.axes[1], "DDIM-50"), fontsize=8, frameon=False, loc="lower right")
+    figure.axes[1].legend(*_only(figure.axes[1], "DDIM-50"), fontsize=8, frameon=False, loc="center right")
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 

@@ -83,7 +83,7 @@ def against_stock(
     return found
 
 
-def best_stock(rows: Sequence[dict[str, Any]], calls: int, score: str) -> Mapping[str, Any] | None:
+def best_stock(rows: Sequence[Mapping[str, Any]], calls: int, score: str) -> Mapping[str, Any] | None:
     """Return the stock row of so many calls that is best by a score, of equal ones the nearest; None without any."""
     stock = [row for row in rows if row["family"] == "stock" and row["calls"] == calls]
     return best(sorted(stock, key=lambda row: -row["scores"]["psnr"]["value"]), "stock", calls, score)
