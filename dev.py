@@ -22,6 +22,14 @@ PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 STAMP = VENV / "fdplug.stamp"
 SOURCES = ["fdplug", "plugins", "tests", "benchmarks", "dev.py"]
 WORKERS = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]  # of pytest: a process per core
+DEMO = [
+    "ddim-50",
+    "ddim-50+paper",
+    "{name: euler-karras-16, sampler: {euler: {karras: true}}, steps: 16}",
+    "shapes-balanced",
+    "{name: euler-karras-10, sampler: {euler: {karras: true}}, steps: 10}",
+    "shapes-fast",
+]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 
 
@@ -95,8 +103,9 @@ def slow() -> None:
 
 
 def demo() -> None:
-    """Compare the default variants on 64 captions of the embedded model; results go to outputs/demo."""
-    python("-m", "fdplug", "compare", "--limit", "64", "--out", "outputs/demo", "--overwrite")
+    """Compare the paper's method, fewer steps and the best of fdplug on 64 captions; results go to outputs/demo."""
+    options = ["--limit", "64", "--guidance", "7.5", "--reference", "ddim-50", "--out", "outputs/demo", "--overwrite"]
+    python("-m", "fdplug", "compare", *options, "--variants", *DEMO)
 
 
 def bench() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image
@@ -109,7 +109,10 @@ def _checked(options: argparse.Namespace) -> Request:
     checks.whole("timed-rounds", options.timed_rounds, 1)
     checks.whole("feature-changes", options.drift, 0)
     generation = pipelines.check_model_options(options)
-    variants = read_variants(list(_asked(options)))
+    generation = generation.resolved(default_guidance(options.model))
+    variants = [_of_run(variant, generation) for variant in read_variants(list(_asked(options)))]
+    if options.reference is not None:
+        checks.check_choice("--reference", options.reference, [variant.name for variant in variants])
     scores = chosen(options.scores, options.model, options.images, options.clip_model)
     annotated = read_captions(options.annotations)
     captions = annotated[: options.captions]
@@ -119,9 +122,14 @@ def _checked(options: argparse.Namespace) -> Request:
         variants=variants,
         captions=captions,
         scoring=Scoring(scores, annotated, options.images, captions, Networks(clip=options.clip_model)),
-        generation=generation.resolved(default_guidance(options.model)),
+        generation=generation,
         given={name: value for name, value in vars(options).items() if name not in ("variants", "overwrite", "out")},
     )
+
+
+def _of_run(variant: Variant, generation: GenerationConfig) -> Variant:
+    """Return a variant without a guidance that is the whole run's, so that those who share it are compared."""
+    return replace(variant, guidance=None) if variant.guidance == generation.guidance else variant
 
 
 def _asked(options: argparse.Namespace) -> Iterable[Any]:
@@ -143,7 +151,7 @@ def _measured(
         task = progress.add_task("real images", total=scoring.num_references, visible=scoring.num_references > 0)
         size = None if scoring.references is None else image_size(pipe, request.generation.size)
         scores = scoring.load(pipe.device, lambda count: progress.advance(task, count), size)
-        comparison = Comparison(pipe, request.variants, request.generation, scores)
+        comparison = Comparison(pipe, request.variants, request.generation, scores, request.given["reference"])
         count = len(request.variants)
         watcher = LiveWatcher(console, progress, len(rounds) * count, count)
         rows = [variant_run.row() for variant_run in comparison.run(rounds, watcher, checkpoint)]

@@ -22,6 +22,8 @@ def parser() -> Parser:
     add = parser.add_argument
     add("--variants", metavar="VARIANT", nargs="+", help="what to compare, see below")
     add("--suite", metavar="NAME", help=f"instead: a published ablation, {', '.join(suite.NAMES)}")
+    reference = "compare all with this one, instead of each with the un-accelerated run of its sampler"
+    add("--reference", metavar="VARIANT", help=reference)
     shared.add_annotations(parser)
     shared.add_limit(parser, 64, "how many captions, one image each")
     add("--real-images", metavar="FOLDER", dest="images", help=shared.REAL_IMAGES)

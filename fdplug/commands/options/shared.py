@@ -16,7 +16,7 @@ from fdplug.files.yaml_text import parse_yaml, read_yaml
 from fdplug.predict.data.captions import SHAPES
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.loading import DTYPES
-from fdplug.presets.preset import Preset, is_preset, load
+from fdplug.presets.preset import Preset, is_preset, load, names
 from fdplug.scores import fdplug_scores
 from fdplug.settings import Settings
 
@@ -137,21 +137,24 @@ def inline(text: Any) -> Any:
 
 
 def variants(tokens: list[str]) -> Iterator[Any]:
-    """Variants as they are typed: names (also with commas between), YAML or JSON files, and mappings."""
+    """Variants as they are typed: names (also with commas between), presets, YAML or JSON files, and mappings."""
     for token in tokens:
         if token.lstrip().startswith(("{", "[")):
             found = inline(token)
             yield from found if isinstance(found, list) else [found]
         elif token.endswith((".yaml", ".yml", ".json")):
             yield from _file(Path(token))
+        elif token in names():
+            yield _of_preset(load(token))
         else:
             yield from filter(None, token.split(","))
 
 
 def presets(tokens: Sequence[str]) -> dict[str, Preset]:
-    """Return the presets among variants as they are typed, by their file."""
+    """Return the presets among variants as they are typed, by their file or name."""
     files = [token for token in tokens if token.endswith((".yaml", ".yml"))]
-    return {token: load(token) for token in files if is_preset(read_yaml(_source(Path(token))))}
+    found = [token for token in files if is_preset(read_yaml(_source(Path(token))))]
+    return {token: load(token) for token in [*found, *(token for token in tokens if token in names())]}
 
 
 def _source(path: Path) -> Source:

@@ -52,7 +52,10 @@ def explanations(rows: list[Row], settings: dict[str, Any]) -> list[str]:
     lines = [
         *unequal_times(rows),
         "PSNR, SSIM (means over images) and speed-up: against the un-accelerated images of the same sampler, captions"
-        " and seeds; with fewer steps, against those of the most steps.",
+        " and seeds; with fewer steps, against those of the most steps."
+        if settings.get("reference") is None
+        else f"PSNR, SSIM (means over images) and speed-up: against {settings['reference']}, of the same captions and"
+        " seeds.",
         "GFLOPs count a multiply-add once, over all denoiser calls, guidance included. Seconds are the median"
         f" of {settings['timed_rounds']} timed round(s) of {settings['timed_batch']} images, with the range from the"
         " fastest to the slowest; the variants took turns within every round, and a first round that warmed up is not"

@@ -46,12 +46,13 @@ class Comparison:
         variants: Sequence[Variant],
         generation: GenerationConfig,
         scores: Callable[[], ScoreSet],
+        reference: str | None = None,
     ) -> None:
         self.pipe = pipe
         self.variant_runs = [VariantRun.of(variant, pipe, generation, scores()) for variant in variants]
         by_name = {variant_run.variant.name: variant_run for variant_run in self.variant_runs}
         for variant_run in self.variant_runs:
-            baseline = baseline_of(variant_run.variant, list(variants))
+            baseline = baseline_of(variant_run.variant, list(variants), reference)
             variant_run.baseline = None if baseline is None else by_name[baseline.name]
 
     def run(self, rounds: Sequence[Round], watcher: Watcher, checkpoint: Checkpoint) -> list[VariantRun]:

@@ -168,12 +168,15 @@ def _variant(item: Any) -> Variant:
     raise ConfigError(f"a variant must be a name or a mapping, got {shown(item)}")
 
 
-def baseline_of(variant: Variant, variants: list[Variant]) -> Variant | None:
+def baseline_of(variant: Variant, variants: list[Variant], reference: str | None = None) -> Variant | None:
     """The un-accelerated variant that `variant` is to be compared with.
 
-    For a propagated one: the same sampler (and guidance) with the same steps. For one with fewer steps: that with the
-    most steps. None if there is no such variant, and for the one with the most steps itself.
+    That is the one named `reference`, if one is. Else for a propagated one: the same sampler (and guidance) with the
+    same steps. For one with fewer steps: that with the most steps. None if there is no such variant, and for the one
+    with the most steps itself.
     """
+    if reference is not None:
+        return next((one for one in variants if one.name == reference and one is not variant), None)
     plain = [other for other in variants if other.propagation is None and other.like(variant)]
     if variant.propagation is not None:
         plain = [other for other in plain if other.resolved_steps == variant.resolved_steps]

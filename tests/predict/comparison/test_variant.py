@@ -111,3 +111,9 @@ def test_what_is_no_part_is_refused(part):
 def test_a_mapping_of_the_earlier_form_is_refused_with_the_new_one():
     with pytest.raises(ConfigError, match=r"called 'propagation' now: {name: x, propagation: {policy: ...}}"):
         read_variants([{"name": "x", "propagate": {"policy": "paper"}}])
+
+
+def test_one_variant_may_be_what_all_are_compared_with():
+    variants = read_variants(["ddim-50", "ddim-50+paper", "euler-16"])
+    found = [getattr(baseline_of(variant, variants, "ddim-50"), "name", None) for variant in variants]
+    assert found == [None, "ddim-50", "ddim-50"]
