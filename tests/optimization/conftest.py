@@ -48,7 +48,7 @@ class Planted(Workbench):
             assert sum(spans_of(keys_of(candidate), candidate.steps)) == candidate.steps
         return GenerationOutput(
             images=torch.stack(images),
-            whole=torch.ones(len(captions), dtype=torch.bool),
+            finite=torch.ones(len(captions), dtype=torch.bool),
             seconds=seconds,
             denoiser_seconds=seconds,
             counted={"full": work + 0.02 * left},

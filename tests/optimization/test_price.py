@@ -14,7 +14,7 @@ from fdplug.optimization.measuring import price as price_module
 from fdplug.optimization.measuring.price import Prices, Replay, measured, spans_of
 from fdplug.testing import latents
 
-TABLE = Prices(0.5, 0.1, 4.0, {'"trunk"': Replay(0.2, ((2, 0.11), (4, 0.13), (8, 0.17)))})
+TABLE = Prices(0.5, 0.1, 4.0, {'"trunk"': Replay(0.2, ((2, 0.11), (4, 0.13), (8, 0.17)), 0.05)})
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -35,7 +35,7 @@ def test_spans_are_counted_step_by_step(seed):
 )
 def test_a_span_lies_on_straight_lines(length, seconds):
     price = TABLE.cut("trunk", [length])
-    assert price.seconds == pytest.approx(0.5 + seconds)
+    assert price.seconds == pytest.approx(0.5 + 0.05 + seconds)
     assert price.gflops == pytest.approx(4 + (length - 1) * 0.2)
     assert price.calls == pytest.approx(1 + (length - 1) * 0.05)
 
@@ -44,7 +44,7 @@ def test_a_run_costs_the_sum_of_its_spans():
     spans = [1, 3, 8, 2]
     alone = [TABLE.cut("trunk", [one]) for one in spans]
     whole = TABLE.cut("trunk", spans)
-    assert whole.seconds == pytest.approx(0.5 + sum(one.seconds - 0.5 for one in alone))
+    assert whole.seconds == pytest.approx(0.55 + sum(one.seconds - 0.55 for one in alone))
     assert whole.gflops == pytest.approx(sum(one.gflops for one in alone))
     assert TABLE.plain(7).seconds == pytest.approx(0.5 + 0.7)
 
@@ -57,7 +57,7 @@ def test_the_table_is_found_again_from_runs_that_cost_as_it_says():
         price = TABLE.cut(candidate.propagation["part"], spans_of(keys, candidate.steps))
         return price.seconds, price.gflops
 
-    noise = itertools.cycle([0.5, 0.0, 2.0])  # of four runs in three rounds, each is undisturbed once
+    noise = itertools.cycle([0.5, 0.0, 2.0])  # of five runs in three rounds, each is undisturbed once
 
     def disturbed(candidate):
         seconds, gflops = timed(candidate)
@@ -67,6 +67,7 @@ def test_the_table_is_found_again_from_runs_that_cost_as_it_says():
     assert (found.rest, found.call, found.gflops) == pytest.approx((TABLE.rest, TABLE.call, TABLE.gflops))
     assert found.replays['"trunk"'].gflops == pytest.approx(0.2)
     assert dict(found.replays['"trunk"'].spans) == pytest.approx({2: 0.11, 8: 0.17})
+    assert found.replays['"trunk"'].start == pytest.approx(0.05)
     assert Prices.of(found.described()) == found
 
 

@@ -40,10 +40,12 @@ class Replay:
     Attributes:
         gflops: of a replayed step.
         spans: (steps, seconds) of spans, the key step included, the shortest first.
+        start: seconds that a run takes besides, whatever its spans.
     """
 
     gflops: float
     spans: tuple[tuple[int, float], ...]
+    start: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Prices:
     def cut(self, part: Any, spans: Sequence[int]) -> Price:
         """Return the price of a run whose spans have these lengths."""
         replay = self.replays[part_key(part)]
-        seconds = self.rest + sum(self._span(replay, length) for length in spans)
+        seconds = self.rest + replay.start + sum(self._span(replay, length) for length in spans)
         gflops = len(spans) * self.gflops + (sum(spans) - len(spans)) * replay.gflops
         return Price(seconds, gflops, gflops / self.gflops)
 
@@ -88,7 +90,7 @@ class Prices:
     def of(cls, held: Mapping[str, Any]) -> Prices:
         """Return what `described` returned."""
         replays = {
-            part: Replay(one["gflops"], tuple((int(n), float(seconds)) for n, seconds in one["spans"]))
+            part: Replay(one["gflops"], tuple((int(n), float(seconds)) for n, seconds in one["spans"]), one["start"])
             for part, one in held["replays"].items()
         }
         return cls(held["rest"], held["call"], held["gflops"], replays)
@@ -119,7 +121,7 @@ def measured(timed: Timed, sampler: Any, parts: Sequence[Any], told: Callable[[i
         told: called with (runs done, runs in all).
     """
     plain = [Candidate(sampler, steps) for steps in PLAIN]
-    probes = {part_key(part): [_span(sampler, part, length) for length in SPANS] for part in parts}
+    probes = {part_key(part): _probes(sampler, part) for part in parts}
     runs = _Runs(timed, [*plain, *(one for some in probes.values() for one in some)])
     for number in range(ROUNDS):
         runs.go_round(lambda done, total, before=number: told(before * total + done, ROUNDS * total))
@@ -129,8 +131,8 @@ def measured(timed: Timed, sampler: Any, parts: Sequence[Any], told: Callable[[i
     replays = {}
     for part, some in probes.items():
         if all(one.key in runs.least for one in some):
-            spans = [(one.steps, runs.least[one.key] - rest) for one in some]
-            replays[part] = _replay(spans, runs.gflops[some[-1].key], call, gflops)
+            seconds = [runs.least[one.key] - rest for one in some]
+            replays[part] = _replay(seconds, runs.gflops[some[-1].key], call, gflops)
     return Prices(rest, call, gflops, replays)
 
 
@@ -153,14 +155,29 @@ class _Runs:
             told(place + 1, self._total)
 
 
-def _span(sampler: Any, part: Any, length: int) -> Candidate:
-    """Return a run of one span."""
-    settings = {"policy": {"explicit": {"steps": [0]}}, "cache": "reuse", "part": part, "injector": "none"}
-    return Candidate(sampler, length, settings)
+def _probes(sampler: Any, part: Any) -> list[Candidate]:
+    """Return runs of one and of three spans of the shortest length, and of one of the longest."""
+    return [_spans(sampler, part, length, count) for length, count in ((SPANS[0], 1), (SPANS[0], 3), (SPANS[1], 1))]
 
 
-def _replay(spans: Sequence[tuple[int, float]], counted: float, call: float, gflops: float) -> Replay:
-    """Return what replaying costs: a span costs a call at least, and as many calls as it has steps at most."""
-    length = spans[-1][0]
-    kept = tuple((steps, min(max(seconds, call), steps * call)) for steps, seconds in spans)
-    return Replay(max(0.0, (counted - gflops) / (length - 1)), kept)
+def _spans(sampler: Any, part: Any, length: int, count: int) -> Candidate:
+    """Return a run of so many spans."""
+    policy = {"explicit": {"steps": list(range(0, count * length, length))}}
+    return Candidate(sampler, count * length, {"policy": policy, "cache": "reuse", "part": part, "injector": "none"})
+
+
+def _replay(seconds: Sequence[float], counted: float, call: float, gflops: float) -> Replay:
+    """Return what replaying costs: a span costs a call at least, and as many calls as it has steps at most.
+
+    Args:
+        seconds: of the runs of `_probes`.
+        counted: GFLOPs of the last of them.
+        call: seconds of a whole call.
+        gflops: of a whole call.
+    """
+    one, three, long = seconds
+    short = (three - one) / 2
+    start = max(0.0, one - short)
+    spans = zip(SPANS, (short, long - start), strict=True)
+    kept = tuple((steps, min(max(span, call), steps * call)) for steps, span in spans)
+    return Replay(max(0.0, (counted - gflops) / (SPANS[1] - 1)), kept, start)
