@@ -47,6 +47,7 @@ COMMANDS = {
         "find the best settings for a model, your prompts and what you can spend",
         resumes=True,
     ),
+    "inspect": Command("fdplug.commands.inspect", "family, parts and methods of a model, from its configuration alone"),
     "tune": Command("fdplug.commands.tune", "find the best key steps for a model, a sampler and a budget"),
     "analyze": Command("fdplug.commands.analyze", "how a denoiser's features change from step to step, with figures"),
     "complexity": Command("fdplug.commands.complexity", "parameters and GFLOPs of a denoiser, layer by layer"),

@@ -72,8 +72,9 @@ def predicted(scheduler: Any) -> str:
 
 def solver_order(scheduler: Any) -> int:
     """Return of which order a scheduler solves: how many predictions one of its steps may combine."""
-    config = scheduler.config
-    stated = (config.get("solver_order"), config.get("predictor_order"), getattr(scheduler, "order", None))
+    own = inspect.signature(type(scheduler).__init__).parameters  # a config keeps what the one before was made with
+    given = [scheduler.config.get(name) for name in ("solver_order", "predictor_order") if name in own]
+    stated = (*given, getattr(scheduler, "order", None))
     return max(int(one) for one in (*stated, COMBINED.get(type(scheduler).__name__), 1) if one)
 
 

@@ -126,9 +126,27 @@ def join_rows(trees: list[Any]) -> Any:
     return map_tensors(lambda tensor: torch.cat([tensor, *map(next, rest)]), trees[0])
 
 
-def split_rows(tree: Any, times: int) -> list[Any]:
-    """Cut every tensor into `times` equal parts along its first dimension; return one tree per part."""
+def split_rows(tree: Any, times: int, listed: bool = False) -> list[Any]:
+    """Cut every tensor into `times` equal parts along its first dimension; return one tree per part.
+
+    Args:
+        tree: what holds the rows of all steps, time-major.
+        times: number of steps.
+        listed: whether rows come as a list of tensors, which is cut instead.
+    """
     if times == 1:
         return [tree]
+    if listed:
+        return [_share(tree, index, times) for index in range(times)]
     parts = {id(tensor): torch.chunk(tensor, times) for tensor in leaves(tree)}
     return [map_tensors(lambda tensor, index=index: parts[id(tensor)][index], tree) for index in range(times)]
+
+
+def _share(tree: Any, index: int, times: int) -> Any:
+    """Return the tree with one of `times` equal parts of each list in it."""
+    if isinstance(tree, list):
+        size = len(tree) // times
+        return tree[index * size : (index + 1) * size]
+    if isinstance(tree, Mapping):
+        return type(tree)(**{key: _share(value, index, times) for key, value in tree.items()})
+    return tuple(_share(value, index, times) for value in tree) if isinstance(tree, tuple) else tree

@@ -18,6 +18,7 @@ ONE_OF_A_KIND = {
     "fdplug/commands/options": "the options of a command",
     "fdplug/denoisers": "a denoiser family",
     "fdplug/policies": "a policy",
+    "fdplug/testing/systems": "systems of a kind",
 }
 
 

@@ -28,6 +28,13 @@ USE = {
     "score": "fdplug compare --scores $name --variants ddim-50 ddim-50+paper",
     "sampler": 'pipe.scheduler = registry.build("sampler", "$name").fit(pipe.scheduler)',
 }
+# What a proposed family needs besides: a class for a U-Net, a row for a transformer.
+UNET_WORDS = {
+    "typing": "from typing import TYPE_CHECKING\n",
+    "part": ", Part",
+    "checking": "\nif TYPE_CHECKING:\n    from torch import nn\n",
+}
+ROW_WORDS = {"typing": "", "part": "", "checking": ""}
 
 
 def main(argv: list[str]) -> int:
@@ -37,21 +44,23 @@ def main(argv: list[str]) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Run `fdplug new-plugin` with these options."""
-    kind, folder = options.kind, write(options.name, options.kind, options.out)
+    kind, folder = options.kind, write(options.name, options.kind, options.out, options.like)
     print(f"{folder}: the {kind} '{options.name}', with tests that pass.\n  cd {folder} && pytest\n  pip install -e .")
     return 0
 
 
-def write(name: str, kind: str, out: Path) -> Path:
+def write(name: str, kind: str, out: Path, like: str | None = None) -> Path:
     """Write the distribution of a plugin; return its folder.
 
     Args:
         name: the plugin's name: words of small letters and digits with hyphens between.
         kind: one of `registry.KINDS`.
         out: the folder in which the distribution's own folder is made.
+        like: for a family, the model whose denoiser it is for, as `fdplug inspect` takes it.
 
     Raises:
         ConfigError: the name cannot be one, or is taken, or the folder is there and not empty.
+        UnsupportedDenoiserError: nothing can be proposed for that model's class.
     """
     _check_name(name, kind)
     dist = f"fdplug-{name}"
@@ -70,9 +79,12 @@ def write(name: str, kind: str, out: Path) -> Path:
         "contract": CONTRACT,
     }
     words["use"] = _example(kind, Template(USE[kind]).substitute(words))
-    for path, template in _layout(module, kind).items():
+    proposed = None if like is None else _proposed(kind, like, words)
+    for path, template in _layout(module, kind if proposed is None else f"{kind}_like").items():
         writable_folder((folder / path).parent)
         write_text(Template(template).substitute(words), folder / path)
+    if proposed is not None:
+        write_text(proposed, folder / "tests" / "config.json")
     return folder
 
 
@@ -81,6 +93,28 @@ def _example(kind: str, use: str) -> str:
     if kind == "score":
         return f"```bash\n{use}\n```"
     return f"```python\n{'from fdplug import registry' if kind == 'sampler' else 'import fdplug'}\n\n{use}\n```"
+
+
+def _proposed(kind: str, like: str, words: dict[str, str]) -> str:
+    """Add the words of a proposal for a model; return its denoiser's configuration."""
+    if kind != "family":
+        raise ConfigError(f"--like says which model a family is for, got --kind {kind}; leave it out")
+    from fdplug.complexity.inspection import family_of
+    from fdplug.complexity.models import find_model
+    from fdplug.complexity.proposal import propose
+    from fdplug.complexity.proposal_code import definition, imports
+
+    network = find_model(like).network
+    known = family_of(network)
+    if known is not None:
+        raise ConfigError(f"family '{known.name}' knows {type(network).__name__} already; propagate its pipeline")
+    proposal = propose(network)
+    home, _, name = proposal.model.rpartition(".")
+    words |= {"model": proposal.model, "home": home, "model_class": name, "imports": imports(proposal)}
+    words["definition"] = definition(proposal, words["name"], words["cls"])
+    words |= UNET_WORDS if proposal.unet else ROW_WORDS
+    words["family"] = words["cls"] if proposal.unet else "family(ROW)"
+    return str(network.to_json_string())
 
 
 def _layout(module: str, kind: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fdplug.complexity.transformer_inputs import BUILDERS
 from fdplug.errors import ConfigError
 
 TOKENS = 77
@@ -26,10 +27,12 @@ def example(network: Any, rows: int, size: int | None = None) -> dict[str, Any]:
     Raises:
         ConfigError: the class is not among those whose arguments are known.
     """
-    name = type(network).__name__
+    name, config = type(network).__name__, network.config
+    if name in BUILDERS:
+        return BUILDERS[name](config, rows, size)
     if name not in _BUILDERS:
-        raise ConfigError(f"cannot tell the inputs of {name} from its configuration; known are {', '.join(_BUILDERS)}")
-    config = network.config
+        known = ", ".join([*_BUILDERS, *BUILDERS])
+        raise ConfigError(f"cannot tell the inputs of {name} from its configuration; known are {known}")
     return _BUILDERS[name](config, rows, size or _sample_size(config))
 
 

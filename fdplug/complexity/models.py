@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +22,65 @@ LAYERS = ("layers_per_block", "transformer_layers_per_block", "num_layers", "num
 FOLDERS = ("unet", "transformer", "prior")
 
 
+@dataclass(frozen=True)
+class Found:
+    """A denoiser that was built from its configuration.
+
+    Attributes:
+        network: the denoiser, on the meta device.
+        component: the pipeline's attribute that holds it; empty where only a denoiser was found.
+        pipeline: the pipeline's class; empty as well.
+    """
+
+    network: Any
+    component: str = ""
+    pipeline: str = ""
+
+
+@dataclass(frozen=True)
+class _Source:
+    config: dict[str, Any]
+    component: str = ""
+    pipeline: str = ""
+
+
 def load_denoiser(model: str) -> Any:
+    """Return a denoiser on the meta device; see `find_model`."""
+    return find_model(model).network
+
+
+def find_model(model: str) -> Found:
     """Build a denoiser on the meta device.
 
     Args:
-        model: the name of a configuration inside the package, `shapes`, a `config.json`, a pipeline's folder, or a hub
-            id; of these only the configuration is read.
+        model: the name of a configuration inside the package, `shapes`, a `config.json`, a pipeline's folder, a hub id,
+            or a class of diffusers, which stands for its own defaults; only configurations are read.
 
     Raises:
         PipelineError: there is no such configuration, or it is none of a diffusers model.
     """
-    config = _config(model)
-    import diffusers
-
-    name = config.get("_class_name")
-    cls = getattr(diffusers, name, None) if isinstance(name, str) else None
-    if not isinstance(cls, type) or not issubclass(cls, diffusers.ModelMixin):
-        raise PipelineError(f"{shown(model)}: {shown(name)} is no model of diffusers; {_allowed()}")
-    _limit_sizes(model, config)
+    source = _source(model)
+    cls = _model_class(source.config.get("_class_name"))
+    if cls is None:
+        name = shown(source.config.get("_class_name"))
+        raise PipelineError(f"{shown(model)}: {name} is no model of diffusers; {_allowed()}")
+    _limit_sizes(model, source.config)
     try:
         with torch.device("meta"):
-            network = cls.from_config(config)
+            network = cls.from_config(source.config)
     except Exception as error:  # what a constructor raises on wrong values is anything
         reason = f"{type(error).__name__}: {one_line(error)}"
         raise PipelineError(f"{shown(model)} cannot be built ({reason}); correct its configuration") from error
-    return network.to("meta").eval()  # tables made by numpy are on the CPU still
+    # tables made by numpy are on the CPU still
+    return Found(network.to("meta").eval(), source.component, source.pipeline)
+
+
+def _model_class(name: Any) -> Any:
+    """Return the model class of diffusers that has this name, or None."""
+    import diffusers
+
+    cls = getattr(diffusers, name, None) if isinstance(name, str) else None
+    return cls if isinstance(cls, type) and issubclass(cls, diffusers.ModelMixin) else None
 
 
 def _limit_sizes(model: str, config: dict[str, Any]) -> None:
@@ -58,15 +93,15 @@ def _limit_sizes(model: str, config: dict[str, Any]) -> None:
                 raise PipelineError(f"{shown(model)}: {key} is {one}; at most {MOST_LAYERS:,} layers can be built")
 
 
-def _config(model: str) -> dict[str, Any]:
+def _source(model: str) -> _Source:
     if model in public_configs():
-        return json.loads((inside() / f"{model}.json").read_text(encoding="utf-8"))
+        return _Source(json.loads((inside() / f"{model}.json").read_text(encoding="utf-8")))
     path = _shapes() if model == "shapes" else Path(os.path.expanduser(model))
     if is_folder(path):
         return _from_folder(path)
     if path.suffix == ".json":
-        return _read(path)
-    return _from_hub(model)
+        return _Source(_read(path))
+    return _Source({"_class_name": model}) if _model_class(model) else _from_hub(model)
 
 
 def _shapes() -> Path:
@@ -75,10 +110,14 @@ def _shapes() -> Path:
     return Path(shapes.pipeline_folder())
 
 
-def _from_folder(folder: Path) -> dict[str, Any]:
-    for path in (*(folder / name / "config.json" for name in FOLDERS), folder / "config.json"):
-        if path.is_file():
-            return _read(path)
+def _from_folder(folder: Path) -> _Source:
+    index = folder / "model_index.json"
+    pipeline = _read(index).get("_class_name") if index.is_file() else ""
+    for name in FOLDERS:
+        if (folder / name / "config.json").is_file():
+            return _Source(_read(folder / name / "config.json"), name, str(pipeline))
+    if (folder / "config.json").is_file():
+        return _Source(_read(folder / "config.json"))
     raise PipelineError(f"{folder} has no {', '.join(FOLDERS)} folder with a config.json; {_allowed()}")
 
 
@@ -87,17 +126,26 @@ def _read(path: Path) -> dict[str, Any]:
     return check(source, OBJECT, read_json(source))
 
 
-def _from_hub(model: str) -> dict[str, Any]:
+def _from_hub(model: str) -> _Source:
     from diffusers import ConfigMixin
 
     reasons = []
     for folder in FOLDERS:
         try:
-            return dict(ConfigMixin.load_config(model, subfolder=folder))
+            return _Source(dict(ConfigMixin.load_config(model, subfolder=folder)), folder, _hub_pipeline(model))
         except Exception as error:  # the hub's client has a dozen kinds
             reasons.append(one_line(error, 160))
     raise PipelineError(f"no configuration {shown(model)}: {reasons[0]}; {_allowed()}")
 
 
+def _hub_pipeline(model: str) -> str:
+    from diffusers import DiffusionPipeline
+
+    return str(DiffusionPipeline.load_config(model).get("_class_name", ""))
+
+
 def _allowed() -> str:
-    return f"a model is one of {', '.join(public_configs())}, shapes, a config.json, a pipeline's folder or a hub id"
+    return (
+        f"a model is one of {', '.join(public_configs())}, shapes, a config.json, a pipeline's folder, a hub id or a "
+        "class of diffusers"
+    )

@@ -6,7 +6,7 @@ import importlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fdplug.denoisers.guidance_rows import GuidanceRows, known_rows
@@ -50,6 +50,9 @@ class Companion:
     timestep: str = "timestep"
     conditioning: tuple[str, ...] = ()
     batch_arguments: tuple[str, ...] = ()
+    batch_dimensions: Mapping[str, int] = field(default_factory=dict)
+    listed: frozenset[str] = frozenset()
+    counted: frozenset[str] = frozenset()
 
     def timesteps(self, values: Tensor, given: Any, rows: int) -> Tensor:
         """Return the timestep argument, as in a family."""
@@ -121,7 +124,11 @@ class DenoiserFamily(Searchable, ABC):
         conditioning: batch-first arguments (tensors, or nested) that what is *not* replayed reads. What was decoded
             ahead holds only as long as they stay the same.
         batch_arguments: further batch-first arguments, read only by what is replayed.
-        unbatched: arguments of the part's modules without a batch dimension, such as rotary embeddings.
+        unbatched: arguments of the part's modules without a batch dimension, such as rotary embeddings; by the names
+            that the modules themselves give them.
+        batch_dimensions: which dimension of an argument is the batch, where it is not the first.
+        listed: arguments that come as lists with one tensor for each row, as the prediction then does.
+        counted: arguments whose values decide what a pass costs: masks by which tokens are taken out.
         guidance: what the rows of a guided batch stand for; None: not known, so that none can be left out. With it,
             every argument that holds a row for each must be among those above. Contract 1.1.
     """
@@ -135,6 +142,9 @@ class DenoiserFamily(Searchable, ABC):
     batch_arguments: ClassVar[tuple[str, ...]] = ()
     unbatched: ClassVar[frozenset[str]] = frozenset()
     guidance: ClassVar[GuidanceRows | None] = None
+    batch_dimensions: ClassVar[Mapping[str, int]] = {}
+    listed: ClassVar[frozenset[str]] = frozenset()
+    counted: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def parts(self, denoiser: nn.Module) -> Iterable[Part]:
@@ -174,6 +184,11 @@ class DenoiserFamily(Searchable, ABC):
     def couples_rows(self, denoiser: nn.Module) -> bool:
         """Whether rows of a batch see each other, as it is now set up: then steps are decoded one by one."""
         return False
+
+    def one_by_one(self, denoiser: nn.Module) -> str:
+        """Say why a span cannot be decoded in one batch, as the denoiser is now set up; nothing where it can."""
+        name = type(self).__name__
+        return f"the rows of a batch see each other, or may do so in {name}" if self.couples_rows(denoiser) else ""
 
     def part(self, denoiser: nn.Module, name: str, options: Mapping[str, Any] | None = None) -> Part:
         """Return the part called `name`.

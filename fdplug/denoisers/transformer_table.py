@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from fdplug.denoisers.guidance_rows import SEPARATE
-from fdplug.denoisers.transformer_row import Row, TableTransformer, family, fraction, thousandths
+from fdplug.denoisers.transformer_row import (
+    Row,
+    TableTransformer,
+    family,
+    fraction,
+    remaining,
+    thousandths,
+    thousandths_left,
+)
 
 _IMAGE = "the picture's embedding and the leading 18/28 of the blocks"
 _BOTH = "the embeddings of picture and text and the leading 18/28 of the blocks"
 _VIDEO = "the video's embedding and the leading 18/28 of the blocks"
 _STREAMS = "the embeddings of picture and text and the leading 18/28 of all blocks, double and single"
+_REFINED = "the picture's embedding, both refiners and the leading 18/28 of the blocks"
 _DOUBLE_SINGLE = ("transformer_blocks", "single_transformer_blocks")
 _TEXT = ("encoder_hidden_states", "encoder_attention_mask")
 _ROTARY = frozenset({"image_rotary_emb"})
-_POSITIONAL = "rotary embeddings come to the blocks without a name, and could be taken for rows"
 
 ROWS = (
     Row(
@@ -31,6 +39,7 @@ ROWS = (
         batch_arguments=("controlnet_block_samples",),
         unbatched=_ROTARY,
         clock=thousandths,
+        one_by_one_where={"zero_cond_t": "its timesteps are followed by a clean one for each row"},
         guidance=SEPARATE,
     ),
     Row(
@@ -41,6 +50,20 @@ ROWS = (
         stem=("patch_embedding",),
         conditioning=("encoder_hidden_states", "encoder_hidden_states_image", "attention_kwargs"),
         guidance=SEPARATE,
+    ),
+    Row(
+        name="z-image-transformer-2d",
+        model="ZImageTransformer2DModel",
+        encoder=_REFINED,
+        stacks=("layers",),
+        stem=("all_x_embedder", "noise_refiner", "context_refiner"),
+        sample="x",
+        timestep="t",
+        conditioning=("cap_feats", "siglip_feats", "image_noise_mask", "joint_attention_kwargs"),
+        batch_arguments=("controlnet_block_samples",),
+        listed=frozenset({"x", "cap_feats"}),
+        clock=thousandths_left,
+        guidance=None,
     ),
     Row(
         name="flux2-transformer-2d",
@@ -59,6 +82,33 @@ ROWS = (
         encoder=_VIDEO,
         stem=("proj_in",),
         conditioning=(*_TEXT, "attention_kwargs", "video_coords"),
+    ),
+    Row(
+        name="hunyuan-video-transformer-3d",
+        model="HunyuanVideoTransformer3DModel",
+        encoder="the embeddings of video and text and the leading 18/28 of all blocks, double and single",
+        stacks=_DOUBLE_SINGLE,
+        stem=("x_embedder", "context_embedder"),
+        conditioning=(*_TEXT, "pooled_projections", "guidance", "attention_kwargs"),
+        unbatched=_ROTARY | {"freqs_cis"},
+        guidance=SEPARATE,
+    ),
+    Row(
+        name="hunyuan-image-transformer-2d",
+        model="HunyuanImageTransformer2DModel",
+        encoder=_STREAMS,
+        stacks=_DOUBLE_SINGLE,
+        stem=("x_embedder", "context_embedder", "context_embedder_2"),
+        conditioning=(
+            *_TEXT,
+            "encoder_hidden_states_2",
+            "encoder_attention_mask_2",
+            "guidance",
+            "attention_kwargs",
+        ),
+        unbatched=_ROTARY,
+        one_by_one_where={"use_meanflow": "every step is told where the next one begins"},
+        guidance=SEPARATE,
     ),
     Row(
         name="chroma-transformer-2d",
@@ -86,7 +136,7 @@ ROWS = (
         encoder=_BOTH,
         stem=("patch_embed",),
         conditioning=("encoder_hidden_states", "original_size", "target_size", "crop_coords", "attention_kwargs"),
-        one_by_one=_POSITIONAL,
+        unbatched=_ROTARY,
         guidance=SEPARATE,
     ),
     Row(
@@ -105,6 +155,17 @@ ROWS = (
         batch_arguments=("controlnet_block_samples",),
     ),
     Row(
+        name="lumina2-transformer-2d",
+        model="Lumina2Transformer2DModel",
+        encoder=_REFINED,
+        stacks=("layers",),
+        stem=("x_embedder", "context_refiner", "noise_refiner"),
+        conditioning=(*_TEXT, "attention_kwargs"),
+        clock=remaining,
+        counted=frozenset({"encoder_attention_mask"}),
+        guidance=SEPARATE,
+    ),
+    Row(
         name="auraflow-transformer-2d",
         model="AuraFlowTransformer2DModel",
         encoder=_STREAMS,
@@ -112,6 +173,25 @@ ROWS = (
         stem=("pos_embed", "context_embedder"),
         conditioning=("encoder_hidden_states", "attention_kwargs"),
         clock=fraction,
+    ),
+    Row(
+        name="hidream-image-transformer-2d",
+        model="HiDreamImageTransformer2DModel",
+        encoder="the picture's embedding and the leading 18/28 of all blocks, double and single",
+        stacks=("double_stream_blocks", "single_stream_blocks"),
+        stem=("x_embedder",),
+        aside=("caption_projection",),
+        conditioning=(
+            "encoder_hidden_states_t5",
+            "encoder_hidden_states_llama3",
+            "pooled_embeds",
+            "img_ids",
+            "img_sizes",
+            "hidden_states_masks",
+            "attention_kwargs",
+        ),
+        batch_dimensions={"encoder_hidden_states_llama3": 1},
+        timestep="timesteps",
     ),
     Row(
         name="hunyuan-dit-2d",
@@ -138,8 +218,18 @@ ROWS = (
         stacks=("visual_transformer_blocks",),
         stem=("visual_embeddings",),
         conditioning=("encoder_hidden_states", "pooled_projections"),
-        one_by_one=_POSITIONAL,
+        unbatched=frozenset({"sparse_params"}),
+        aside=("text_embeddings", "text_transformer_blocks"),
         guidance=SEPARATE,
+    ),
+    Row(
+        name="mochi-transformer-3d",
+        model="MochiTransformer3DModel",
+        encoder=_VIDEO,
+        stem=("patch_embed",),
+        conditioning=(*_TEXT, "attention_kwargs"),
+        unbatched=_ROTARY,
+        counted=frozenset({"encoder_attention_mask"}),
     ),
     Row(
         name="allegro-transformer-3d",
@@ -157,6 +247,15 @@ ROWS = (
         stem=("pos_embed",),
         conditioning=(*_TEXT, "enable_temporal_attentions"),
         alternating=True,
+    ),
+    Row(
+        name="easyanimate-transformer-3d",
+        model="EasyAnimateTransformer3DModel",
+        encoder=_VIDEO,
+        stem=("proj",),
+        conditioning=("encoder_hidden_states", "encoder_hidden_states_t5", "timestep_cond"),
+        batch_arguments=("inpaint_latents", "control_latents"),
+        unbatched=_ROTARY,
     ),
     Row(
         name="bria-transformer-2d",
@@ -177,11 +276,18 @@ ROWS = (
         conditioning=("encoder_hidden_states", "attention_mask", "attention_kwargs"),
         clock=fraction,
     ),
+    Row(
+        name="stable-audio-dit",
+        model="StableAudioDiTModel",
+        encoder="the sound's embedding and the leading 18/28 of the blocks",
+        stem=("preprocess_conv", "proj_in"),
+        conditioning=("encoder_hidden_states", "global_hidden_states", "attention_mask", "encoder_attention_mask"),
+        unbatched=frozenset({"rotary_embedding"}),
+    ),
 )
 
 FAMILIES: tuple[type[TableTransformer], ...] = tuple(family(row) for row in ROWS)
 
 REFUSED = {
-    "ZImageTransformer2DModel": "its samples come as a list of pictures, not as a batch",
     "OmniGenTransformer2DModel": "its prompt's pictures go through the sample's embedding, in the same call",
 }

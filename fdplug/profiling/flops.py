@@ -11,6 +11,7 @@ fvcore counts one multiply-add as one FLOP. It has no handle for `scaled_dot_pro
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from math import prod
@@ -22,9 +23,12 @@ from torch import Tensor, nn
 
 from fdplug import trees
 from fdplug.checks import choice
+from fdplug.profiling.conventions import CONVENTIONS
+from fdplug.profiling.meta_flops import meta_flops
 from fdplug.profiling.outline import outlined
 
-CONVENTIONS = ("full", "paper")
+log = logging.getLogger(__name__)
+
 UNPUBLISHED = "what the paper's column leaves out"
 _known: WeakKeyDictionary[nn.Module, dict[str, dict[str, Counter[str]]]] = WeakKeyDictionary()
 
@@ -115,12 +119,26 @@ def outlined_flops(
     if key not in known:
         reference = next(network.parameters())
         concrete = trees.map_tensors(lambda one: _filled(one, reference.device), arguments)
-        known[key] = _counted(network, concrete)
+        known[key] = _traced_or_run(network, concrete)
     return known[key][convention]
 
 
+def _traced_or_run(network: nn.Module, arguments: Mapping[str, Any]) -> dict[str, Counter[str]]:
+    """Count with fvcore, or, where torch's tracer cannot follow a network's code, with torch's own counter."""
+    try:
+        return _counted(network, arguments)
+    except (RuntimeError, TypeError) as error:
+        log.info("%s cannot be traced (%s): counted as it runs", type(network).__name__, error)
+        return {convention: meta_flops(network, arguments, convention) for convention in CONVENTIONS}
+
+
 def _filled(outline: Tensor, device: torch.device) -> Tensor:
-    """Return ones, which no mask hides; zeros for a row of integers, as the first entry is in every embedding."""
+    """Return the values that it has, or ones, which no mask hides.
+
+    A row of integers becomes zeros, as the first entry is in every embedding.
+    """
+    if outline.device.type != "meta":
+        return outline.to(device)
     index = outline.dim() == 1 and not outline.is_floating_point()
     fill = torch.zeros if index else torch.ones
     return fill(outline.shape, dtype=outline.dtype, device=device)

@@ -19,15 +19,15 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from fdplug.checks import choice
-from fdplug.profiling.flops import CONVENTIONS
+from fdplug.profiling.conventions import CONVENTIONS
 
 
 def meta_flops(network: nn.Module, arguments: Mapping[str, Any], convention: str = "full") -> Counter[str]:
     """Return FLOPs by dotted module name for one forward pass; the network itself has the empty name.
 
     Args:
-        network: a network on the meta device.
-        arguments: its keyword arguments, tensors on the meta device.
+        network: a network on the meta device, or any other.
+        arguments: its keyword arguments, tensors on the same device.
         convention: `full` or `paper`, as in `fdplug.profiling.flops`.
     """
     choice("convention", convention, CONVENTIONS)
@@ -75,5 +75,7 @@ class _Attention(TorchFunctionMode):
         return self._attend(query, key, value)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        if query.shape[1] != key.shape[1]:  # several heads of the query share one of the key
+            key, value = (one.repeat_interleave(query.shape[1] // key.shape[1], dim=1) for one in (key, value))
         weights = query.new_empty(*query.shape[:-1], key.shape[-2]) if self.half else query @ key.transpose(-1, -2)
         return weights @ value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from fdplug import trees
 
@@ -14,8 +14,12 @@ _SWITCHES = ("_active_adapter", "_disable_adapters", "merged_adapters", "enabled
 
 
 def outlined(arguments: Any) -> str:
-    """Return arguments as text, of tensors the shape and the type."""
-    return str(trees.map_tensors(lambda one: (tuple(one.shape), str(one.dtype)), arguments))
+    """Return arguments as text, of tensors the shape and the type, of masks that decide the cost the values."""
+    return str(trees.map_tensors(lambda one: (tuple(one.shape), str(one.dtype), _values(one)), arguments))
+
+
+def _values(outline: Tensor) -> list[Any]:
+    return [] if outline.device.type == "meta" or outline.is_floating_point() else outline.tolist()
 
 
 def made_of(network: nn.Module) -> str:

@@ -87,11 +87,16 @@ def maps_stored(keeper: str, part: str) -> str:
     )
 
 
-def rows_coupled(who: str) -> str:
+def one_by_one(why: str) -> str:
     """Say that a span cannot be decoded in one batch."""
+    return f"a span cannot be decoded in one batch: {why}; take decoding='auto' or 'serial'"
+
+
+def rows_listed(network: Any, decoding: str) -> str:
+    """Say that a decoding cannot divide the rows."""
     return (
-        f"the rows of this batch see each other, or may do so in {who}, so a span cannot be decoded in one batch; "
-        "take decoding='auto' or 'serial'"
+        f"the rows of {type(network).__name__} come as a list, which decoding '{decoding}' cannot divide; "
+        "take decoding='auto'"
     )
 
 

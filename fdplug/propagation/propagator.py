@@ -24,10 +24,10 @@ from fdplug.errors import NoEffectWarning, PropagationError, warn
 from fdplug.injectors import NoNoise
 from fdplug.profiling.ledger import WHOLE, Ledger, LedgerEntry
 from fdplug.propagation import messages
-from fdplug.propagation.calls.call import Call
+from fdplug.propagation.calls.call import Call, first_step, positions
 from fdplug.propagation.calls.caller import ThreadGuard, calling_pipeline
 from fdplug.propagation.calls.lanes import Lane
-from fdplug.propagation.decoding import PartComputed
+from fdplug.propagation.decoding import AT_ONCE, PartComputed
 from fdplug.propagation.guided import conditional_rows
 from fdplug.propagation.method import Method
 from fdplug.propagation.replay import NotKept, Replay
@@ -263,24 +263,27 @@ class Propagator:
         self.ledger.uncounted = messages.uncounted(call.role.component, self._outside, calling_pipeline())
         self._outside = 0
         if not run.plan.one_by_one:
-            coupled = type(self.method.family).__name__ if self.method.family.couples_rows(self._network) else None
-            coupled = run.watched.couples_rows() or coupled
-            if coupled:
-                self._decode_one_by_one(run, coupled)
+            coupled = run.watched.couples_rows()
+            mixing = f"the rows of a batch see each other, or may do so in {coupled}" if coupled else ""
+            why = mixing or self.method.family.one_by_one(self._network)
+            if why:
+                self._decode_one_by_one(run, why)
+        if self.method.family.listed and self.method.decoding is not AT_ONCE:
+            raise PropagationError(messages.rows_listed(self._network, self.method.decoding.name))
         self.method.decoding.begin(run.timesteps, call, self.method.described(), self._network, self.ledger)
         return run
 
-    def _decode_one_by_one(self, run: Run, who: str) -> None:
+    def _decode_one_by_one(self, run: Run, why: str) -> None:
         run.plan.one_by_one = True
         if self.method.insists:
-            raise PropagationError(messages.rows_coupled(who))
-        self.ledger.one_by_one = f"the rows of a batch see each other, or may do so in {who}"
+            raise PropagationError(messages.one_by_one(why))
+        self.ledger.one_by_one = why
         log.info("decoded one step at a time: %s", self.ledger.one_by_one)
 
     def _introduce(self, lane: Lane, call: Call, network: nn.Module, modules: tuple[str, ...] = ()) -> None:
         """Have the ledger keep an example of the calls of a lane."""
         if not lane.example:
-            rows = call.rows if self.ledger.one_by_one else 1
+            rows = call.rows if self.ledger.one_by_one or call.role.counted else 1
             lane.example = self.ledger.introduce(
                 call.role.component, network, lambda: call.example(rows), modules, rows
             )
@@ -320,7 +323,8 @@ class Propagator:
             raise
         lane.keep(call, run.step, times > 1)
         lane.stamp = run.watched.stamp() if times > 1 else ()
-        lane.predictions = dict(zip(window.steps, trees.split_rows(output, times), strict=True))
+        parts = trees.split_rows(output, times, listed=bool(self.method.family.listed))
+        lane.predictions = dict(zip(window.steps, parts, strict=True))
         self._computed = fresh or run.is_key(whole.sample)
         if self._computed and run.guided is not None:
             run.guided.computed(run.step)
@@ -373,6 +377,7 @@ class Propagator:
     def around_module(self, name: str) -> Callable[..., Any]:
         """Return what is to be called around the forward of module `name` of the part."""
         first = self.method.part.modules[0]
+        places, unbatched = positions(self._network.get_submodule(name)), self.method.family.unbatched
 
         def around(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             window, run = self._window, self._run
@@ -384,7 +389,7 @@ class Propagator:
             if not run.plan.computes(name, window):
                 self._replayed |= window.portion is None
                 return self._replay.answer(name, window)
-            args, kwargs = self._first_step(window, args, kwargs)
+            args, kwargs = first_step(window, args, kwargs, places, unbatched)
             self._replay.read(args, kwargs)
             output = original(*args, **kwargs)
             self._record(name, window, window.rows)
@@ -405,12 +410,6 @@ class Propagator:
             is_key = run.is_key(conditional_rows(added(args, kwargs, output), window.groups))
             self._window = replace(window, computes=window.fresh or is_key, undecided=False)
         return output
-
-    def _first_step(self, window: Window, args: Any, kwargs: Any) -> tuple[Any, Any]:
-        """Cut what a module is given for a whole window down to the rows of its first step."""
-        batched = {name: value for name, value in kwargs.items() if name not in self.method.family.unbatched}
-        args, batched = trees.first_rows((args, batched), window.rows, len(window.steps))
-        return args, {**kwargs, **batched}
 
     # --- the companions ----------------------------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ MISTAKES = {
     "analyze": ["--limit", "x"],
     "complexity": ["--rows", "x"],
     "generate": ["a", "--steps", "x"],
+    "inspect": ["shapes", "--sample-size", "x"],
     "new-plugin": ["a", "--kind", "x"],
     "plugins": ["--kind", "x"],
     "predict": ["--model.steps=x"],

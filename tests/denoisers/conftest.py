@@ -9,7 +9,14 @@ import pytest
 import torch
 
 import fdplug
-from fdplug.testing.systems import SYSTEMS, flux_variants, image_transformers, video_transformers
+from fdplug.testing.systems import (
+    SYSTEMS,
+    film_transformers,
+    flux_variants,
+    image_transformers,
+    joint_transformers,
+    video_transformers,
+)
 
 # What diffusers and torch have to say about old pipelines and their own code.
 NOTICES = (
@@ -18,12 +25,14 @@ NOTICES = (
     "ignore:`FluxPosEmbed` is deprecated:FutureWarning",
     "ignore:`LoraLoaderMixin` is deprecated:FutureWarning",
     "ignore::torch.jit.TracerWarning",
+    "ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning",
+    "ignore:In CPU autocast, but the target dtype is not supported:UserWarning",
 )
 UNIFORM = {"uniform": {"interval": 3}}
 
-# Rows of the table of transformers that the default run takes: separate calls, two kinds of blocks, serial, long skips.
-REPRESENTATIVES = {"qwen-image", "cogview4", "hunyuan-dit"}
-_TAIL = (flux_variants, image_transformers, video_transformers)
+# Rows of the table of transformers that the default run takes: separate calls, samples in lists, long skips.
+REPRESENTATIVES = {"qwen-image", "z-image", "hunyuan-dit"}
+_TAIL = (flux_variants, image_transformers, joint_transformers, video_transformers, film_transformers)
 LONG_TAIL = {system.name for module in _TAIL for system in module.SYSTEMS} - REPRESENTATIVES
 
 

@@ -9,13 +9,15 @@ import torch
 
 import fdplug
 from fdplug import trees
+from fdplug.errors import PropagationError
 from fdplug.propagation.decoding import Decoding
 from fdplug.propagation.split import portions
 from fdplug.testing.systems import SYSTEMS
 
 POLICY = {"uniform": {"interval": 3}}
 QUICK = ("text-to-video", "dit", "sd3")  # frames, tokens, two streams
-PARALLEL = [name for name, system in SYSTEMS.items() if system.parallel]
+LISTED = {"z-image"}  # rows in a list, which are not divided
+PARALLEL = [name for name, system in SYSTEMS.items() if system.parallel and name not in LISTED]
 
 
 class InTurns(Decoding):
@@ -44,3 +46,13 @@ def test_portions_are_what_is_decoded_at_once(name):
             rows.append([on.ledger.rows(module) for module in ("", *on.method.part.modules)])
     torch.testing.assert_close(*results, atol=1e-4, rtol=1e-3)
     assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_rows_in_a_list_are_not_divided(name):
+    pipe = SYSTEMS[name].make()
+    with (
+        fdplug.propagate(pipe, policy=POLICY, decoding=InTurns()),
+        pytest.raises(PropagationError, match="come as a list, which decoding 'in-turns' cannot divide"),
+    ):
+        SYSTEMS[name].run(pipe)

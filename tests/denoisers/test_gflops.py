@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from fvcore.nn import FlopCountAnalysis
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import fdplug
 from fdplug.pipeline import find_family
@@ -12,7 +13,8 @@ from fdplug.testing.systems import SYSTEMS
 from fdplug.trees import leaves
 from tests.denoisers.conftest import networks
 
-ALWAYS = {"controlnet", "dit"}
+aten = torch.ops.aten
+ALWAYS = {"controlnet", "dit", "hunyuan-video"}
 NAMES = [pytest.param(name, marks=[] if name in ALWAYS else [pytest.mark.slow]) for name in SYSTEMS]
 POLICY = {"uniform": {"interval": 2}}
 
@@ -61,13 +63,54 @@ def traced(case, names):
     return {name: counted[name] for name in names}
 
 
+class Arithmetic(TorchDispatchMode):
+    """Multiply-adds of everything that runs inside the networks, by the shapes that go in and out."""
+
+    def __init__(self):
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if func in (aten.mm.default, aten.bmm.default):
+            self.total += made.numel() * args[0].shape[-1]
+        elif func is aten.addmm.default:
+            self.total += made.numel() * args[1].shape[-1]
+        elif func is aten.convolution.default:
+            self.total += made.numel() * args[1][0].numel()
+        elif func is aten.native_layer_norm.default:
+            self.total += made[0].numel() * (4 if args[2] is None else 5)
+        elif func is aten._scaled_dot_product_flash_attention_for_cpu.default:
+            query, key, value = args[:3]
+            self.total += query[..., 0].numel() * key.shape[-2] * (query.shape[-1] + value.shape[-1])
+        return made
+
+
+def watched(case, names):
+    """FLOPs of what these networks do over one whole call, as it is run."""
+    found, handles = Arithmetic(), []
+    for name in names:
+        network = networks(case.pipe)[name]
+        handles.append(network.register_forward_pre_hook(lambda *_: found.__enter__() and None))
+        handles.append(network.register_forward_hook(lambda *_: found.__exit__(None, None, None), always_call=True))
+    case.run(num_inference_steps=case.steps)
+    for handle in handles:
+        handle.remove()
+    return {"all": found.total}
+
+
+UNTRACEABLE = {"hunyuan-video", "easyanimate", "stable-audio"}  # torch's tracer fails on their code
+ONCE = {"mochi", "stable-audio"}  # positions or the time are worked out once a call, however many rows there are
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_ledger_counts_what_fvcore_counts(cases, name):
     case = cases(name)
     case.steps = {"text2video-zero": 8}.get(name, 3 if case.system.steps == 6 else 5)
     with fdplug.propagate(case.pipe, policy=POLICY, injector="none") as on:
         case.run(num_inference_steps=case.steps)
-        names = list(on.ledger.examples)
+        names = [name for name in on.ledger.examples if "#" not in name]
         assert find_family(case.pipe)[0].component in names
         counted = on.ledger.gflops() * 1e9
-        assert counted == pytest.approx(sum(traced(case, names).values()), rel=1e-6)
+        count = watched if name in UNTRACEABLE else traced
+        assert counted == pytest.approx(sum(count(case, names).values()), rel=1e-3 if name in ONCE else 1e-6)

@@ -35,12 +35,6 @@ def test_a_class_that_cannot_be_accelerated_is_refused_with_the_reason(name):
         find_family(SimpleNamespace(transformer=network))
 
 
-def test_a_serial_row_refuses_parallel_decoding():
-    pipe = SYSTEMS["cogview4"].make()
-    with fdplug.propagate(pipe, decoding="parallel"), pytest.raises(PropagationError, match="take decoding='auto'"):
-        SYSTEMS["cogview4"].run(pipe)
-
-
 def test_long_skips_are_kept():
     """Of eight blocks the first three feed the last three; the fifth, the last of the encoder, hands on the rest."""
     part = family("hunyuan-dit-2d").part(SYSTEMS["hunyuan-dit"].make().transformer, "encoder")
@@ -60,6 +54,8 @@ def test_stacks_take_turns():
         ("wan-transformer-3d", [900.0, 900.0, 500.0, 500.0]),
         ("qwen-image-transformer-2d", [0.9, 0.9, 0.5, 0.5]),
         ("auraflow-transformer-2d", [0.9, 0.9, 0.5, 0.5]),
+        ("lumina2-transformer-2d", [0.1, 0.1, 0.5, 0.5]),
+        ("z-image-transformer-2d", [0.1, 0.1, 0.5, 0.5]),
     ],
 )
 def test_timesteps_of_a_span_are_on_the_pipelines_clock(name, expected):
@@ -75,6 +71,8 @@ def test_tokens_that_stand_at_zero_stay_there():
 
 def test_a_clean_timestep_along_with_the_others_is_decoded_step_by_step():
     pipe = SYSTEMS["qwen-image"].make()
-    assert not family("qwen-image-transformer-2d").couples_rows(pipe.transformer)
+    assert not family("qwen-image-transformer-2d").one_by_one(pipe.transformer)
     pipe.transformer.zero_cond_t = True
-    assert family("qwen-image-transformer-2d").couples_rows(pipe.transformer)
+    assert "a clean one for each row" in family("qwen-image-transformer-2d").one_by_one(pipe.transformer)
+    with fdplug.propagate(pipe, decoding="parallel"), pytest.raises(PropagationError, match="take decoding='auto'"):
+        SYSTEMS["qwen-image"].run(pipe)

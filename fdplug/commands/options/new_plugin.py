@@ -18,4 +18,7 @@ def parser() -> Parser:
     parser.add_argument(
         "--out", metavar="FOLDER", type=Path, default=Path(), help="where to put its folder (default: here)"
     )
+    parser.add_argument(
+        "--like", metavar="MODEL", help="for a family: the model whose denoiser it is for, as `fdplug inspect` takes it"
+    )
     return parser

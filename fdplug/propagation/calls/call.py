@@ -25,6 +25,31 @@ if TYPE_CHECKING:
 _signature = functools.lru_cache(maxsize=64)(inspect.signature)
 
 
+def positions(module: nn.Module) -> tuple[str, ...]:
+    """Return the names that a module gives to what comes by position, in order."""
+    _, *parameters = _signature(type(plain(module)).forward).parameters.values()
+    return tuple(one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD)
+
+
+def first_step(
+    window: Window, args: tuple[Any, ...], kwargs: Mapping[str, Any], places: tuple[str, ...], unbatched: frozenset[str]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Cut what a module is given for a whole window down to the rows of its first step.
+
+    Args:
+        window: the steps that the denoiser's call answers.
+        args: what the module is given by position.
+        kwargs: what it is given by name.
+        places: its names for what comes by position.
+        unbatched: the names of what holds no rows.
+    """
+    given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
+    names = dict(enumerate(places))
+    batched = {key: value for key, value in given.items() if names.get(key, key) not in unbatched}
+    given |= trees.first_rows(batched, window.rows, len(window.steps))
+    return tuple(given.pop(place) for place in range(len(args))), given
+
+
 @dataclass(frozen=True)
 class Call:
     """What a network was given; its role says which argument is what."""
@@ -54,8 +79,9 @@ class Call:
 
     @property
     def sample(self) -> Tensor:
-        """The noisy sample, (B, ...)."""
-        return self.arguments[self.role.sample]
+        """The noisy sample, (B, ...); where it comes as a list of rows, they are stacked."""
+        given = self.arguments[self.role.sample]
+        return torch.stack(given) if isinstance(given, list) else given
 
     @property
     def timestep(self) -> Any:
@@ -65,7 +91,7 @@ class Call:
     @property
     def rows(self) -> int:
         """B."""
-        return self.sample.shape[0]
+        return len(self.arguments[self.role.sample])
 
     @functools.cached_property
     def given(self) -> Given:
@@ -119,7 +145,10 @@ class Call:
         chosen = _chosen(timesteps, window.touched)
         arguments = trees.map_tensors(lambda tensor: tensor, self.spanning(chosen))
         batched = {*self._batched, self.role.timestep}
-        cut = {name: window.cut(value) if name in batched else value for name, value in arguments.items()}
+        cut = {
+            name: self._along(name, window.cut, value) if name in batched else value
+            for name, value in arguments.items()
+        }
         return [cut.pop(name) for name in self.positional], cut
 
     def share(self, index: int, shares: int) -> Call:
@@ -127,7 +156,9 @@ class Call:
         size = self.rows // shares
         batched = {*self._batched, self.role.timestep}
         cut = {
-            name: trees.cut_rows(value, self.rows, index * size, (index + 1) * size) if name in batched else value
+            name: self._along(name, lambda one: trees.cut_rows(one, self.rows, index * size, (index + 1) * size), value)
+            if name in batched
+            else value
             for name, value in self.arguments.items()
         }
         return Call(self.role, cut, self.positional)
@@ -142,27 +173,45 @@ class Call:
 
     def _spread(self, name: str, value: Any, times: int) -> Any:
         """Repeat an argument; only what is added to replayed features need not be written out."""
-        spread = trees.repeat_rows(value, self.rows, times)
+        if name in self.role.listed:
+            return value * times
+        spread = self._along(name, lambda tree: trees.repeat_rows(tree, self.rows, times), value)
         return spread if name in self.role.batch_arguments else trees.map_tensors(whole, spread)
+
+    def _along(self, name: str, function: Callable[[Any], Any], value: Any) -> Any:
+        """Apply a function of rows to an argument, whose batch may not be its first dimension."""
+        place = self.role.batch_dimensions.get(name)
+        if place is None:
+            return function(value)
+        turned = function(trees.map_tensors(lambda one: one.movedim(place, 0), value))
+        return trees.map_tensors(lambda one: whole(one).movedim(0, place), turned)
 
     @property
     def _batched(self) -> set[str]:
         return {self.role.sample, *self.role.conditioning, *self.role.batch_arguments}
 
     def example(self, keep: int = 1) -> dict[str, Any]:
-        """Return the arguments for `keep` rows, tensors without their values."""
-        rows, batched = self.rows, {*self._batched, self.role.timestep}
+        """Return the arguments for `keep` rows, tensors without their values but for masks that decide the cost."""
+        return {name: self._example(name, value, keep) for name, value in self.arguments.items()}
 
-        def outline(tensor: Tensor, name: str) -> Tensor:
-            shape = list(tensor.shape)
-            if shape and name in batched and shape[0] % rows == 0:
-                shape[0] = shape[0] // rows * keep
-            return torch.empty(shape, dtype=tensor.dtype, device="meta")
+    def _example(self, name: str, value: Any, keep: int) -> Any:
+        if name in self.role.counted:
+            return trees.map_tensors(lambda one: one.detach().to("cpu", copy=True), value)
+        if name in self.role.listed:  # all rows are padded to the longest
+            return [_outline(max(value, key=Tensor.numel))] * keep
+        if name not in {*self._batched, self.role.timestep}:
+            return trees.map_tensors(_outline, value)
+        return self._along(
+            name, lambda tree: trees.map_tensors(lambda one: _outline(one, self.rows, keep), tree), value
+        )
 
-        return {
-            name: trees.map_tensors(lambda tensor, name=name: outline(tensor, name), value)
-            for name, value in self.arguments.items()
-        }
+
+def _outline(tensor: Tensor, rows: int = 1, keep: int = 1) -> Tensor:
+    """Return a tensor of the same kind without values, with `keep` rows where it holds `rows`."""
+    shape = list(tensor.shape)
+    if shape and shape[0] % rows == 0:
+        shape[0] = shape[0] // rows * keep
+    return torch.empty(shape, dtype=tensor.dtype, device="meta")
 
 
 def _chosen(timesteps: Tensor, steps: tuple[int, ...]) -> Tensor:

@@ -13,8 +13,10 @@ from __future__ import annotations
 from fdplug.testing.systems import (
     controlnet,
     deepfloyd_if,
+    film_transformers,
     flux_variants,
     image_transformers,
+    joint_transformers,
     stable_diffusion,
     stable_diffusion_xl,
     transformers,
@@ -34,9 +36,11 @@ _MODULES = (
     transformers,
     flux_variants,
     image_transformers,
+    joint_transformers,
     unconditional,
     video,
     video_transformers,
+    film_transformers,
 )
 
 SYSTEMS: dict[str, System] = {system.name: system for module in _MODULES for system in module.SYSTEMS}

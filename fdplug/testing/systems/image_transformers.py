@@ -144,7 +144,6 @@ SYSTEMS = (
         name="cogview4",
         title="CogView 4",
         arguments=lambda n: {**embedded(n), **sized()},
-        parallel=False,
     ),
     tabled(
         "CogView3PlusPipeline",

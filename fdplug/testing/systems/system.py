@@ -86,7 +86,7 @@ def silent(pipe: Any) -> Any:
 
 
 def _tensor(output: Any) -> Tensor:
-    value = output.images if hasattr(output, "images") else output.frames
+    value = next(getattr(output, name) for name in ("images", "frames", "audios") if hasattr(output, name))
     if isinstance(value, list):
         value = np.stack([np.asarray(one) for one in value])
     return torch.from_numpy(value) if isinstance(value, np.ndarray) else value

@@ -128,7 +128,6 @@ SYSTEMS = (
         name="kandinsky5",
         title="Kandinsky 5 video",
         arguments=_kandinsky5_arguments,
-        parallel=False,
     ),
     tabled(
         "AllegroPipeline",
