@@ -85,7 +85,7 @@ class PropagationConfig(Settings):
     guidance: Spec = plugin(
         "guidance",
         "full",
-        "at which steps all rows of classifier-free guidance run, such as {first: {share: 0.5}}",
+        "steps with all guidance rows, as {first: {share: 0.5}}",
         option="guidance_rows",
     )
     transforms: tuple[Spec, ...] = setting(
