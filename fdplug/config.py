@@ -71,7 +71,7 @@ class PropagationConfig(Settings):
     )
     decoding: str | Decoding = setting(
         "auto",
-        "parallel (a whole span of steps in one batch), serial, or auto: parallel where part and policy allow it",
+        "parallel (spans in one batch), serial, auto",
         _decoding,
         choices=DECODINGS,
     )
@@ -85,7 +85,7 @@ class PropagationConfig(Settings):
     guidance: Spec = plugin(
         "guidance",
         "full",
-        "steps with all guidance rows, as {first: {share: 0.5}}",
+        "steps with all rows, as {first: {share: 0.5}}",
         option="guidance_rows",
     )
     transforms: tuple[Spec, ...] = setting(
