@@ -119,6 +119,8 @@ def test_a_floor_that_noise_forbids_is_refused(model, annotations, tmp_path):
         ),
         (["--psnr", "-1"], "--psnr must be a number of at least 0, got -1"),
         (["--injector", "noise"], "no injector for tuning 'noise'"),
+        (["--part", "trunk", "--injector", "tune"], "with --part trunk there is no noise to tune"),
+        (["--key-steps", "3", "500"], "--key-steps is 500, a number from 1"),
         (["--refine", "-1"], "--refine must be a whole number of at least 0, got -1"),
         (["--limit", "0"], "--limit must be a whole number of at least 1, got 0"),
         (["--out", "x.txt"], "the name of a .json file is needed"),

@@ -319,3 +319,26 @@ def test_a_trunk_is_tuned_from_one_recorded_run(capsys, tmp_path):
     with fdplug.propagate(pipe, part="trunk", policy=own, cache=own, injector="none") as on:
         pipe("a red circle", num_inference_steps=6, output_type="latent")
     assert on.ledger.key_steps == tuned.curve[2].keys
+
+
+def test_a_trunk_is_refined_by_running_candidates(capsys, tmp_path):
+    """Every number of key steps that is named; the images are measured, and what changes them least is kept."""
+    from fdplug.commands.tune import main
+
+    asked = ["--part", "trunk", "--sampler", "ddim", "--steps", "6", "--key-steps", "3", "2", "--limit", "1"]
+    curves = []
+    for refine in ("1", "7"):
+        path = str(tmp_path / f"{refine}.json")
+        assert main([*asked, "--responses", "0", "--refine", refine, "--out", path]) == 0
+        tuned = TunedSchedule.load(path)
+        assert (tuned.chosen, tuned.calibration["part"]) == (3, "trunk")
+        assert [one.measured is not None for one in tuned.curve] == [False, True, True, False, False, False]
+        curves.append(tuned.curve)
+    for cut, refined in zip(curves[0][1:3], curves[1][1:3], strict=True):
+        assert refined.measured <= cut.measured
+        assert refined.psnr >= cut.psnr - 0.1
+    floor = curves[0][2].psnr - 0.1
+    path = str(tmp_path / "floor.json")
+    floored = [*asked[:6], "--psnr", str(floor), "--limit", "1", "--responses", "0", "--out", path]
+    assert main(floored) == 0
+    assert TunedSchedule.load(path).chosen <= 3
