@@ -321,6 +321,7 @@ def test_a_trunk_is_tuned_from_one_recorded_run(capsys, tmp_path):
     assert on.ledger.key_steps == tuned.curve[2].keys
 
 
+@pytest.mark.slow
 def test_a_trunk_is_refined_by_running_candidates(capsys, tmp_path):
     """Every number of key steps that is named; the images are measured, and what changes them least is kept."""
     from fdplug.commands.tune import main
