@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -106,14 +106,22 @@ class Verdict:
     reason: str
 
 
-def verdict(rows: Sequence[Row], budget: Budget, maximize: str = "psnr") -> Verdict:
-    """Return what is to be taken of the rows, of which one is the reference."""
+def verdict(rows: Sequence[Row], budget: Budget, maximize: str = "psnr", tried: int = 1) -> Verdict:
+    """Return what is to be taken of the rows, of which one is the reference.
+
+    Args:
+        rows: all that was judged.
+        budget: the user's.
+        maximize: what is to be as large as possible within a ceiling of cost.
+        tried: proposals of the search; where there was none, nothing is said about other settings.
+    """
     (reference,) = (row for row in rows if REFERENCE in row.roles)
     barred = [row for row in rows if BAR in row.roles]
     best = next((row for row in rows if BEST in row.roles), None)
-    if budget.is_ceiling:
-        return _within(reference, barred, best, maximize)
-    return _above(reference, barred, best, budget)
+    found = _within(reference, barred, best, maximize) if budget.is_ceiling else _above(reference, barred, best, budget)
+    if best is None and not tried:
+        return replace(found, reason="only fewer steps were tried, none of the other settings")
+    return found
 
 
 def _within(reference: Row, barred: Sequence[Row], best: Row | None, key: str) -> Verdict:

@@ -71,6 +71,7 @@ class Optimizer:
         self._records = Records(folder, request.described(pipe, scores))
         self._bench = Workbench(pipe, generation, self._reference, scores, self._records, request.batch_size, call)
         self.best: Candidate | None = None
+        self._tried = 0
         self._slowness = 1.0  # how much longer things take by the clock on the wall than they should
 
     def run(self) -> Answer:
@@ -173,6 +174,7 @@ class Optimizer:
                 self._note(search.champion.candidate)
 
         search.run(request.trials, self._is_late(reference), told)
+        self._tried = search.tried
         return search.champion
 
     def _leads(self, champion: Champion, barred: Sequence[Candidate], goal: Goal) -> bool:
@@ -223,7 +225,7 @@ class Optimizer:
         captions = self._in_time(recipes, contenders)
         self._phase("judging on held-out prompts", -(-len(captions) // request.batch_size))
         rows = judged(self._bench, contenders, recipes.price, captions, self._teller.advance)
-        decided = verdict(rows, request.budget, request.maximize)
+        decided = verdict(rows, request.budget, request.maximize, self._tried)
         told = {
             "guidance": request.generation.guidance,
             "timesteps": self._calls(decided.row.candidate),

@@ -67,6 +67,12 @@ def test_without_a_bar_the_best_is_taken_and_without_both_all_stays():
     assert nothing.row.candidate.steps == 50
 
 
+def test_where_nothing_was_tried_nothing_is_said_about_it():
+    found = verdict([REFERENCE_ROW, row(BAR, 24, 34, 2.0)], Budget.parse("2x"), tried=0)
+    assert found.reason == "only fewer steps were tried, none of the other settings"
+    assert verdict([REFERENCE_ROW, row(BAR, 24, 34, 2.0)], Budget.parse("2x")).reason == "nothing else keeps the budget"
+
+
 def test_a_floor_takes_the_fastest_that_keeps_it():
     rows = [REFERENCE_ROW, row(BAR, 25, 36, 2.0), row(BEST, 49, 36, 1.5)]
     found = verdict(rows, Budget.parse("psnr=35"))
