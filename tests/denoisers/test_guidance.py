@@ -145,7 +145,7 @@ def test_with_propagation_serial_and_parallel_agree(cases, name):
 
 
 @pytest.mark.parametrize("name", ["sd-v", pytest.param("sd3", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("policy", ["all", {"uniform": {"interval": 2}}], ids=str)
+@pytest.mark.parametrize("policy", [pytest.param("all", marks=pytest.mark.slow), {"uniform": {"interval": 2}}], ids=str)
 def test_the_ledger_counts_what_fvcore_counts(cases, name, policy):
     case = cases(name)
     case.steps = 5

@@ -33,7 +33,7 @@ STACKS = {
 }
 
 
-@pytest.mark.parametrize("name", [*STACKS])
+@pytest.mark.parametrize("name", [pytest.param(one, marks=[pytest.mark.slow] * (one == "compile")) for one in STACKS])
 def test_a_stack_without_guidance_late_is_the_stack_with_its_scale_lowered(importable, pipe, name):
     """The pipeline's own formula with a scale of 1 is the truth: there all rows run."""
     with fdplug.propagate(pipe, **STACKS[name]()) as on:
