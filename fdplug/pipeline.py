@@ -26,6 +26,7 @@ from fdplug.profiling.ledger import Ledger
 from fdplug.propagation.calls.caller import calling_pipeline
 from fdplug.propagation.decoding import AT_ONCE, Decoding
 from fdplug.propagation.guided import rows_of
+from fdplug.propagation.loop.runs import Runs
 from fdplug.propagation.method import Method
 from fdplug.propagation.propagator import Propagator
 from fdplug.propagation.span_budget import SpanBudget
@@ -259,12 +260,13 @@ class Propagation:
         self._denoiser = PatchStack()
         self._scheduler = PatchStack()
         self._followed: Any = None
-        self._propagator = Propagator(method, network, self._follow, self._count, self._serves)
+        self._runs = Runs(method, network, self._follow, self._count, self._serves)
+        self._propagator = Propagator(self._runs)
 
     @property
     def ledger(self) -> Ledger:
         """What ran in the last run."""
-        return self._propagator.ledger
+        return self._runs.ledger
 
     def apply(self) -> None:
         """Wire everything, or nothing if something fails."""
@@ -278,7 +280,7 @@ class Propagation:
             self._denoiser.apply(self._denoiser_patches())
             self._patch_scheduler()
             if getattr(self._followed, "num_inference_steps", None) is not None:
-                self._propagator.begin(self._followed, set_before=True)
+                self._runs.begin(self._followed, set_before=True)
         except BaseException:
             self.remove()
             raise
@@ -294,7 +296,7 @@ class Propagation:
         self._scheduler.check()
         self._denoiser.remove()
         self._scheduler.remove()
-        self._propagator.release()
+        self._runs.release()
         self.active = False
         while self._applied:
             flops.forget(self._network)
@@ -345,23 +347,23 @@ class Propagation:
             self._scheduler.remove()
             self._patch_scheduler()
             if type(new) is type(old) and new.config == old.config:
-                self._propagator.go_on(new)
+                self._runs.go_on(new)
                 return new
-            self._propagator.begin(new)
+            self._runs.begin(new)
             names = f"{type(old).__name__} for {type(new).__name__}"
             warn(f"the pipeline's scheduler was exchanged, {names}: following it")
         return new
 
     def _patch_again(self) -> None:
         """Patch a scheduler whose state somebody has put back; refuse that in the middle of a run."""
-        if self._propagator.running:
+        if self._runs.running:
             raise PipelineError(
                 f"cannot follow this run: the state of its {type(self._followed).__name__} is put back while it goes "
                 "on, so that no step can be told from the next; run this pipeline without propagation"
             )
         self._scheduler.remove()
         self._patch_scheduler()
-        self._propagator.begin(self._followed)
+        self._runs.begin(self._followed)
 
     def _follow_denoiser(self) -> None:
         """Go over to the pipeline's denoiser, if that was exchanged since."""
@@ -384,7 +386,7 @@ class Propagation:
         self._denoiser.remove()
         self.method = replace(method, family=family, part=part)
         self._network = network
-        self._propagator.take(self.method, network)
+        self._runs.take(self.method, network)
         self._denoiser.apply(self._denoiser_patches())
         _active.pop(id(old), None)
         _active[id(network)] = self

@@ -18,6 +18,7 @@ from fdplug.schedule import Schedule
 if TYPE_CHECKING:
     from fdplug.propagation.calls.call import Call
     from fdplug.propagation.method import Method
+    from fdplug.propagation.window import Window
 
 
 class Run:
@@ -27,6 +28,8 @@ class Run:
         step: where it is.
         wanted: how many key steps the policy has asked for so far.
         unstepped: whether a step was taken without the scheduler's `step`.
+        window: the steps that the pass of the denoiser answers which is being made; None between passes.
+        replayed: whether a module has answered with features that were kept.
     """
 
     def __init__(self, scheduler: Any, method: Method, call: Call, count: int | None, network: nn.Module) -> None:
@@ -45,7 +48,8 @@ class Run:
         self.scheduler = scheduler
         self.watched = Watched(network, method.part)
         self.inside = Inside(network, method.part)
-        self.unstepped = False
+        self.unstepped = self.replayed = False
+        self.window: Window | None = None
         self._prior: Tensor | None = None
         self.wanted = 0
         self._lanes: dict[str, Lanes] = {}

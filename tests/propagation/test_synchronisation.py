@@ -21,7 +21,7 @@ ASKS = {"_local_scalar_dense", "equal", "nonzero", "is_nonzero", "masked_select"
 MODULES = (
     *(
         "propagation/guided",
-        "propagation/propagator",
+        *(f"propagation/loop/{name}" for name in ("runs", "ends", "scheduler", "denoiser", "passes", "companions")),
         "propagation/replay",
         "propagation/run",
         "propagation/plan",

@@ -1,0 +1,67 @@
+"""How a run begins and how it ends."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from fdplug.errors import NoEffectWarning, PropagationError, warn
+from fdplug.propagation import messages
+from fdplug.propagation.decoding import AT_ONCE
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fdplug.profiling.ledger import Ledger
+    from fdplug.propagation.calls.call import Call
+    from fdplug.propagation.method import Method
+    from fdplug.propagation.run import Run
+
+log = logging.getLogger(__name__)
+
+
+def start(run: Run, call: Call, method: Method, network: nn.Module, ledger: Ledger, uncounted: tuple[str, ...]) -> None:
+    """Open a new page of the ledger for a run that begins, and tell whom it concerns.
+
+    Args:
+        run: the run.
+        call: its first call, of the denoiser or of a companion.
+        method: the plain objects that it works with.
+        network: the denoiser.
+        ledger: where it is written down.
+        uncounted: what ran for this image and will not be on the page.
+
+    Raises:
+        PropagationError: its spans cannot be decoded in the way that is insisted on.
+    """
+    method.cache.begin(run.schedule)
+    ledger.reset(run.schedule.num_steps)
+    ledger.uncounted = uncounted
+    if not run.plan.one_by_one:
+        coupled = run.watched.couples_rows()
+        mixing = f"the rows of a batch see each other, or may do so in {coupled}" if coupled else ""
+        why = mixing or method.family.one_by_one(network)
+        if why:
+            _decode_one_by_one(run, method, ledger, why)
+    if method.family.listed and method.decoding is not AT_ONCE:
+        raise PropagationError(messages.rows_listed(network, method.decoding.name))
+    method.decoding.begin(run.timesteps, call, method.described(), network, ledger)
+
+
+def _decode_one_by_one(run: Run, method: Method, ledger: Ledger, why: str) -> None:
+    run.plan.one_by_one = True
+    if method.insists:
+        raise PropagationError(messages.one_by_one(why))
+    ledger.one_by_one = why
+    log.info("decoded one step at a time: %s", ledger.one_by_one)
+
+
+def finish(run: Run, method: Method, ledger: Ledger) -> None:
+    """Conclude a run that has taken its last step; warn if nothing was replayed and no row left out."""
+    method.decoding.finish()
+    if run.guided is not None:
+        run.guided.conclude()
+        return
+    steps = len(ledger.steps)
+    if method.policy.replays and len(ledger.key_steps) == steps and not run.replayed:
+        warn(messages.nothing_changed(method.policy.name, run.wanted, steps), NoEffectWarning)

@@ -1,0 +1,199 @@
+"""Which run goes on, and whether a call belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from fdplug.denoisers.base import is_compiled
+from fdplug.errors import NoEffectWarning, warn
+from fdplug.injectors import NoNoise
+from fdplug.profiling.ledger import Ledger
+from fdplug.propagation import messages
+from fdplug.propagation.calls.caller import ThreadGuard, calling_pipeline
+from fdplug.propagation.loop.ends import start
+from fdplug.propagation.replay import Replay
+from fdplug.propagation.run import Run
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fdplug.propagation.calls.call import Call
+    from fdplug.propagation.calls.lanes import Lane
+    from fdplug.propagation.method import Method
+
+IDLE = 2  # steps without a call of the denoiser, after which that is said
+
+
+class Runs:
+    """The runs of one propagated pipeline, one after another.
+
+    Attributes:
+        method: the plain objects to work with.
+        network: the denoiser.
+        ledger: what ran in the last run.
+        replay: what the part's modules answer.
+        current: the run that goes on, or that was the last to end; None before the first call of the denoiser.
+        is_paused: whether the denoiser is what it is without us.
+        guard: lets one thread at a time have a run.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        network: nn.Module,
+        follow: Callable[[], Any],
+        count: Callable[[], int | None],
+        serves: Callable[[Any], bool],
+    ) -> None:
+        """Know what to work on.
+
+        Args:
+            method: the plain objects to work with.
+            network: the denoiser.
+            follow: returns the pipeline's scheduler, seeing to it that it is patched.
+            count: returns how many steps the pipeline is going to take, None where it does not say.
+            serves: whether a pipeline that calls the denoiser works with the scheduler that is followed.
+        """
+        self.method, self.network = method, network
+        self.ledger = Ledger(self.paused)
+        self.replay = Replay(method.cache, method.part)
+        self.current: Run | None = None
+        self.is_paused = False
+        self.guard = ThreadGuard()
+        self._follow, self._count, self._serves = follow, count, serves
+        self._scheduler: Any = None  # the one that has set its timesteps, as long as a run may begin or go on
+        self._set_before = False  # whether the timesteps were set before propagation was switched on
+        self._idle = 0
+        self._outside = 0  # calls since the last run that belong to none
+        self._told: set[str] = set()
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is going on."""
+        return self.current is not None and not self.current.over
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let the denoiser be what it is without us."""
+        before, self.is_paused = self.is_paused, True
+        try:
+            yield
+        finally:
+            self.is_paused = before
+
+    # --- from one to the next ----------------------------------------------------------------------------------------
+
+    def begin(self, scheduler: Any, set_before: bool = False) -> None:
+        """Let a new run begin with the next call: nothing of the last one is left.
+
+        Args:
+            scheduler: the scheduler, whose timesteps are set.
+            set_before: they were set before propagation was switched on, perhaps for a run that is over.
+        """
+        self.forget()
+        self._scheduler = scheduler
+        self._set_before = set_before
+        self._idle = 0
+
+    def begin_anew(self) -> None:
+        """Let a new run begin with the next call, on the pipeline's scheduler, which has set its timesteps."""
+        self.begin(self._follow())
+
+    def take(self, method: Method, network: nn.Module) -> None:
+        """Work on another denoiser from now on."""
+        self.forget()
+        self.method, self.network = method, network
+        self.replay = Replay(method.cache, method.part)
+
+    def go_on(self, scheduler: Any) -> None:
+        """Go on with a copy of the run's scheduler."""
+        self._scheduler = scheduler
+        if self.current is not None:
+            self.current.scheduler = scheduler
+
+    def forget(self) -> None:
+        """Drop the run and free what it kept; the ledger stays."""
+        self._scheduler = None
+        self.current = None
+        self.replay.clear()
+
+    def release(self) -> None:
+        """Drop the run, and let any thread begin the next."""
+        self.forget()
+        self.guard.release()
+
+    # --- one call of the denoiser or of a companion ------------------------------------------------------------------
+
+    def follows(self) -> bool:
+        """Whether a run may begin or go on."""
+        if self.is_paused:
+            return False
+        caller = calling_pipeline()
+        if caller is not None and not self._serves(caller):
+            self._tell(messages.foreign_pipeline(caller, self.network))
+            return False
+        if self._scheduler is not None and (self.current is None or not self.current.over):
+            self.guard.check()
+        scheduler = self._follow()
+        if self._scheduler is not None and self._scheduler is not scheduler:
+            self.begin(scheduler)
+        if self._scheduler is None and caller is not None:
+            self._tell(messages.no_timesteps(caller))
+        return self._scheduler is not None
+
+    def of(self, call: Call) -> Run | None:
+        """Return the run that a call belongs to, which its first call starts; None for one of somebody else's."""
+        run = self.current
+        if run is None:
+            if self._set_before and not call.is_among(self._scheduler.timesteps):
+                return None
+            self.current = self._start(call)
+            return self.current
+        if run.follow(call):
+            if run.unstepped and not isinstance(self.method.injector, NoNoise):
+                self._tell(messages.NOT_INJECTED)
+            return run
+        if not run.over:
+            warn(messages.foreign_call(call.role.component, call.timestep, run.schedule.timesteps[run.step]))
+        return None
+
+    def _start(self, call: Call) -> Run:
+        self.method.check_solver(self._scheduler)
+        self.method.warn_of_order(self._scheduler)
+        run = Run(self._scheduler, self.method, call, self._count(), self.network)
+        self.replay.writes = is_compiled(self.network)
+        uncounted = messages.uncounted(call.role.component, self._outside, calling_pipeline())
+        self._outside = 0
+        start(run, call, self.method, self.network, self.ledger, uncounted)
+        return run
+
+    def introduce(self, lane: Lane, call: Call, network: nn.Module, modules: tuple[str, ...] = ()) -> None:
+        """Have the ledger keep an example of the calls of a lane."""
+        if not lane.example:
+            rows = call.rows if self.ledger.one_by_one or call.role.counted else 1
+            lane.example = self.ledger.introduce(
+                call.role.component, network, lambda: call.example(rows), modules, rows
+            )
+
+    # --- calls that belong to no run ---------------------------------------------------------------------------------
+
+    def count_outside(self) -> None:
+        """Learn of a call of the denoiser that belongs to no run."""
+        self._outside += not self.is_paused
+
+    def count_idle(self) -> None:
+        """Say that a run goes by in which the denoiser is not called, as after it was exchanged."""
+        if self.is_paused or self._scheduler is None or self.current is not None or self._set_before:
+            return
+        self._idle += 1
+        caller = calling_pipeline()
+        if self._idle == IDLE and (caller is None or self._serves(caller)):
+            self._tell(messages.never_called(self.network))
+
+    def _tell(self, message: str) -> None:
+        """Warn once for every propagation."""
+        if message not in self._told:
+            self._told.add(message)
+            warn(message, NoEffectWarning)

@@ -1,0 +1,53 @@
+"""What happens around the scheduler: runs begin, noise is injected, steps are counted."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fdplug.injectors import NoNoise
+from fdplug.propagation.loop.ends import finish
+
+if TYPE_CHECKING:
+    from fdplug.propagation.loop.runs import Runs
+    from fdplug.propagation.run import Run
+
+
+class AroundScheduler:
+    """Stands around `set_timesteps` and `step` of a pipeline's scheduler."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+
+    def set_timesteps(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Begin a new run after the scheduler has set its timesteps."""
+        self._runs.guard.take()
+        result = original(*args, **kwargs)
+        self._runs.begin_anew()
+        return result
+
+    def step(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Inject noise into the sample, let the scheduler take its step, and count it."""
+        runs, run = self._runs, self._runs.current
+        if runs.is_paused or run is None or run.over:
+            runs.count_idle()
+            return original(*args, **kwargs)
+        runs.guard.check()
+        if kwargs.get("eta"):
+            runs.method.check_solver(run.scheduler, kwargs["eta"])
+        if not isinstance(runs.method.injector, NoNoise):
+            args, kwargs = self._injected(run, original, args, kwargs)
+        result = original(*args, **kwargs)
+        run.advance()
+        if run.over:
+            runs.replay.clear()
+            finish(run, runs.method, runs.ledger)
+        return result
+
+    def _injected(self, run: Run, original: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Any]:
+        bound = inspect.signature(original).bind(*args, **kwargs)
+        sample = bound.arguments["sample"]
+        step = run.schedule.step(run.step)
+        bound.arguments["sample"] = self._runs.method.injector.inject(sample, run.prior(sample), step)
+        return bound.args, bound.kwargs
