@@ -46,7 +46,7 @@ def fdplug(monkeypatch, capsys):
         (["compare", "--dtype", "float31"], "must be one of auto, float32, float16, bfloat16; got 'float31', did you"),
         (["generate"], "PROMPT must be given"),
         (["generate", "a", "--max-span-batch", "x"], "--max-span-batch must be a whole number or auto, got 'x'"),
-        (["predict"], "give a configuration, as in `fdplug predict --config shapes-ddim50-faster`; ready are sd15-"),
+        (["predict"], "give a configuration, as in `fdplug predict --config shapes-ddim50-faster`; ready are flux-"),
         (["predict", "--config", "shapes-ddim5"], "did you mean 'shapes-ddim50.yaml'?"),
         (["predict", "--steps", "5"], "no option --steps, did you mean '--model.steps'?"),
         (["predict", "--model.stepz=5"], "no option --model.stepz, did you mean 'model.steps'?"),

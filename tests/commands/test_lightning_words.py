@@ -44,7 +44,7 @@ def arguments(annotations, tmp_path, monkeypatch):
         (["--trainer.devices=0"], "or a list as in [0,2]; got '0'"),
         (["--trainer.num_nodes=0"], "trainer.num_nodes must be a whole number of at least 1, got 0"),
         (["--trainer.precision=half"], f"trainer.precision must be {ALLOWED}"),
-        (["--trainer.limit_predict_batches=-3"], "invalid value -3 for limit_predict_batches, it has to be in [0.0,"),
+        (["--trainer.limit_predict_batches=-3"], "invalid value -3.0 for limit_predict_batches, it has to be in [0.0,"),
         (["--trainer.num_node=2"], "no option 'trainer.num_node', did you mean 'trainer.num_nodes'? see"),
         (["--seed_everythin=1"], "no option 'seed_everythin', did you mean 'seed_everything'? see"),
         (["--data=CocoCaption"], "data: no data module 'CocoCaption', did you mean 'CocoCaptions'? there are"),

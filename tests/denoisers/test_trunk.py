@@ -54,7 +54,7 @@ def test_a_replayed_step_makes_no_tensor_for_a_chained_module(monkeypatch):
 
     def watched(self, name, window):
         found = answer(self, name, window)
-        if name in self._chained:
+        if name in self._part.chained:
             seen.extend(fdplug.trees.leaves(found))
         return found
 
