@@ -22,7 +22,7 @@ _PLAIN = (bool, int, float, str, type(None))
 # Packages whose modules, hooks and wrapped forwards treat every row of a batch by itself.
 _ROW_WISE = {
     *("torch", "diffusers", "transformers", "peft", "accelerate", "fdplug"),
-    *("bitsandbytes", "torchao", "optimum", "xformers", "tomesd", "DeepCache"),
+    *("bitsandbytes", "torchao", "optimum", "xformers", "tomesd", "DeepCache", "fvcore"),
 }
 
 
@@ -30,7 +30,7 @@ class Watched:
     """The modules of a denoiser outside of its part."""
 
     def __init__(self, network: nn.Module, part: Part) -> None:
-        network = plain(network)
+        self._network = network = plain(network)
         inside = {id(one) for name in part.modules for one in network.get_submodule(name).modules()}
         self._names = {id(one): name for name, one in network.named_modules()}
         self._outside = [one for one in network.modules() if id(one) not in inside]
@@ -43,7 +43,8 @@ class Watched:
         """Say what may look across the rows of a batch; None where all is known to be row-wise.
 
         Diffusers' own attention processors are, but for perturbed-attention guidance, which cuts the batch into thirds.
-        What others put around a module, or in place of one, may do anything.
+        What others put around a module, or in place of one, may do anything; for the denoiser's own class its family
+        speaks.
         """
         return next(filter(None, map(self._couples, self._outside)), None)
 
@@ -54,7 +55,7 @@ class Watched:
         if processor is not None and (not kind.__module__.startswith("diffusers.models.") or "PAG" in kind.__name__):
             return f"{kind.__module__}.{kind.__name__}"
         place = self._names[id(module)] or type(module).__name__
-        if not _is_row_wise(type(module).__module__):
+        if module is not self._network and not _is_row_wise(type(module).__module__):
             return f"{type(module).__module__}.{type(module).__name__} at {place}"
         for what, around in _wrapped(held):
             if not _is_row_wise(_origin(around)):

@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from fdplug.config import PropagationConfig
 from fdplug.predict import CocoCaptions, ImageWriter, LogCosts, TextToImage
+from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.lightning.callbacks.summary import Summary
 
 UNIFORM = {"uniform": {"interval": 2}}
@@ -18,7 +19,8 @@ UNIFORM = {"uniform": {"interval": 2}}
 
 def text_to_image(model, **options):
     """The module; settings of propagation may stand beside the others, and `propagation=None` switches it off."""
-    given = {name: options.pop(name) for name in PropagationConfig.fields() if name in options}
+    names = set(PropagationConfig.fields()) - set(GenerationConfig.fields())
+    given = {name: options.pop(name) for name in names if name in options}
     return TextToImage(model, **{"propagation": PropagationConfig(**given), **options})
 
 

@@ -31,7 +31,7 @@ MODULES = (
     *("trees", "repeated", "caches", "injectors", "patching", "builtin/compiled_pieces"),
 )
 METHODS = {"item", "tolist", "numpy", "nonzero", "cpu", "synchronize"}
-MAY_ASK = {"run.__init__", "run._noise_scales", "messages.shown", "call.is_at"}
+MAY_ASK = {"run.__init__", "run._noise_scales", "messages.shown", "call.is_at", "call.is_among"}
 
 
 class Asked(TorchDispatchMode):

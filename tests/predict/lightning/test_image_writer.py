@@ -33,7 +33,7 @@ def test_the_manifest_says_what_was_generated_and_how(finished):
     first = lines[0]
     data = (finished / "000000000003.png").read_bytes()
     assert first["sha256"] == hashlib.sha256(data).hexdigest()
-    assert (first["caption"], first["variant"], first["status"]) == ("a red circle", "ddim-4+uniform", "ok")
+    assert (first["caption"], first["variant"], first["status"]) == ("a red circle", "own-4+uniform", "ok")
     assert first["seed"] == seed_of(3, 3)
     assert (first["file"], first["key_steps"]) == ("000000000003.png", 2)
     assert 0 < first["denoiser_seconds"] < first["seconds"]
@@ -49,7 +49,7 @@ def test_the_manifest_says_what_was_generated_and_how(finished):
 def test_the_settings_that_decide_the_images_are_kept(finished):
     kept = json.loads((finished / "run.json").read_text())
     settings = kept["settings"]
-    assert (settings["steps"], settings["seed"], settings["sampler"], settings["dtype"]) == (4, 3, "ddim", "float32")
+    assert (settings["steps"], settings["seed"], settings["sampler"], settings["dtype"]) == (4, 3, "own", "float32")
     assert settings["propagation"]["policy"] == UNIFORM
     assert set(kept["weights"]) == {"unet", "vae", "text_encoder"}
     assert kept["begun"]["versions"]["torch"]
