@@ -172,7 +172,7 @@ def _pairs():
             yield pytest.param(sampler, name, marks=[] if taken else [pytest.mark.slow])
 
 
-@pytest.mark.parametrize(("sampler", "name"), _pairs())
+@pytest.mark.parametrize(("sampler", "name"), [*_pairs()])
 def test_every_sampler_that_the_pipeline_accepts(cases, name, sampler):
     """All steps key steps = the pipeline itself; parallel = serial."""
     case = cases(name)
