@@ -22,7 +22,7 @@ from fdplug.policies import KeyStepPolicy
 from fdplug.presets.fitting import check_denoiser, tell_differences, transforms
 from fdplug.presets.preset import Preset, load
 from fdplug.profiling import flops
-from fdplug.profiling.ledger import Ledger
+from fdplug.profiling.ledger import Ledger, made_of
 from fdplug.propagation.calls.caller import calling_pipeline
 from fdplug.propagation.decoding import AT_ONCE, Decoding
 from fdplug.propagation.guided import rows_of
@@ -272,6 +272,7 @@ class Propagation:
         """Wire everything, or nothing if something fails."""
         try:
             self.ledger.outdated = ()
+            self.ledger.usual = {id(self._network): made_of(self._network)}
             for transform in self._transforms:
                 flops.forget(self._network)
                 transform.bind(self.ledger)

@@ -123,6 +123,11 @@ def outlined_flops(
     return known[key][convention]
 
 
+def is_known(network: nn.Module, arguments: Mapping[str, Any], made_of: str) -> bool:
+    """Whether `outlined_flops` was measured for this."""
+    return f"{made_of} {outlined(arguments)}" in _known.get(network, {})
+
+
 def _traced_or_run(network: nn.Module, arguments: Mapping[str, Any]) -> dict[str, Counter[str]]:
     """Count with fvcore, or, where torch's tracer cannot follow a network's code, with torch's own counter."""
     try:

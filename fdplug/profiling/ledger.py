@@ -65,6 +65,8 @@ class Ledger:
         received: bytes that came from other processes, where they share the work.
         repeats: by how much the denoiser's batch is larger than what the pipeline hands over, 0 where it does not run;
             set by transforms that batch steps.
+        usual: by the network's id, what the denoiser is made of between runs: a pipeline may exchange its processors
+            for the time of a run.
         outdated: the transforms that were in place and are no more: what a pass cost with them cannot be counted.
     """
 
@@ -74,6 +76,7 @@ class Ledger:
     def __init__(self, paused: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         """Write nothing yet; `paused()` gives a context in which the networks run as they are, to be measured."""
         self.paused = paused
+        self.usual: dict[int, str] = {}
         self.reset(0)
 
     def reset(self, num_steps: int) -> None:
@@ -137,6 +140,20 @@ class Ledger:
     def _of(self, module: str, network: str | None) -> list[LedgerEntry]:
         return [one for one in self.entries if one.module == module and network in (None, one.network)]
 
+    def close(self) -> None:
+        """Learn that the run is over: measure what a denoiser costs that will not be as it is once its call is over."""
+        import torch
+
+        from fdplug.profiling.flops import outlined_flops
+
+        if torch.jit.is_tracing():
+            return  # somebody counts this very run, and a trace inside of a trace is none
+        for one in self.examples.values():
+            usual = self.usual.get(id(one.network), one.made_of)
+            if usual != one.made_of == made_of(one.network):
+                with self.paused():
+                    outlined_flops(one.network, one.arguments, "full", one.made_of)
+
     def gflops(self, convention: str = "full") -> float:
         """Return the GFLOPs of the denoiser over the last run, all images of its batch together.
 
@@ -156,19 +173,19 @@ class Ledger:
                 f"GFLOPs are counted on the pipeline as it is, and {', '.join(self.outdated)} is no more in place:"
                 " ask for them inside the `with` block, or before remove()"
             )
-        from fdplug.profiling.flops import outlined_flops
+        from fdplug.profiling.flops import is_known, outlined_flops
 
         costs = {}
         with self.paused():
             for name, one in self.examples.items():
-                now = made_of(one.network)
-                if now != one.made_of:
+                changed = made_of(one.network) != one.made_of
+                if changed and not is_known(one.network, one.arguments, one.made_of):
                     raise PropagationError(
                         f"the {name.partition('#')[0]} was changed since this run began (its layers, attention "
                         "processors or adapters), so that its passes cannot be priced: ask for GFLOPs after a run with "
                         "it as it is"
                     )
-                costs[name] = outlined_flops(one.network, one.arguments, convention, now)
+                costs[name] = outlined_flops(one.network, one.arguments, convention, one.made_of)
         return sum(entry.rows * self._cost(entry, costs) for entry in self.entries) / 1e9
 
     def _cost(self, entry: LedgerEntry, costs: Mapping[str, Mapping[str, int]]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from diffusers import StableDiffusionPAGPipeline
 from diffusers.models.upsampling import Upsample2D
 from fvcore.nn import FlopCountAnalysis
 from torch.utils.flop_counter import FlopCounterMode
@@ -273,3 +274,19 @@ def test_what_is_not_counted_is_said(pipe):
         assert on.ledger.uncounted == ("3 calls of the unet outside of a run, since the one before",)
         latents(pipe, num_inference_steps=2)
         assert on.ledger.uncounted == ()
+
+
+def test_processors_that_a_pipeline_takes_out_after_its_run_are_priced():
+    """Perturbed-attention guidance: asked after the run, the price is that asked in its last step."""
+    parts = tiny_pipeline().components
+    pipe = StableDiffusionPAGPipeline(**parts, requires_safety_checker=False, pag_applied_layers=["up"])
+    pipe.set_progress_bar_config(disable=True)
+    during = []
+    with fdplug.propagate(pipe, policy={"uniform": {"interval": 2}}) as on:
+
+        def ask(pipe, step, time, tensors):
+            during.append(on.ledger.gflops())
+            return {}
+
+        pipe("a", num_inference_steps=4, pag_scale=3.0, output_type="latent", callback_on_step_end=ask)
+        assert on.ledger.gflops() == during[-1] > 0
