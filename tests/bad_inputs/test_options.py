@@ -92,7 +92,7 @@ def command_options():
     return found
 
 
-REST = {"generate": ["a cat"], "report": ["."], "evaluate": ["."]}
+REST = {"generate": ["a cat"], "report": ["."], "evaluate": ["."], "inspect": ["UNet2DConditionModel"]}
 
 
 @pytest.mark.parametrize(("command", "option", "word"), command_options(), ids=lambda word: str(word)[:20])

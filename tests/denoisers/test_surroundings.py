@@ -155,7 +155,7 @@ def test_text2video_zero_cannot_be_decoded_in_parallel(cases):
     case = cases("text2video-zero")
     with (
         fdplug.propagate(case.pipe, policy=UNIFORM, decoding="parallel"),
-        pytest.raises(PropagationError, match="rows of this batch see each other"),
+        pytest.raises(PropagationError, match="rows of a batch see each other"),
     ):
         case.run()
 

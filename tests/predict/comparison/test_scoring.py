@@ -73,7 +73,7 @@ def test_options_of_the_command_line_reach_the_scores_that_have_them():
     fid, clip, fidelity = built(["fid", "clip", "fidelity"], networks).scores
     assert (fid.extractor, fid.allow_pickle) == ("a/vit", True)
     assert (clip.model, clip.allow_pickle) == ("a/clip", True)
-    assert fidelity.means == ("ssim",)
+    assert fidelity.means == ("psnr", "ssim")
     assert built([{"fid": {"extractor": "b/vit"}}], networks).scores[0].extractor == "b/vit"
 
 
