@@ -31,9 +31,14 @@ NEEDED = {
 FILES = {"tuned"}  # made by tuning, see test_tuned
 
 
+SLOW = {"compile"}  # its own tests, tests/builtin/test_compile.py, are in the default run
+
+
 def built(kind):
     return [
-        pytest.param(registry.build(kind, {name: NEEDED.get(name, {})}), id=name)
+        pytest.param(
+            registry.build(kind, {name: NEEDED.get(name, {})}), id=name, marks=[pytest.mark.slow] * (name in SLOW)
+        )
         for name in registry.names(kind)
         if name not in FILES
     ]
