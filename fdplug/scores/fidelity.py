@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fdplug.scores.base import BASELINE, Batch, MeanScore, Number
-from fdplug.scores.psnr import PEAK
+from fdplug.scores.psnr import PEAK, image_decibels, squared_errors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,13 +44,13 @@ class Fidelity(MeanScore):
 
         images, baseline = batch.pairs()
         first, second = images.to(baseline.device).float(), baseline.float()
-        errors = (first - second).square().flatten(1).mean(1)
+        errors = squared_errors(images.to(baseline.device), baseline)
         self.errors.add(errors, batch.ids)
         with full_precision(baseline.device):
             found = structural_similarity_index_measure(first, second, data_range=PEAK, reduction="none")
         least = 1 / first[0].numel()
         return {
-            PSNR: 10 * torch.log10(PEAK**2 / errors.double().clamp_min(least)),
+            PSNR: image_decibels(errors, least),
             "ssim": torch.as_tensor(found).reshape(len(images)),
         }
 

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from fdplug.builtin.span_forecast import SpanForecast
 from fdplug.config import PropagationConfig
 from fdplug.pipeline import propagate
-from fdplug.scores.psnr import decibels
+from fdplug.scores.psnr import decibels, image_decibels, squared_errors
 from fdplug.tuning.calibration import Recorder
 
 
@@ -107,7 +106,7 @@ def policy_of(keys: Iterable[int], steps: int) -> Any:
 
 def psnr(images: Tensor, truth: Tensor) -> float:
     """Peak signal-to-noise ratio in dB, the mean over images, (N, ...) uint8; see `fdplug.scores.fidelity`."""
-    errors = (images.double() - truth.double()).square().flatten(1).mean(1)
+    errors = squared_errors(images, truth)
     if not errors.any():
         return decibels(0.0)
-    return float(np.mean([decibels(max(error, 1 / images[0].numel())) for error in errors.tolist()]))
+    return float(image_decibels(errors, 1 / images[0].numel()).mean())

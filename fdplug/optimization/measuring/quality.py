@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from fdplug.scores import BASELINE, Batch, MeanScore, Number
-from fdplug.scores.psnr import decibels
+from fdplug.scores.psnr import image_decibels, squared_errors
 from fdplug.scores.score_set import ScoreSet
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ LEAST_ERROR = 1 / 12
 
 def psnr(images: Tensor, reference: Tensor) -> Array:
     """Return the PSNR in dB of each of N images (N, 3, H, W) uint8."""
-    errors = (images.double() - reference.double()).square().flatten(1).mean(1)
-    return np.array([decibels(max(float(error), LEAST_ERROR)) for error in errors])
+    return image_decibels(squared_errors(images, reference), LEAST_ERROR).cpu().numpy()
 
 
 class Scores:
