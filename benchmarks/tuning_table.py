@@ -39,7 +39,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     return [
         row["name"],
         str(count),
-        "-" if row["psnr"] is None else f"{row['psnr']:.1f}",
+        "-" if row["psnr"] is None else _pair(row["image_psnr"], 1, 1),
         _pair(row.get("feature_distance"), 1000, 2),
         _pair(row.get("semantic_accuracy"), 1, 3),
         f"{row['gflops_per_image']:.3g}",
