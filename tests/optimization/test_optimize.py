@@ -48,8 +48,9 @@ def test_it_answers_and_leaves_the_pipeline_as_it_was(pipe, few, tmp_path):
     answer.preset.save(path)
     captions = [Caption(number, text) for number, text in enumerate(PROMPTS[:2])]
     generation = GenerationConfig(sampler=row.candidate.sampler, steps=row.candidate.steps)
-    pipe.scheduler = registry.build("sampler", row.candidate.sampler).fit(pipe.scheduler)
+    own, pipe.scheduler = pipe.scheduler, registry.build("sampler", row.candidate.sampler).fit(pipe.scheduler)
     by_hand = run(pipe, captions, generation, row.candidate.config).images
+    pipe.scheduler = own
     with fdplug.propagate(pipe, preset=path) as on:
         assert on.arguments["num_inference_steps"] == row.candidate.steps
         assert torch.equal(run(pipe, captions, generation, on).images, by_hand)
