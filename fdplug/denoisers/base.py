@@ -24,7 +24,8 @@ def plain(network: nn.Module) -> nn.Module:
 
 def is_compiled(network: nn.Module) -> bool:
     """Whether `torch.compile` was called on the network or on a module inside it."""
-    return any(hasattr(one, "_orig_mod") or one._compiled_call_impl is not None for one in network.modules())
+    held = map(vars, network.modules())
+    return any("_orig_mod" in one["_modules"] or one.get("_compiled_call_impl") is not None for one in held)
 
 
 def spread(values: Tensor, rows: int) -> Tensor:

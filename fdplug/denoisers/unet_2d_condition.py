@@ -32,5 +32,4 @@ class UNet2DCondition(DenoiserFamily):
 
     def couples_rows(self, denoiser: nn.Module) -> bool:
         """Whether an attention processor counts on a fixed batch: Text2Video-Zero's frames look at the first one."""
-        processors = getattr(denoiser, "attn_processors", {})
-        return any(hasattr(processor, "batch_size") for processor in processors.values())
+        return any(hasattr(vars(one).get("processor"), "batch_size") for one in denoiser.modules())

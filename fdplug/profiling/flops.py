@@ -30,7 +30,7 @@ from fdplug.profiling.outline import outlined
 log = logging.getLogger(__name__)
 
 UNPUBLISHED = "what the paper's column leaves out"
-_known: WeakKeyDictionary[nn.Module, dict[str, dict[str, Counter[str]]]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], dict[str, Counter[str]]]] = WeakKeyDictionary()
 
 
 def _shape(value: Any) -> list[int]:
@@ -103,7 +103,7 @@ def forget(network: nn.Module) -> None:
 
 
 def outlined_flops(
-    network: nn.Module, arguments: Mapping[str, Any], convention: str, made_of: str = ""
+    network: nn.Module, arguments: Mapping[str, Any], convention: str, made_of: tuple[Any, ...] = ()
 ) -> Counter[str]:
     """Return `module_flops` for arguments without values; measured once for each network and shapes.
 
@@ -114,7 +114,7 @@ def outlined_flops(
         made_of: what the network is made of; counted again where that is something else.
     """
     choice("convention", convention, CONVENTIONS)
-    key = f"{made_of} {outlined(arguments)}"
+    key = made_of, outlined(arguments)
     known = _known.setdefault(network, {})
     if key not in known:
         reference = next(network.parameters())
@@ -123,9 +123,9 @@ def outlined_flops(
     return known[key][convention]
 
 
-def is_known(network: nn.Module, arguments: Mapping[str, Any], made_of: str) -> bool:
+def is_known(network: nn.Module, arguments: Mapping[str, Any], made_of: tuple[Any, ...]) -> bool:
     """Whether `outlined_flops` was measured for this."""
-    return f"{made_of} {outlined(arguments)}" in _known.get(network, {})
+    return (made_of, outlined(arguments)) in _known.get(network, {})
 
 
 def _traced_or_run(network: nn.Module, arguments: Mapping[str, Any]) -> dict[str, Counter[str]]:

@@ -45,13 +45,13 @@ class Example:
     Attributes:
         network: the network.
         arguments: those of `rows` rows.
-        made_of: its modules, processors and adapters, as text.
+        made_of: its modules, processors and adapters.
         rows: one, but where rows see each other.
     """
 
     network: nn.Module
     arguments: dict[str, Any]
-    made_of: str = ""
+    made_of: tuple[Any, ...] = ()
     rows: int = 1
 
 
@@ -76,7 +76,7 @@ class Ledger:
     def __init__(self, paused: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         """Write nothing yet; `paused()` gives a context in which the networks run as they are, to be measured."""
         self.paused = paused
-        self.usual: dict[int, str] = {}
+        self.usual: dict[int, tuple[Any, ...]] = {}
         self.reset(0)
 
     def reset(self, num_steps: int) -> None:

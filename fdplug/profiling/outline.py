@@ -1,8 +1,7 @@
-"""What decides the cost of a pass, as text: the shapes of its arguments, and what its network is made of."""
+"""What decides the cost of a pass: the shapes of its arguments, and what its network is made of."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from fdplug import trees
 
 # Attributes by which modules of diffusers and peft are switched on and off.
-_SWITCHES = ("_active_adapter", "_disable_adapters", "merged_adapters", "enabled")
+_SWITCHES = {"_active_adapter", "_disable_adapters", "merged_adapters", "enabled"}
 
 
 def outlined(arguments: Any) -> str:
@@ -22,13 +21,12 @@ def _values(outline: Tensor) -> list[Any]:
     return [] if outline.device.type == "meta" or outline.is_floating_point() else outline.tolist()
 
 
-def made_of(network: nn.Module) -> str:
+def made_of(network: nn.Module) -> tuple[Any, ...]:
     """Return what decides the cost of a pass besides its arguments: modules, processors, adapters that are active."""
-    digest = hashlib.sha256()
-    for name, module in network.named_modules():
-        held = vars(module)
-        processor = held.get("processor")
-        switches = [(key, repr(held[key])) for key in _SWITCHES if key in held]
-        shapes = [tuple(one.shape) for one in held["_parameters"].values() if one is not None]
-        digest.update(repr((name, str(type(module)), str(type(processor)), switches, shapes)).encode())
-    return digest.hexdigest()
+    return tuple((name, *_made_of(vars(module), type(module))) for name, module in network.named_modules())
+
+
+def _made_of(held: dict[str, Any], kind: type) -> tuple[Any, ...]:
+    switches = [] if _SWITCHES.isdisjoint(held) else [(key, repr(held[key])) for key in sorted(_SWITCHES & held.keys())]
+    shapes = [one.shape for one in held["_parameters"].values() if one is not None]
+    return kind, type(held.get("processor")), *switches, *shapes

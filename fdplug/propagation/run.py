@@ -196,6 +196,7 @@ class Run:
         if self.over:
             self._lanes = {}
             self._prior = None
+            self.watched.forget()
 
     def void(self, what: str) -> None:
         """Drop what was decoded ahead, as something has changed, and decode step by step from now on."""

@@ -43,6 +43,8 @@ def first_step(
         places: its names for what comes by position.
         unbatched: the names of what holds no rows.
     """
+    if len(window.steps) == 1:
+        return args, dict(kwargs)
     given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
     names = dict(enumerate(places))
     batched = {key: value for key, value in given.items() if names.get(key, key) not in unbatched}

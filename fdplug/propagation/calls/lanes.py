@@ -24,7 +24,7 @@ class Lane:
         step: the last one with a call.
         opened: the step of the first call.
         predictions: what was decoded ahead, by step.
-        stamp: what the denoiser was set to then.
+        snapshot: what the denoiser was set to then.
         output: what a companion answered.
         example: which of the ledger's examples its calls are like.
         kept: where the rows of its calls are told apart: the last step for each of them, and their kind.
@@ -35,7 +35,7 @@ class Lane:
         self.opened = step
         self.step = NEVER
         self.predictions: dict[int, Any] = {}
-        self.stamp: Any = ()
+        self.snapshot: Any = None
         self.output: Any = None
         self.example = ""
         self._kept_at = NEVER

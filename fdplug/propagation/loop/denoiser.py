@@ -67,7 +67,7 @@ class AroundDenoiser:
         if prediction is None:
             return None
         same = lane.has_residuals(call)
-        if same and run.watched.stamp() == lane.stamp:
+        if same and run.watched.is_as(lane.snapshot):
             return prediction
         run.void("denoiser" if same else "conditioning")
         return None
@@ -83,7 +83,7 @@ class AroundDenoiser:
             self._runs.forget()
             raise
         lane.keep(call, run.step, times > 1)
-        lane.stamp = run.watched.stamp() if times > 1 else ()
+        lane.snapshot = run.watched.snapshot() if times > 1 else None
         parts = trees.split_rows(output, times, listed=bool(self._runs.method.family.listed))
         lane.predictions = dict(zip(window.steps, parts, strict=True))
         self._computed = window.fresh or run.is_key(whole.sample)
