@@ -41,7 +41,7 @@ _HOMES = {
     "Propagation": "pipeline",
     "PropagationConfig": "config",
     "hookimpl": "hooks",
-    "optimize": "optimization.optimizer",
+    "optimize": "optimization.optimize",
     "propagate": "pipeline",
     "split_decode": "propagation.split",
 }

@@ -19,9 +19,10 @@ from fdplug.optimization.answer import Answer
 from fdplug.optimization.budget import Budget, seconds
 from fdplug.optimization.measuring.quality import Scores
 from fdplug.optimization.optimizer import Optimizer
-from fdplug.optimization.progress import Clock, ConsoleTeller
+from fdplug.optimization.output.progress import Clock, ConsoleTeller
+from fdplug.optimization.output.report import REPORT
+from fdplug.optimization.output.table import legend, notes, table
 from fdplug.optimization.request import Request, split
-from fdplug.optimization.table import legend, notes, table
 from fdplug.predict.comparison.scoring import Networks, built, chosen
 from fdplug.predict.data.captions import SHAPES, Caption, read_captions
 from fdplug.predict.data.prompts import read_prompts
@@ -48,7 +49,7 @@ def optimize(options: argparse.Namespace, console: Console) -> int:
         _interrupted(optimizer, work)
         return 130
     answer.preset.save(options.out)
-    _print(answer, options.out, console)
+    _print(answer, options.out, work / REPORT, console)
     return 0
 
 
@@ -97,7 +98,7 @@ def _interrupted(optimizer: Optimizer, work: Path) -> None:
     print(f"fdplug optimize: interrupted; {best}; the same command goes on from here", file=sys.stderr)
 
 
-def _print(answer: Answer, path: str, console: Console) -> None:
+def _print(answer: Answer, path: str, report: Path, console: Console) -> None:
     for line in legend(answer):
         console.print(line, highlight=False, soft_wrap=True)
     console.print()
@@ -105,6 +106,5 @@ def _print(answer: Answer, path: str, console: Console) -> None:
     for note in notes(answer):
         console.print(f"- {note}", highlight=False)
     console.print(f"\n{answer.line}", highlight=False, soft_wrap=True)
-    console.print(
-        f"Written: {path}; use it by fdplug.propagate(pipe, preset='{path}')", highlight=False, soft_wrap=True
-    )
+    used = f"use it by fdplug.propagate(pipe, preset='{path}')"
+    console.print(f"Written: {path}, {used}; {report}, the page about it", highlight=False, soft_wrap=True)

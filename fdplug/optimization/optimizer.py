@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdplug.checks import whole
 from fdplug.errors import PipelineError
 from fdplug.optimization.answer import Answer, answered
 from fdplug.optimization.bar import Bar
-from fdplug.optimization.budget import Budget
 from fdplug.optimization.candidate import Candidate
 from fdplug.optimization.cuts import Cuts
 from fdplug.optimization.goal import Goal, is_lossless
@@ -19,15 +16,15 @@ from fdplug.optimization.judging import BAR, BEST, FASTEST, LOSSLESS, REFERENCE,
 from fdplug.optimization.measuring.price import Price, Prices, measured
 from fdplug.optimization.measuring.quality import Scores
 from fdplug.optimization.measuring.records import Records
-from fdplug.optimization.measuring.workbench import CandidateError, Workbench, adapted
-from fdplug.optimization.progress import Clock, Teller
+from fdplug.optimization.measuring.workbench import CandidateError, Workbench
+from fdplug.optimization.output.progress import Clock, Teller
+from fdplug.optimization.output.report import PICTURES, REPORT, Found, write_report
 from fdplug.optimization.recipe import Recipes
-from fdplug.optimization.request import LEAST_HELD_OUT, Request, made_for, split, unjudged
+from fdplug.optimization.request import LEAST_HELD_OUT, Request, made_for, unjudged
 from fdplug.optimization.search import Champion, Search
 from fdplug.optimization.space import catalogue
 from fdplug.pipeline import is_propagated
 from fdplug.predict.data.captions import Caption
-from fdplug.predict.generation.config import GenerationConfig
 from fdplug.presets.preset import Preset
 from fdplug.profiling.provenance import provenance
 
@@ -78,7 +75,10 @@ class Optimizer:
         """Search, judge and answer."""
         try:
             with self._teller:
-                return self._run()
+                answer = self._run()
+                if self._records.folder is not None:
+                    write_report(self._records.folder / REPORT, Found(self._bench, self._request, answer))
+                return answer
         finally:
             self._records.close()
 
@@ -223,6 +223,7 @@ class Optimizer:
     def _answer(self, recipes: Recipes, contenders: dict[str, list[Candidate]]) -> Answer:
         request = self._request
         captions = self._in_time(recipes, contenders)
+        self._bench.keep(captions[:PICTURES])
         self._phase("judging on held-out prompts", -(-len(captions) // request.batch_size))
         rows = judged(self._bench, contenders, recipes.price, captions, self._teller.advance)
         decided = verdict(rows, request.budget, request.maximize, self._tried)
@@ -257,93 +258,6 @@ def _fewer(reference: Candidate) -> list[Candidate]:
     """Return the reference's sampler with two thirds and half of its steps, to put propagation on."""
     wanted = (round(reference.steps * 2 / 3), round(reference.steps / 2))
     return [Candidate(reference.sampler, steps) for steps in wanted if steps >= 2]
-
-
-def optimize(
-    pipe: Any,
-    prompts: Sequence[Any],
-    budget: str = "2x",
-    *,
-    call: Callable[..., Any] | None = None,
-    sampler: Any = "own",
-    steps: int | None = None,
-    guidance: float | None = None,
-    size: int | None = None,
-    seed: int = 0,
-    scores: Mapping[str, Callable[[Any, list[str]], Any]] | None = None,
-    maximize: str = "psnr",
-    calibration: int = 8,
-    held_out: int = 32,
-    batch_size: int = 4,
-    trials: int = 40,
-    time: float | None = None,
-    folder: str | Path | None = None,
-) -> Answer:
-    """Return the best settings within a budget, and the proof.
-
-    ```python
-    answer = fdplug.optimize(pipe, prompts, budget="2x")
-    print(answer.line)
-    answer.preset.save("fast.yaml")  # fdplug.propagate(pipe, preset="fast.yaml")
-    ```
-
-    First come fewer steps with every solver and choice of timesteps that fits, then what the installed plugins declare;
-    the best of both are judged on prompts that neither has seen. The pipeline is left as it was.
-
-    Args:
-        pipe: any diffusers pipeline whose denoiser belongs to a registered family.
-        prompts: texts, or captions; the last ones are searched on, the first ones judged on.
-        budget: `1.5s` (an image), `2x`, `12calls`, `8gflops`, `psnr=32`, `SCORE=-0.01` or `lossless`.
-        call: calls the pipeline as you do: `call(pipe, prompts, generator=..., num_inference_steps=...)`, with
-            `guidance_scale` and so on where they are given; returns the images.
-        sampler: what you use now.
-        steps: what you use now; the pipeline's own default if left out.
-        guidance: guidance scale; the pipeline's own default if left out.
-        size: height and width in pixels; the model's own if left out.
-        seed: of images and search.
-        scores: functions of images (N, 3, H, W) uint8 and prompts that return N numbers, by name; more is better.
-        maximize: what is to be as large as possible within a budget of cost: `psnr`, or a score.
-        calibration: most prompts to search on.
-        held_out: most prompts to judge on.
-        batch_size: images in one call.
-        trials: proposals of the search.
-        time: seconds that all may take.
-        folder: where all that is measured is kept, so that a search that was killed goes on.
-
-    Raises:
-        ConfigError: a setting is impossible, the settings meet the budget already, or there are too few prompts.
-        PipelineError: the pipeline is propagated already.
-    """
-    captions = [one if isinstance(one, Caption) else Caption(place, str(one)) for place, one in enumerate(prompts)]
-    searched, judged_on = split(captions, calibration, held_out)
-    generation = GenerationConfig(
-        sampler=sampler, steps=steps or own_steps(pipe, sampler), guidance=guidance, size=size, seed=seed
-    )
-    request = Request(
-        generation=generation,
-        budget=Budget.parse(budget),
-        calibration=searched,
-        held_out=judged_on,
-        maximize=maximize,
-        batch_size=whole("batch_size", batch_size, 1),
-        trials=whole("trials", trials, 0),
-    )
-    return Optimizer(
-        pipe,
-        request,
-        Scores.given(scores or {}),
-        None if folder is None else Path(folder),
-        None if call is None else adapted(call),
-        Clock(time),
-    ).run()
-
-
-def own_steps(pipe: Any, sampler: Any) -> int | None:
-    """Return the steps that a pipeline takes by itself; None where another sampler than its own decides."""
-    if sampler != "own":
-        return None
-    known = inspect.signature(pipe.__call__).parameters.get("num_inference_steps")
-    return known.default if known is not None and isinstance(known.default, int) else None
 
 
 def _refuse_propagated(pipe: Any) -> None:

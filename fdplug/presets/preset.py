@@ -105,10 +105,13 @@ class Preset:
             found |= registry.build("sampler", chosen.sampler or "own").arguments(chosen.steps)
         return found | ({} if chosen.guidance is None else {"guidance_scale": chosen.guidance})
 
+    def described(self) -> dict[str, Any]:
+        """Return what its file holds."""
+        return {"format": FORMAT, **{key: plain(value) for key, value in asdict(self).items() if key != "name"}}
+
     def save(self, path: str | Path) -> None:
         """Write the file as YAML, whole or not at all."""
-        held = {"format": FORMAT, **{key: plain(value) for key, value in asdict(self).items() if key != "name"}}
-        write_text(yaml.safe_dump(held, sort_keys=False, allow_unicode=True, width=110), Path(path))
+        write_text(yaml.safe_dump(self.described(), sort_keys=False, allow_unicode=True, width=110), Path(path))
 
     def rescaled(self, steps: int) -> Preset:
         """Return the preset for another number of steps; its figures, which do not hold then, are left out.

@@ -14,6 +14,8 @@ from markupsafe import Markup
 
 REPORT_STYLES = ("base.css", "report.css")
 REPORT_SCRIPTS = ("table.js", "svg.js", "pareto.js", "pictures.js", "drift.js", "costs.js")
+FRONT_STYLES = ("base.css", "report.css", "front.css")
+FRONT_SCRIPTS = ("svg.js", "pareto.js", "front.js")
 VOTE_STYLES = ("base.css", "vote.css")
 VOTE_SCRIPTS = ("vote.js",)
 
@@ -21,6 +23,11 @@ VOTE_SCRIPTS = ("vote.js",)
 def report(context: Mapping[str, Any]) -> str:
     """The report as HTML."""
     return _filled("report.html.j2", REPORT_STYLES, REPORT_SCRIPTS, context)
+
+
+def front(context: Mapping[str, Any]) -> str:
+    """The page about a search for the best settings as HTML."""
+    return _filled("front.html.j2", FRONT_STYLES, FRONT_SCRIPTS, context)
 
 
 def vote(data: Mapping[str, Any]) -> str:

@@ -31,8 +31,11 @@ class Album:
 
     def add(self, key: str, path: Path) -> str:
         """Put a picture in, unless its key is taken; return the key."""
+        return key if key in self.uris else self.put(key, opened(path))
+
+    def put(self, key: str, picture: Image.Image) -> str:
+        """Put a picture in that is not a file, unless its key is taken; return the key."""
         if key not in self.uris:
-            picture = opened(path)
             small = max(picture.size) <= self.side
             self.reduced |= not small
             self.uris[key] = _lossless(picture) if small else _reduced(picture, self.side)

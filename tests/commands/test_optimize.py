@@ -47,6 +47,8 @@ def test_the_preset_is_written_and_taken_by_predict_and_compare(command, model, 
     preset = load("fast.yaml")
     assert "take " in said
     assert "4 held-out prompts" in said
+    assert "fast.work/report.html" in said
+    assert (tmp_path / "fast.work" / "report.html").is_file()
     assert preset.evidence == "measured"
     assert preset.made_for.model == model
     assert "4 held-out prompts" in preset.model_card

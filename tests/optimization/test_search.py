@@ -13,7 +13,7 @@ from fdplug.optimization import optimizer
 from fdplug.optimization.budget import Budget
 from fdplug.optimization.candidate import Candidate
 from fdplug.optimization.optimizer import Optimizer
-from fdplug.optimization.progress import Clock, Teller
+from fdplug.optimization.output.progress import Clock, Teller
 from fdplug.optimization.request import Request, split
 from fdplug.predict.data.captions import Caption
 from fdplug.predict.generation.config import GenerationConfig

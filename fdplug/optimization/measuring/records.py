@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -83,6 +84,10 @@ class Records:
     def keep(self, candidate: Candidate, ids: Sequence[int], values: Values, seconds: float) -> None:
         """Keep what one batch gave: numbers of every image, and seconds an image."""
         self._add({"candidate": candidate.key, "ids": list(ids), "values": dict(values), "seconds": seconds})
+
+    def candidates(self) -> list[Candidate]:
+        """Return all that were run, in the order in which they came."""
+        return [Candidate.of(json.loads(key)) for key in self._values]
 
     def missing(self, candidate: Candidate, ids: Sequence[int]) -> list[int]:
         """Return those images that were not measured yet."""

@@ -63,6 +63,8 @@ class Workbench:
         self.images = 0
         self._call = call
         self._own: dict[int, Tensor] = {}
+        self._kept: dict[tuple[str, int], Tensor] = {}
+        self._wanted: frozenset[int] = frozenset()
 
     def outcome(self, candidate: Candidate, captions: Sequence[Caption]) -> Outcome:
         """Return what a candidate gives on captions; only what is not known yet is run.
@@ -99,8 +101,26 @@ class Workbench:
         finally:
             self.pipe.scheduler = own
 
+    def keep(self, captions: Sequence[Caption]) -> None:
+        """Keep the images of these captions from now on, to show them."""
+        self._wanted = frozenset(one.image_id for one in captions)
+
+    def pictures(self, candidate: Candidate, captions: Sequence[Caption]) -> list[Tensor]:
+        """Return images (3, H, W), uint8; those that were not kept, as after a resumed start, are made again."""
+        self._wanted |= {one.image_id for one in captions}
+        missing = [one for one in captions if (candidate.key, one.image_id) not in self._kept]
+        for batch in self.batches(missing):
+            self._note(candidate, batch, self._generate(candidate, batch).images)
+        return [self._kept[candidate.key, one.image_id] for one in captions]
+
+    def _note(self, candidate: Candidate, captions: Sequence[Caption], images: Tensor) -> None:
+        for one, image in zip(captions, images, strict=True):
+            if one.image_id in self._wanted:
+                self._kept[candidate.key, one.image_id] = image
+
     def _measure(self, candidate: Candidate, captions: Sequence[Caption]) -> None:
         output = self._tried(candidate, captions)
+        self._note(candidate, captions, output.images)
         if candidate.key == self.reference.key:
             self._own |= {one.image_id: image for one, image in zip(captions, output.images, strict=True)}
         values = {"psnr": psnr(output.images, self._reference_images(captions))}

@@ -25,13 +25,18 @@ def table(answer: Answer, width: int | None = None) -> str:
         answer: what was found.
         width: of the terminal; None for lines of any length.
     """
+    return plain_table(*columns(answer), width)
+
+
+def columns(answer: Answer) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Return the head of the table and its rows, as text."""
     scores = [key for key in answer.rows[0].outcome.values if key != "psnr"]
-    head, body = ("", "s/image", "speed", "GFLOPs", "PSNR dB", "- bar", *scores), []
+    body = []
     reference = next(row for row in answer.rows if REFERENCE in row.roles)
     for letter, row in zip(ascii_uppercase, answer.rows, strict=False):
         mark = "*" if row is answer.verdict.row else ""
         body.append([f"{letter}{mark}", *_cells(row, reference, answer, scores)])
-    return plain_table(head, body, width)
+    return ("", "s/image", "speed", "GFLOPs", "PSNR dB", "- bar", *scores), body
 
 
 def notes(answer: Answer) -> list[str]:

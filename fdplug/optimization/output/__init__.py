@@ -1,0 +1,1 @@
+"""What a search says: its progress, its table, and its page."""
