@@ -145,14 +145,14 @@ class Own(Sampler):
 
 
 class Ddim(Spaced):
-    """DDIM (Song et al., 2020), deterministic."""
+    """DDIM (Song et al., arXiv 2010.02502), deterministic."""
 
     name = "ddim"
     scheduler = "DDIMScheduler"
 
 
 class Ddpm(Spaced):
-    """DDPM ancestral sampling (Ho et al., 2020), with fresh noise at every step."""
+    """DDPM ancestral sampling (Ho et al., arXiv 2006.11239), with fresh noise at every step."""
 
     name = "ddpm"
     scheduler = "DDPMScheduler"
@@ -164,7 +164,7 @@ class Ddpm(Spaced):
 
 
 class DpmSolver(Spaced):
-    """DPM-Solver (Lu et al., 2022), second-order multistep on the noise prediction."""
+    """DPM-Solver (Lu et al., arXiv 2206.00927), second-order multistep on the noise prediction."""
 
     name = "dpm-solver"
     scheduler = "DPMSolverMultistepScheduler"
@@ -183,7 +183,7 @@ class DpmSolver(Spaced):
 
 
 class DpmSolverPlusPlus(Spaced):
-    """DPM-Solver++ (Lu et al., 2022), second-order multistep on the data prediction."""
+    """DPM-Solver++ (Lu et al., arXiv 2211.01095), second-order multistep on the data prediction."""
 
     name = "dpm-solver++"
     scheduler = "DPMSolverMultistepScheduler"
@@ -196,7 +196,7 @@ class DpmSolverPlusPlus(Spaced):
 
 
 class UniPc(Spaced):
-    """UniPC predictor-corrector (Zhao et al., 2023)."""
+    """UniPC predictor-corrector (Zhao et al., arXiv 2302.04867)."""
 
     name = "unipc"
     scheduler = "UniPCMultistepScheduler"
@@ -204,7 +204,7 @@ class UniPc(Spaced):
 
 
 class Euler(Spaced):
-    """Euler on sigmas (Karras et al., 2022)."""
+    """Euler on sigmas (Karras et al., arXiv 2206.00364)."""
 
     name = "euler"
     scheduler = "EulerDiscreteScheduler"
@@ -212,7 +212,7 @@ class Euler(Spaced):
 
 
 class Heun(Spaced):
-    """Heun, second order (Karras et al., 2022): two denoiser calls per step but the last."""
+    """Heun, second order (Karras et al., arXiv 2206.00364): two denoiser calls per step but the last."""
 
     name = "heun"
     scheduler = "HeunDiscreteScheduler"
@@ -220,7 +220,7 @@ class Heun(Spaced):
 
 
 class Pndm(Spaced):
-    """Pseudo linear multistep (Liu et al., 2022); 50 steps make 51 denoiser calls."""
+    """Pseudo linear multistep (Liu et al., arXiv 2202.09778); 50 steps make 51 denoiser calls."""
 
     name = "pndm"
     scheduler = "PNDMScheduler"
@@ -228,7 +228,7 @@ class Pndm(Spaced):
 
 
 class Lcm(Spaced):
-    """Latent consistency sampling (Luo et al., 2023), for distilled models."""
+    """Latent consistency sampling (Luo et al., arXiv 2310.04378), for distilled models."""
 
     name = "lcm"
     scheduler = "LCMScheduler"
@@ -241,7 +241,7 @@ class Lcm(Spaced):
 
 
 class DpmSolverPlusPlusOne(Spaced):
-    """DPM-Solver++ of first order (Lu et al., 2022): DDIM on the data prediction."""
+    """DPM-Solver++ of first order (Lu et al., arXiv 2211.01095): DDIM on the data prediction."""
 
     name = "dpm-solver++1"
     scheduler = "DPMSolverMultistepScheduler"
@@ -254,7 +254,7 @@ class DpmSolverPlusPlusOne(Spaced):
 
 
 class Deis(Spaced):
-    """DEIS (Zhang and Chen, 2022), second-order multistep."""
+    """DEIS (Zhang and Chen, arXiv 2204.13902), second-order multistep."""
 
     name = "deis"
     scheduler = "DEISMultistepScheduler"
@@ -262,7 +262,7 @@ class Deis(Spaced):
 
 
 class AlignYourSteps(Sampler):
-    """DPM-Solver++ with the timesteps of Align Your Steps (Sabour et al., 2024), as diffusers ships them.
+    """DPM-Solver++ with the timesteps of Align Your Steps (Sabour et al., arXiv 2404.14507), as diffusers ships them.
 
     Other numbers of steps than the published ten are interpolated.
 
@@ -294,7 +294,7 @@ class AlignYourSteps(Sampler):
 
 
 class FlowEuler(Sampler):
-    """Euler on the flow, as SD3 and Flux are published."""
+    """Euler on the flow, as SD3 (arXiv 2403.03206) and Flux are published."""
 
     name = "flow-euler"
     scheduler = "FlowMatchEulerDiscreteScheduler"
@@ -329,14 +329,14 @@ class _FlowSolver(Sampler):
 
 
 class FlowDpmSolver(_FlowSolver):
-    """DPM-Solver++ on the flow, second order."""
+    """DPM-Solver++ (Lu et al., arXiv 2211.01095) on the flow, second order."""
 
     name = "flow-dpm++"
     scheduler = "DPMSolverMultistepScheduler"
 
 
 class FlowUniPc(_FlowSolver):
-    """UniPC on the flow."""
+    """UniPC (Zhao et al., arXiv 2302.04867) on the flow."""
 
     name = "flow-unipc"
     scheduler = "UniPCMultistepScheduler"

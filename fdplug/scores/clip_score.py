@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class ClipScore(MeanScore):
     """CLIP score: 100 x the mean cosine between image and caption, the number of torchmetrics' `CLIPScore`.
 
-    It is computed here image by image, which torchmetrics does not offer, for the standard error and for differences
-    between pairs.
+    The score is Hessel et al.'s (arXiv 2104.08718), without their factor 2.5 / 100. It is computed here image by image,
+    which torchmetrics does not offer, for the standard error and for differences between pairs.
 
     Args:
         model: hub id or folder of a CLIP model; scores of different models cannot be compared.

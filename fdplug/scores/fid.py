@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Fid(FeatureScore):
-    """Frechet distance to the real images; FID proper with the extractor `inception`.
+    """Frechet distance to the real images (Heusel et al., arXiv 1706.08500); FID proper with the extractor `inception`.
 
     Args:
         extractor: `inception`, `inception:PATH` for weights in a file or folder, or the hub id or folder of a

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class InceptionScore(FeatureScore):
-    """Inception score over all images at once; the extractor has to tell classes.
+    """Inception score (Salimans et al., arXiv 1606.03498) over all images at once; the extractor has to tell classes.
 
     One split instead of the ten of the first publication: the number then depends neither on the order of the images
     nor on how many processes generated them. It is a little higher than the mean over splits.

@@ -20,7 +20,7 @@ NETS = ("alex", "vgg", "squeeze")
 
 
 class Lpips(MeanScore):
-    """LPIPS to the un-accelerated images, by torchmetrics; needs torchvision.
+    """LPIPS (Zhang et al., arXiv 1801.03924) to the un-accelerated images, by torchmetrics; needs torchvision.
 
     Args:
         net: `alex`, `vgg` or `squeeze`.

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class PrecisionRecall(FeatureScore):
-    """Improved precision and recall; both depend on the number of images, so compare equal numbers only.
+    """Improved precision and recall (Kynkaanniemi et al., arXiv 1904.06991).
+
+    Both depend on the number of images, so compare equal numbers only.
 
     Args:
         extractor: `inception`, `inception:PATH` for weights in a file or folder, or the hub id or folder of a

@@ -1,0 +1,33 @@
+"""What `mkdocs build` asks: pages that are written at build time, and their place in the navigation."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # mkdocs runs this file by itself
+
+
+def on_config(config: Any) -> Any:
+    """Put the page of every plugin in the navigation, where mkdocs.yml has their directory."""
+    from pages.plugin_index import filled
+
+    config.nav = filled(config.nav)
+    return config
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the pages of plugins; whoever edits one is led to its class."""
+    from mkdocs.structure.files import File
+
+    from pages.catalogue import plugins
+    from pages.plugin_index import INDEX, index
+    from pages.plugin_page import page
+
+    for plugin in plugins():
+        made = File.generated(config, plugin.page, content=page(plugin))
+        made.edit_uri = f"../../{plugin.source[0]}"
+        files.append(made)
+    files.append(File.generated(config, INDEX, content=index()))
+    return files
