@@ -1,4 +1,4 @@
-"""What `mkdocs build` asks: pages that are written at build time, and their place in the navigation."""
+"""What `mkdocs build` asks: pages that are written at build time, their place in the navigation, figures."""
 
 from __future__ import annotations
 
@@ -31,3 +31,10 @@ def on_files(files: Any, config: Any) -> Any:
         files.append(made)
     files.append(File.generated(config, INDEX, content=index()))
     return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """Put figures from files of results into prose."""
+    from pages.figures import with_figures
+
+    return with_figures(markdown)

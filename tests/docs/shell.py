@@ -20,7 +20,7 @@ from pathlib import Path
 
 BLOCK = re.compile(r"^```bash\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 COLUMNS = "100"
-LIMIT = 600
+LIMIT = 1800
 
 
 @dataclass(frozen=True)
