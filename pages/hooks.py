@@ -34,7 +34,9 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Put figures from files of results into prose."""
+    """Put figures from files of results into prose, and the meaning of words below."""
     from pages.figures import with_figures
+    from pages.glossary import explained
 
-    return with_figures(markdown)
+    text = with_figures(markdown)
+    return text if page.file.src_uri in ("glossary.md", "changelog.md") else f"{text}\n\n{explained()}\n"
