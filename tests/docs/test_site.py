@@ -1,0 +1,124 @@
+"""The site holds together: links lead somewhere, every page is in the navigation, its YAML and toml can be used."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import pytest
+import yaml
+
+import fdplug
+from fdplug import errors, predict, registry, testing
+from fdplug.config import PropagationConfig
+from pages.catalogue import manager, plugins
+from pages.glossary import entries, explained
+from pages.plugin_index import INDEX, index
+from pages.plugin_page import page as plugin_page
+from tests.docs.test_docs import FENCE, ROOT, fences
+
+DOCS = ROOT / "docs"
+PAGES = sorted(page for page in DOCS.rglob("*.md") if not {"images", "shapes-curve"} & set(page.parts))
+GENERATED = {INDEX: index(), **{plugin.page: plugin_page(plugin) for plugin in plugins()}}
+TEXTS = {**{str(page.relative_to(DOCS)): page.read_text() for page in PAGES}, **GENERATED}
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+
+
+def anchors(text):
+    """What headings of a page are called in links."""
+    heads = re.findall(r"^#+ (.+)$", FENCE.sub("", text), re.MULTILINE)
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", head).strip().lower()) for head in heads}
+
+
+def broken(name, text):
+    """The links of a page that lead nowhere."""
+    home = (DOCS / name).parent
+    for link in LINK.findall(FENCE.sub("", text)):
+        if re.match(r"https?:|mailto:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = str((home / path).resolve().relative_to(DOCS.resolve())) if path else name
+        known = target in TEXTS or (DOCS / target).is_file()
+        if not known or (anchor and target in TEXTS and anchor not in anchors(TEXTS[target])):
+            yield link
+
+
+def test_every_link_leads_somewhere():
+    found = {name: list(broken(name, text)) for name, text in TEXTS.items()}
+    assert not {name: links for name, links in found.items() if links}
+
+
+def test_a_link_that_leads_nowhere_is_noticed():
+    assert list(broken("index.md", "[a](gone.md) [b](choose.md#gone) [c](choose.md#then)")) == [
+        "gone.md",
+        "choose.md#gone",
+    ]
+
+
+@by_page
+def test_every_page_is_in_the_navigation(page):
+    assert f" {page.relative_to(DOCS)}\n" in (ROOT / "mkdocs.yml").read_text()
+
+
+def test_the_navigation_has_four_parts():
+    parts = re.findall(r"^  - ([\w-]+):$", (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2], re.MULTILINE)
+    assert parts == ["Tutorials", "How-to", "Explanation", "Reference"]
+
+
+def settings(held):
+    """Every mapping of settings of `propagate` inside a document."""
+    if isinstance(held, dict):
+        if held and set(held) <= set(PropagationConfig.fields()):
+            yield held
+        for value in held.values():
+            yield from settings(value)
+    elif isinstance(held, list):
+        for value in held:
+            yield from settings(value)
+
+
+@pytest.fixture
+def all_plugins(monkeypatch):
+    """Every plugin of the repository is installed."""
+    made = manager()
+    monkeypatch.setattr(registry, "get_plugin_manager", lambda: made)
+
+
+@by_page
+def test_the_settings_in_yaml_are_understood(page, all_plugins):
+    for _, code in fences(page, "yaml"):
+        for held in settings(yaml.safe_load(code)):
+            PropagationConfig(**{name: spec for name, spec in held.items() if "file" not in str(spec)})
+
+
+def test_settings_that_are_not_understood_are_noticed(all_plugins):
+    (held,) = settings(yaml.safe_load("model:\n  propagation: {policy: {uniform: {intervall: 4}}}"))
+    with pytest.raises(errors.ConfigError, match="no option 'intervall'"):
+        PropagationConfig(**held)
+    assert (
+        len([one for page in PAGES for _, code in fences(page, "yaml") for one in settings(yaml.safe_load(code))]) >= 4
+    )
+
+
+@by_page
+def test_the_toml_can_be_read(page):
+    for _, code in fences(page, "toml"):
+        assert tomllib.loads(code)
+
+
+def test_the_api_has_every_public_name():
+    text = "".join(page.read_text() for page in (DOCS / "api").glob("*.md"))
+    missing = [f"fdplug.{name}" for name in fdplug.__all__ if name not in ("hookimpl", "FdplugError", "FdplugWarning")]
+    missing += [f"fdplug.predict.{name}" for name in predict.__all__]
+    assert not [name for name in missing if f'heading: "{name}"' not in text]
+    homes = {getattr(testing, name).__module__ for name in testing.__all__}
+    assert not [home for home in homes if f"::: {home}\n" not in text]
+
+
+def test_the_glossary_is_in_order_and_explains_the_words_of_the_design():
+    words = list(entries())
+    assert words == sorted(words, key=str.lower)
+    assert {"span", "key step", "prior noise", "time-major", "injector", "response", "trunk"} <= set(words)
+    assert "*[key steps]: A step at which the part is computed." in explained()
+    assert not re.search(r"^\*\[part\]", explained(), re.MULTILINE)
