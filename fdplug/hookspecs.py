@@ -19,7 +19,7 @@ whatever would break a plugin raises the major number. New in 1.1: `Sampler.fit`
 `Sampler.flow`; the part `trunk` of every built-in family; `Part.blocks`, `Part.residual` and `Part.probe`, with
 `KeyStepPolicy.probes` and `KeyStepPolicy.observe`; the hook `fdplug_scores`; `space` of every class (`fdplug.space`),
 by which `fdplug optimize` knows what to try; `rescaled` of policies and caches, for presets in runs of other lengths;
-the kind guidance, with `DenoiserFamily.guidance` and `guidance_rows`.
+the kind guidance, with `DenoiserFamily.guidance` and `guidance_rows`; `Ledger.add`.
 
 **Public modules.** `fdplug` itself and `fdplug.policies`, `caches`, `injectors`, `samplers`, `denoisers`, `transforms`,
 `parts`, `guidance`, `scores`, `schedule`, `stacking`, `patching`, `trees`, `pipeline`, `checks`, `errors` and

@@ -119,6 +119,18 @@ class Ledger:
         elif self.repeats:
             self.entries.append(replace(entry, rows=entry.rows * self.repeats))
 
+    def add(self, component: str, network: nn.Module, arguments: Mapping[str, Any], rows: int) -> None:
+        """Write a pass that answers no step of the run, as those by which a transform makes what a run begins with.
+
+        Args:
+            component: what to call the network; not a component of the pipeline.
+            network: what ran.
+            arguments: what it was given by name, for all rows; tensors without values (`meta`) will do.
+            rows: how many rows there were.
+        """
+        name = self.introduce(component, network, lambda: dict(arguments), rows=rows)
+        self.entries.append(LedgerEntry((), component, WHOLE, rows, key=False, example=name))
+
     @property
     def key_steps(self) -> tuple[int, ...]:
         """The steps at which the part was computed, in order."""

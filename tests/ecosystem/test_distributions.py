@@ -46,6 +46,7 @@ PROVIDED = {
     "fdplug-adaptive": {"adaptive", "third-difference"},
     "fdplug-blockcache": {"attentions", "blockcache"},
     "fdplug-deepcache": {"deepcache", "deepcache-non-uniform"},
+    "fdplug-earlystop": {"earlystop"},
     "fdplug-forecast": {"forecast"},
     "fdplug-offload": {"offload"},
     "fdplug-paradigms": {"paradigms"},
@@ -261,6 +262,12 @@ STACKS = {
         "policy": "all",
         "injector": "none",
         "transforms": ["tome", {"paradigms": {"window": 4}}],
+    },
+    "earlystop + tome + forecast": {
+        "injector": "none",
+        "policy": {"uniform": {"interval": 2}},
+        "cache": "forecast",
+        "transforms": ["tome", {"earlystop": {"steps": 3}}],
     },
     "attentions + forecast": {"part": "attentions", "cache": "forecast", "policy": {"uniform": {"interval": 3}}},
 }

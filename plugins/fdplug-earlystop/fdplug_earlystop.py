@@ -1,0 +1,261 @@
+"""Early stop of the diffusion process (Lyu et al., arXiv 2205.12524) for fdplug: a transform.
+
+The paper stops the forward process early, at a noise level from which little is lost, and begins the reverse process
+there: not with pure noise, but with the noised picture of a cheap generator. Here that generator is a pipeline in a few
+steps, a folder of images, or a function; the steps before it are cut out of the scheduler, so that policies and the
+ledger know of those alone that are left.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import fdplug
+from fdplug.checks import number, whole
+from fdplug.errors import ConfigError, PropagationError
+from fdplug.patching import Patch, PatchStack
+from fdplug.transforms import Transform
+
+if TYPE_CHECKING:
+    from fdplug_earlystop_priors import Asked, Counted
+    from fdplug_earlystop_schedule import Cut
+    from torch import Tensor
+
+    from fdplug import Ledger
+
+FDPLUG_CONTRACT = "1.1"
+OWN = "own"
+GIVEN = {"image", "timestep", "timesteps", "video", "init_image"}
+"""Arguments of `prepare_latents` by which a pipeline begins with a picture already."""
+
+
+class EarlyStop(Transform):
+    """Begins in the middle of a run, with a cheap picture noised to there (Early Stop, ES-DDPM).
+
+    What the prior costs is in the ledger where it is a pipeline whose denoiser a family knows; images of a folder or a
+    function are listed as uncounted.
+
+    Args:
+        strength: share of the steps that are taken after the prior, as in image-to-image; 1 takes them all.
+        prior: `own`: the pipeline itself in a few steps; a hub id or a folder of another pipeline; a folder of images
+            with captions (`manifest.jsonl` of `fdplug predict`, or `metadata.jsonl`); or a function of what is asked.
+        steps: of a pipeline as prior.
+        sampler: of a pipeline as prior, a built-in one: a name, or {name: options}; null: as it has it.
+        size: height and width of a pipeline as prior, in pixels; null: those of the images.
+        arguments: further arguments of a pipeline as prior, such as {guidance_scale: 1.0}.
+        leave_out: how many steps at the end are not taken: the last one that is taken ends clean.
+    """
+
+    name = "earlystop"
+    changes_cost = False
+    provides: ClassVar[frozenset[str]] = frozenset({"begins-with-a-picture"})
+    needs: ClassVar[Mapping[str, str]] = {
+        "injector:none": "what would be injected is that with which a run begins, here a noised picture and no noise",
+    }
+    excludes: ClassVar[Mapping[str, str]] = {
+        "transform:paradigms": "parallel sampling takes the steps in turns of its own, and cannot see which are left",
+    }
+
+    def __init__(
+        self,
+        strength: float = 0.5,
+        prior: Any = OWN,
+        steps: int = 8,
+        sampler: Any = None,
+        size: int | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        leave_out: int = 0,
+    ) -> None:
+        from fdplug_earlystop_pipelines import built_in
+
+        self.strength = number("strength", strength, 0, 1)
+        self.leave_out = whole("leave_out", leave_out, 0)
+        if not self.strength or (self.strength == 1 and not self.leave_out):
+            raise ConfigError(f"strength {strength} leaves {'no step' if not strength else 'every step'}; give 0.5")
+        if not (callable(prior) or (isinstance(prior, str | Path) and str(prior))):
+            raise ConfigError(f"prior must be own, a hub id, a folder or a function, got {prior!r:.60}")
+        self.prior = prior
+        self.steps = whole("steps", steps, 1)
+        self.size = None if size is None else whole("size", size, 1)
+        self.arguments = dict(arguments or {})
+        self._sampler = None if sampler is None else built_in(sampler)
+        self._ledger: Ledger | None = None
+        self._patches = PatchStack()
+        self._cut: Cut | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._encoding: dict[str, Any] = {}
+        self._waiting: tuple[Tensor, Mapping[str, Any]] | None = None  # latents that were prepared before the steps
+        self._begun: Tensor | None = None  # the latents with which the run begins
+        self._taken = 0
+        self._ready = False  # whether the steps are cut and no latents were prepared for them
+
+    def bind(self, ledger: Ledger) -> None:
+        """Keep the ledger, to write down what the prior costs."""
+        self._ledger = ledger
+
+    def apply(self, pipe: Any) -> None:
+        """Patch the pipeline's latents and words, and its scheduler's steps.
+
+        Raises:
+            ConfigError: the pipeline prepares no latents, or begins with a picture already.
+        """
+        _check(pipe, self.leave_out)
+        self._pipe, self._scheduler = pipe, pipe.scheduler
+        self._prior = self._made(pipe)
+        self._forget()
+        patches = [
+            Patch(pipe, "prepare_latents", self._around_prepare_latents),
+            Patch(pipe.scheduler, "set_timesteps", self._around_set_timesteps),
+            Patch(pipe.scheduler, "step", self._around_step),
+        ]
+        if callable(getattr(pipe, "encode_prompt", None)):
+            patches.append(Patch(pipe, "encode_prompt", self._around_encode_prompt))
+        self._patches.apply(patches)
+
+    def undo(self, pipe: Any) -> None:
+        """Take every patch off, and give the scheduler its whole steps back."""
+        self._patches.remove()
+        if self._cut is not None:
+            self._cut.restore()
+            self._cut = None
+        self._forget()
+
+    def _made(self, pipe: Any) -> Counted:
+        from fdplug_earlystop_pipelines import OfPipeline, loaded, twin
+        from fdplug_earlystop_priors import Counted, OfFolder
+
+        if callable(self.prior):
+            return Counted(self.prior)
+        own, folder = self.prior == OWN, Path(self.prior).expanduser()
+        if not own and folder.is_dir() and not (folder / "model_index.json").is_file():
+            return OfFolder(folder)
+        build = functools.partial(twin, pipe, ("prepare_latents", "encode_prompt"))
+        if not own:
+            other = loaded(str(folder if folder.is_dir() else self.prior), pipe)
+            build = functools.partial(twin, other, ())
+        return OfPipeline(build, own, self.steps, self._sampler, self.size, self.arguments)
+
+    def _around_encode_prompt(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        bound = inspect.signature(original).bind(*args, **kwargs).arguments
+        self._encoding = {name: value for name, value in bound.items() if name != "device"}
+        return original(*args, **kwargs)
+
+    def _around_set_timesteps(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        from fdplug_earlystop_schedule import Cut, held
+
+        before = held(self._scheduler)
+        result = original(*args, **kwargs)
+        self._cut = Cut(self._scheduler, before, self.strength, self.leave_out)
+        self._begun, self._taken, self._ready = None, 0, True
+        if self._waiting is not None:
+            self._fill(*self._waiting)
+        return result
+
+    def _around_prepare_latents(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if self._pipe.scheduler is not self._scheduler:
+            raise PropagationError("the pipeline's scheduler was exchanged: switch early stop off and on again")
+        bound = inspect.signature(original).bind(*args, **kwargs).arguments
+        result = original(*args, **kwargs)
+        several = isinstance(result, tuple)
+        latents = (result[0] if several else result).clone()  # what the user gave is not written to
+        if self._ready:
+            self._fill(latents, bound)
+        else:
+            self._waiting = latents, bound
+        return (latents, *result[1:]) if several else latents
+
+    def _fill(self, latents: Tensor, asked: Mapping[str, Any]) -> None:
+        """Put the noised prior in place of the noise; the pipeline holds this very tensor."""
+        from fdplug_earlystop_latents import latents_of
+        from fdplug_earlystop_priors import Asked
+        from fdplug_earlystop_schedule import noised
+
+        self._waiting, self._ready = None, False
+        if self.strength < 1:
+            noise = latents / float(getattr(self._scheduler, "init_noise_sigma", 1.0))
+            height, width = asked.get("height"), asked.get("width")
+            prompts, guidance = _prompts(self._encoding, len(noise)), getattr(self._pipe, "guidance_scale", None)
+            prior = self._run(Asked(prompts, noise, height, width, self._encoding, guidance))
+            clean = latents_of(self._pipe, prior, noise, height, width)
+            latents.copy_(noised(self._scheduler, clean, noise))
+        self._begun = latents.clone()
+
+    def _run(self, asked: Asked) -> Any:
+        if self._ledger is None:
+            return self._prior(asked)
+        with self._ledger.paused():
+            return self._prior(asked)
+
+    def _around_step(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        bound = inspect.signature(original).bind(*args, **kwargs)
+        if not self._taken:
+            self._begin(bound.arguments["sample"])
+        self._taken += 1
+        cut = self._cut
+        if cut is None or cut.ends_clean or self._taken < cut.left:
+            return original(*args, **kwargs)
+        options = bound.arguments | bound.arguments.pop("kwargs", {})
+        wants_output = options.pop("return_dict", True)
+        output = original(**options, return_dict=True)
+        output["prev_sample"] = output["pred_original_sample"]
+        return output if wants_output else output.to_tuple()
+
+    def _begin(self, sample: Tensor) -> None:
+        """Make sure that the run begins with the prior; write down what that cost."""
+        import torch
+
+        if self._begun is None or self._begun.shape != sample.shape or not torch.equal(self._begun.to(sample), sample):
+            raise PropagationError(
+                f"{type(self._pipe).__name__} does not begin with the latents that it prepared, or a loop of your own "
+                "prepared none: early stop cannot put the noised prior there; leave it out"
+            )
+        self._begun = None
+        if self._ledger is None or self.strength == 1:
+            return
+        passes = self._prior.passes
+        if passes is None:
+            self._ledger.uncounted += (f"what the prior took: {self._prior.said}",)
+            return
+        for one in passes:
+            self._ledger.add("prior", one.network, one.arguments, one.rows)
+
+
+def _prompts(encoding: Mapping[str, Any], rows: int) -> list[str] | None:
+    """Return a prompt for each image; None where embeddings were given."""
+    given = encoding.get("prompt")
+    if given is None:
+        return None
+    prompts = [given] if isinstance(given, str) else list(given)
+    return [prompt for prompt in prompts for _ in range(rows // len(prompts))]
+
+
+def _check(pipe: Any, leave_out: int) -> None:
+    from fdplug_earlystop_schedule import ends_clean
+
+    prepare = getattr(pipe, "prepare_latents", None)
+    if not callable(prepare):
+        raise ConfigError(f"{type(pipe).__name__} has no prepare_latents, in whose place early stop would begin")
+    found = sorted(GIVEN & set(inspect.signature(prepare).parameters))
+    if found:
+        raise ConfigError(
+            f"{type(pipe).__name__} begins with an image of its own ({', '.join(found)}); early stop is for pipelines "
+            "that begin with noise"
+        )
+    if leave_out and not ends_clean(pipe.scheduler):
+        name = type(pipe.scheduler).__name__
+        raise ConfigError(
+            f"leave_out needs a scheduler with noise levels or one that says what is clean, and {name} has neither: "
+            "take sampler ddim, euler or dpm-solver++"
+        )
+
+
+@fdplug.hookimpl
+def fdplug_transforms() -> Iterator[type[Transform]]:
+    """Yield the transform."""
+    yield EarlyStop
