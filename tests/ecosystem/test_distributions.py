@@ -47,6 +47,7 @@ PROVIDED = {
     "fdplug-blockcache": {"attentions", "blockcache"},
     "fdplug-deepcache": {"deepcache", "deepcache-non-uniform"},
     "fdplug-earlystop": {"earlystop"},
+    "fdplug-fastercache": {"fastercache"},
     "fdplug-forecast": {"forecast"},
     "fdplug-offload": {"offload"},
     "fdplug-paradigms": {"paradigms"},
@@ -263,6 +264,7 @@ STACKS = {
         "injector": "none",
         "transforms": ["tome", {"paradigms": {"window": 4}}],
     },
+    "fastercache + propagation": {"guidance": {"fastercache": {"every": 2}}},
     "earlystop + tome + forecast": {
         "injector": "none",
         "policy": {"uniform": {"interval": 2}},
