@@ -12,11 +12,9 @@ from fdplug.errors import ConfigError
 from fdplug.hooks import hookimpl
 from fdplug.space import Searchable, Space
 
-__all__ = ["Sampler", "Spaced", "is_stochastic", "predicted", "solver_order"]
+__all__ = ["Sampler", "Spaced", "predicted"]
 
 SPACINGS = ("leading", "trailing", "linspace")
-COMBINED = {"PNDMScheduler": 4, "IPNDMScheduler": 4, "LMSDiscreteScheduler": 4, "UniPCMultistepScheduler": 2}
-NOISY = ("DDPM", "Ancestral", "SDE", "SASolver", "LCM", "TCD", "UnCLIP", "CMStochastic", "RePaint")
 TABLES = {"sd": "StableDiffusionTimesteps", "sdxl": "StableDiffusionXLTimesteps"}
 
 
@@ -68,21 +66,6 @@ def predicted(scheduler: Any) -> str:
     kind = config.get("prediction_type", "epsilon")
     flows = type(scheduler).__name__.startswith("FlowMatch") or config.get("use_flow_sigmas")
     return "flow" if flows or kind == "flow_prediction" else kind
-
-
-def solver_order(scheduler: Any) -> int:
-    """Return of which order a scheduler solves: how many predictions one of its steps may combine."""
-    own = inspect.signature(type(scheduler).__init__).parameters  # a config keeps what the one before was made with
-    given = [scheduler.config.get(name) for name in ("solver_order", "predictor_order") if name in own]
-    stated = (*given, getattr(scheduler, "order", None))
-    return max(int(one) for one in (*stated, COMBINED.get(type(scheduler).__name__), 1) if one)
-
-
-def is_stochastic(scheduler: Any) -> bool:
-    """Whether a scheduler adds fresh noise between its steps, whatever it is called with."""
-    config, name = scheduler.config, type(scheduler).__name__
-    noisy = any(word in name for word in NOISY) or "sde" in (config.get("algorithm_type") or "")
-    return noisy or bool(config.get("stochastic_sampling"))
 
 
 class Spaced(Sampler):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fdplug.errors import PropagationError, warn
 from fdplug.guidance import Full, Guidance
 from fdplug.propagation.decoding import AT_ONCE, Decoding
-from fdplug.samplers import is_stochastic, solver_order
+from fdplug.propagation.solver import solver_of
 from fdplug.stacking import Stackable
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Method:
         Raises:
             PropagationError: it adds noise.
         """
-        if self._forecasts(scheduler) and (eta or is_stochastic(scheduler)):
+        if self._forecasts(scheduler) and (eta or solver_of(scheduler).adds_noise):
             given = f" (eta {eta:g})" if eta else ""
             raise PropagationError(
                 f"part '{self.part.name}' does not fit this sampler: {type(scheduler).__name__}{given} adds fresh "
@@ -72,11 +72,19 @@ class Method:
 
     def warn_of_order(self, scheduler: Any) -> None:
         """Warn of solvers that combine several predictions: they gain nothing from replayed ones."""
-        order = solver_order(scheduler) if self._forecasts(scheduler) else 1
-        if order > 1:
+        if not self._forecasts(scheduler):
+            return
+        solver, name = solver_of(scheduler), type(scheduler).__name__
+        if solver.untried:
             warn(
-                f"{type(scheduler).__name__} combines {order} predictions, and with part '{self.part.name}' those of "
-                f"replayed steps are no new ones: expect worse images than from {FITTING}"
+                f"whether {name} adds fresh noise or combines predictions is not known, as it takes no steps on its "
+                f"own ({solver.untried}); with part '{self.part.name}' either would spoil the images: compare them, or "
+                f"take {FITTING}"
+            )
+        if solver.combines:
+            warn(
+                f"{name} combines several predictions, and with part '{self.part.name}' those of replayed steps are no "
+                f"new ones: expect worse images than from {FITTING}"
             )
 
     def _forecasts(self, scheduler: Any) -> bool:

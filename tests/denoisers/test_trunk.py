@@ -65,14 +65,14 @@ def test_a_replayed_step_makes_no_tensor_for_a_chained_module(monkeypatch):
     assert all(not one.written and one.source.untyped_storage().nbytes() <= 8 for one in seen)
 
 
-ORDERS = {
-    "DPMSolverMultistepScheduler": 2,
-    "DEISMultistepScheduler": 2,
-    "UniPCMultistepScheduler": 2,
-    "HeunDiscreteScheduler": 2,
-    "PNDMScheduler": 4,
-    "LMSDiscreteScheduler": 4,
-}
+COMBINING = (
+    "DPMSolverMultistepScheduler",
+    "DEISMultistepScheduler",
+    "UniPCMultistepScheduler",
+    "HeunDiscreteScheduler",
+    "PNDMScheduler",
+    "LMSDiscreteScheduler",
+)
 NOISY = ("DDPMScheduler", "EulerAncestralDiscreteScheduler", "LCMScheduler")
 
 
@@ -85,10 +85,10 @@ def scheduled(name):
     return pipe
 
 
-@pytest.mark.parametrize(("name", "order"), ORDERS.items())
-def test_solvers_that_combine_predictions_are_warned_of(name, order):
+@pytest.mark.parametrize("name", COMBINING)
+def test_solvers_that_combine_predictions_are_warned_of(name):
     method = fdplug.propagate(scheduled(name), **TRUNK)
-    with method, pytest.warns(fdplug.errors.FdplugWarning, match=f"{name} combines {order} predictions.*expect worse"):
+    with method, pytest.warns(fdplug.errors.FdplugWarning, match=f"{name} combines several predictions.*expect worse"):
         latents(method.pipe, num_inference_steps=STEPS)
     with fdplug.propagate(method.pipe, **{**TRUNK, "part": "encoder"}):
         latents(method.pipe, num_inference_steps=STEPS)  # an encoder's predictions are made at every step

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
 from fdplug import registry
 from fdplug.errors import ConfigError
-from fdplug.samplers import solver_order
 from fdplug.testing import check_sampler
 
 DIFFUSION, FLOW = DDIMScheduler(), FlowMatchEulerDiscreteScheduler(shift=3.0)
@@ -55,12 +54,3 @@ def test_ays_is_the_published_table_at_ten_steps():
     found = registry.build("sampler", "ays").arguments(10)
     assert found == {"timesteps": [999, 850, 736, 645, 545, 455, 343, 233, 124, 24]}
     assert len(registry.build("sampler", "ays").arguments(6)["timesteps"]) == 6
-
-
-def test_the_order_is_the_schedulers_own_not_that_of_the_one_before():
-    """A DDIM made from the configuration of a second-order solver still goes by one prediction."""
-    solver = DPMSolverMultistepScheduler(solver_order=2)
-    assert solver_order(solver) == 2
-    ddim = registry.build("sampler", "ddim").fit(solver)
-    assert ddim.config["solver_order"] == 2
-    assert solver_order(ddim) == 1
