@@ -44,8 +44,8 @@ class Row:
 
     Attributes:
         name: of the row, also its file's.
-        family: `stock`, `trunk`, `tuned`, `paper` or `deepcache`.
-        calls: denoiser calls at which everything is computed.
+        family: `stock`, `trunk`, `tuned`, `paper`, `deepcache` or `earlystop`.
+        calls: denoiser calls at which everything is computed; those of a prior, too.
         sampler: a sampler's name, or {name: options}.
         steps: of the sampler.
         settings: of `fdplug.propagate`; None: the pipeline as it is.
@@ -72,6 +72,32 @@ def rows(tuned: Path | None, budgets: Sequence[int] = BUDGETS) -> Iterator[Row]:
                     name=f"{name}-{label}-{calls}", family="stock", calls=calls, sampler={name: placed}, steps=calls
                 )
     yield from _inside(budgets, tuned)
+    yield from _early_stop(budgets)
+
+
+def _early_stop(budgets: Sequence[int]) -> Iterator[Row]:
+    """Yield ES-DDPM, three quarters of its calls in the prior: the best of a few shares; and steps left out at the end.
+
+    The prior is the pipeline itself with Euler on Karras levels; the last fifth of a DDIM run follows. Left out are the
+    last two of Euler's steps on Karras levels.
+    """
+    common: dict[str, Any] = {"policy": "all", "injector": "none"}
+    for calls in budgets:
+        rest = calls // 4
+        early = {"strength": 0.2, "steps": calls - rest, "sampler": {"euler": KARRAS}}
+        for name, sampler, steps, options in (
+            ("earlystop", {"ddim": TRAILING}, 5 * rest, early),
+            ("leaveout", {"euler": KARRAS}, calls + 2, {"strength": 1.0, "leave_out": 2}),
+        ):
+            settings = {**common, "transforms": [{"earlystop": options}]}
+            yield Row(
+                name=f"{name}-{calls}",
+                family="earlystop",
+                calls=calls,
+                sampler=sampler,
+                steps=steps,
+                settings=settings,
+            )
 
 
 def _trunk(calls: int, tuned: Path | None) -> Iterator[Row]:

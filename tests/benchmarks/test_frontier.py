@@ -21,8 +21,13 @@ def test_every_row_has_a_name_of_its_own_and_as_many_calls_as_it_says():
     rows = list(frontier.rows(TUNED))
     assert len({row.name for row in rows}) == len(rows)
     for row in rows:
-        assert row.steps == (row.calls if row.family == "stock" else 50)
-    for family in ("stock", "trunk", "tuned", "paper", "deepcache"):
+        if row.family != "earlystop":
+            assert row.steps == (row.calls if row.family == "stock" else 50)
+            continue
+        early = row.settings["transforms"][0]["earlystop"]
+        taken = round(row.steps * early["strength"]) - early.get("leave_out", 0)
+        assert taken + early.get("steps", 0) == row.calls
+    for family in ("stock", "trunk", "tuned", "paper", "deepcache", "earlystop"):
         assert {row.calls for row in rows if row.family == family} >= set(frontier.BUDGETS)
     assert not [row for row in frontier.rows(None) if "tuned" in row.name]
 
