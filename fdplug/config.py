@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fdplug import registry
 from fdplug.checks import choice, span_limit
-from fdplug.errors import ConfigError
+from fdplug.errors import ConfigError, suggestion
 from fdplug.errors.wording import shown
 from fdplug.parts import PartRule
 from fdplug.propagation.decoding import Decoding
@@ -47,6 +47,20 @@ def _transforms(name: str, value: Any) -> tuple[Any, ...]:
     for one in value:
         registry.check("transform", one)
     return tuple(value)
+
+
+def _components(name: str, value: Any) -> Mapping[str, Any]:
+    """Check the settings of each denoiser, which is found with the pipeline."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name} is a mapping, as {{transformer_2: {{policy: paper}}}}, got {shown(value)}")
+    for component, own in value.items():
+        if not isinstance(own, Mapping):
+            raise ConfigError(f"{name}: the settings of {component} are a mapping, got {shown(own)}")
+        shared = [one for one in own if one in ("transforms", name)]
+        if shared:
+            raise ConfigError(f"{name}: {shared[0]} of {component}: this is a setting of the whole pipeline alone")
+        PropagationConfig.of(own)
+    return {component: dict(own) for component, own in value.items()}
 
 
 def _a_whole_number_or_auto(text: str) -> int | str:
@@ -91,10 +105,35 @@ class PropagationConfig(Settings):
     transforms: tuple[Spec, ...] = setting(
         (), "further changes of the pipeline, applied first, undone last", _transforms, kind="transform"
     )
+    components: Mapping[str, Any] | None = setting(
+        None, "own settings of one of two denoisers: {transformer_2: {...}}", _components
+    )
 
     def built(self) -> PropagationConfig:
         """Return the same settings with a ready object for every plugin; the part is found with the denoiser."""
         return self.changed(**{name: _build(kind, getattr(self, name)) for name, kind in self.kinds().items()})
+
+    def of_component(self, component: str) -> PropagationConfig:
+        """Return the settings of one of a pipeline's denoisers, with a ready object for every plugin of its own.
+
+        Those of a denoiser without settings of its own are these settings themselves.
+        """
+        own = (self.components or {}).get(component)
+        if not own:
+            return self
+        kinds = {name: kind for name, kind in self.kinds().items() if name in own}
+        return self.changed(**{**own, **{name: _build(kind, own[name]) for name, kind in kinds.items()}})
+
+    def check_components(self, known: Sequence[str]) -> None:
+        """Refuse settings of a denoiser that the pipeline does not have.
+
+        Raises:
+            ConfigError: names those that it has.
+        """
+        for name in self.components or ():
+            if name not in known:
+                hint = suggestion(name, known, ";")
+                raise ConfigError(f"components: this pipeline has no denoiser '{name}'{hint} it has {', '.join(known)}")
 
     @classmethod
     def kinds(cls) -> dict[str, str]:

@@ -21,13 +21,27 @@ def find_family(pipe: Any) -> tuple[DenoiserFamily, Any]:
     """Return the family that knows the pipeline's denoiser, and the denoiser.
 
     Raises:
-        UnsupportedDenoiserError: none does; the message names the classes that are supported.
+        UnsupportedDenoiserError: none does, and the message names the classes that are supported; or it has two.
+    """
+    (family, network), *others = find_families(pipe)
+    if others:
+        raise UnsupportedDenoiserError(
+            f"{type(pipe).__name__} has two denoisers, {family.component} and {others[0][0].component}, each for some "
+            "of the steps, and this works on one; fdplug.propagate() accelerates both"
+        )
+    return family, network
+
+
+def find_families(pipe: Any) -> tuple[tuple[DenoiserFamily, Any], ...]:
+    """Return the pipeline's denoisers, each behind its family, in the order in which a run goes through them.
+
+    Raises:
+        UnsupportedDenoiserError: no family knows the first; or there is a second that the family does not know of.
     """
     for family in _families():
         network = getattr(pipe, family.component, None)
         if network is not None and family.matches(network):
-            _refuse_a_second(pipe, family.component)
-            return family, network
+            return ((family, network), *_second(pipe, family))
     raise UnsupportedDenoiserError(_unsupported(pipe))
 
 
@@ -36,21 +50,30 @@ def _families() -> Iterator[DenoiserFamily]:
 
 
 def find_denoiser(pipe: Any) -> nn.Module | None:
-    """Return the pipeline's denoiser, or None if no family knows it."""
+    """Return the pipeline's denoiser, the first if a run goes through two, or None if no family knows it."""
+    return next(iter(find_denoisers(pipe)), None)
+
+
+def find_denoisers(pipe: Any) -> tuple[nn.Module, ...]:
+    """Return the pipeline's denoisers, in the order in which a run goes through them; none if no family knows them."""
     try:
-        return find_family(pipe)[1]
+        return tuple(network for _, network in find_families(pipe))
     except UnsupportedDenoiserError:
-        return None
+        return ()
 
 
-def _refuse_a_second(pipe: Any, component: str) -> None:
-    """Refuse a pipeline whose run changes from one denoiser to another, as that of Wan 2.2 A14B does."""
-    other = f"{component}_2"
-    if getattr(pipe, other, None) is not None:
+def _second(pipe: Any, family: DenoiserFamily) -> Iterator[tuple[DenoiserFamily, Any]]:
+    """Yield the denoiser that a run goes over to, as that of Wan 2.2 A14B does."""
+    name = f"{family.component}_2"
+    network = getattr(pipe, name, None)
+    if network is None:
+        return
+    if family.successor != name or not family.matches(network):
         raise UnsupportedDenoiserError(
-            f"{type(pipe).__name__} has two denoisers, {component} and {other}, each for some of the steps, and fdplug "
-            "accelerates one; take a model with a single one, such as Wan 2.1 or Wan 2.2 5B"
+            f"{type(pipe).__name__} has two denoisers, {family.component} and {name}, and family '{family.name}' does "
+            "not know how a run goes from one to the other: register a family with a `successor`"
         )
+    yield family.succeeded(), network
 
 
 def _unsupported(pipe: Any) -> str:

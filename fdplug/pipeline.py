@@ -15,7 +15,7 @@ from fdplug.denoisers import DenoiserFamily, Part
 from fdplug.denoisers.base import plain
 from fdplug.errors import ConfigError, PipelineError, warn
 from fdplug.guidance import Full, Guidance
-from fdplug.lookup import find_family, find_part
+from fdplug.lookup import find_families, find_family, find_part
 from fdplug.parts import PartRule
 from fdplug.patching import Patch, PatchStack, call_patches
 from fdplug.policies import KeyStepPolicy
@@ -30,6 +30,8 @@ from fdplug.propagation.loop.runs import Runs
 from fdplug.propagation.method import Method
 from fdplug.propagation.propagator import Propagator
 from fdplug.propagation.span_budget import SpanBudget
+from fdplug.propagation.stage import Stage
+from fdplug.schedule import Schedule
 from fdplug.stacking import Layer, check_stack
 from fdplug.transforms import Transform
 
@@ -75,29 +77,39 @@ def propagate(
     chosen = None if preset is None else load(preset)
     settings: Any = _settings(config, chosen, changes)
     _check_pipeline(pipe)
-    family, network = find_family(pipe)
-    part, rule = find_part(settings.part, family, network)
+    denoisers = find_families(pipe)
+    if chosen is not None:
+        check_denoiser(chosen, find_family(pipe)[1])
+    settings.check_components([family.component for family, _ in denoisers])
     built: Any = settings.built()
-    method = _method(family, part, built, _limit(built, pipe), _made_for(chosen))
+    stages = [_stage(pipe, family, network, built, chosen) for family, network in denoisers]
+    for stage in stages:
+        _make_room(pipe, stage.network)
+    handle = _handle(pipe, stages, chosen, built.transforms)
+    handle.apply()
+    for stage in stages:
+        _active[id(stage.network)] = handle
+    return handle
+
+
+def _stage(pipe: Any, family: DenoiserFamily, network: Any, built: Any, preset: Preset | None) -> Stage:
+    """Return one of a pipeline's denoisers with the method that settings, whose plugins are built, make for it."""
+    settings: Any = built.of_component(family.component)
+    part, rule = find_part(settings.part, family, network)
+    method = _method(family, part, settings, _limit(settings, pipe), _made_for(preset))
     _check_stack(method, rule, built.transforms)
     method.check_solver(getattr(pipe, "scheduler", None))
     if not isinstance(method.guidance, Full):
         rows_of(method.guidance, family, pipe)
     method.policy.prepare(network)
-    if chosen is not None:
-        check_denoiser(chosen, network)
-    _make_room(pipe, network)
-    handle = _handle(pipe, network, method, chosen, built.transforms)
-    handle.apply()
-    _active[id(network)] = handle
-    return handle
+    return Stage(network, method)
 
 
-def _handle(pipe: Any, network: Any, method: Method, preset: Preset | None, added: Sequence[Transform]) -> Propagation:
+def _handle(pipe: Any, stages: list[Stage], preset: Preset | None, added: Sequence[Transform]) -> Propagation:
     if preset is None:
-        return Propagation(pipe, network, method, added)
-    tell_differences(preset, pipe, network)
-    return Propagation(pipe, network, method, [*transforms(preset), *added], preset.arguments)
+        return Propagation(pipe, stages, added)
+    tell_differences(preset, pipe, stages[0].network)
+    return Propagation(pipe, stages, [*transforms(preset), *added], preset.arguments)
 
 
 def _signature() -> inspect.Signature:
@@ -217,9 +229,9 @@ def _check_pipeline(pipe: Any) -> None:
 
 
 def is_propagated(pipe: Any) -> bool:
-    """Whether propagation is switched on for the pipeline's denoiser, by whichever pipeline."""
-    active = _active.get(id(find_family(pipe)[1]))
-    return active is not None and active.active
+    """Whether propagation is switched on for the pipeline's denoiser, or for one of them, by whichever pipeline."""
+    found = [_active.get(id(network)) for _, network in find_families(pipe)]
+    return any(one is not None and one.active for one in found)
 
 
 def _make_room(pipe: Any, network: Any) -> None:
@@ -240,28 +252,32 @@ class Propagation:
 
     Attributes:
         arguments: what its preset wants the pipeline to be called with; empty without one.
+        stages: the pipeline's denoisers, in the order in which a run goes through them, and the method of each.
     """
 
     def __init__(
         self,
         pipe: Any,
-        network: Any,
-        method: Method,
+        stages: Sequence[Stage],
         transforms: Sequence[Transform] = (),
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
         self.pipe = pipe
         self.arguments = dict(arguments or {})
-        self.method = method
+        self.stages = tuple(stages)
         self.active = False
-        self._network = network
         self._transforms = list(transforms)
         self._applied: list[Transform] = []
         self._denoiser = PatchStack()
         self._scheduler = PatchStack()
         self._followed: Any = None
-        self._runs = Runs(method, network, self._follow, self._count, self._serves)
+        self._runs = Runs(self.stages, self._follow, self._count, self._serves, self._boundary)
         self._propagator = Propagator(self._runs)
+
+    @property
+    def method(self) -> Method:
+        """What the denoiser is propagated with; of two, the first."""
+        return self.stages[0].method
 
     @property
     def ledger(self) -> Ledger:
@@ -272,9 +288,9 @@ class Propagation:
         """Wire everything, or nothing if something fails."""
         try:
             self.ledger.outdated = ()
-            self.ledger.usual = {id(self._network): made_of(self._network)}
+            self.ledger.usual = {id(stage.network): made_of(stage.network) for stage in self.stages}
             for transform in self._transforms:
-                flops.forget(self._network)
+                self._forget_costs()
                 transform.bind(self.ledger)
                 transform.apply(self.pipe)
                 self._applied.append(transform)
@@ -300,23 +316,31 @@ class Propagation:
         self._runs.release()
         self.active = False
         while self._applied:
-            flops.forget(self._network)
+            self._forget_costs()
             transform = self._applied.pop()
             transform.undo(self.pipe)
             if transform.changes_cost:
                 self.ledger.outdated += (transform.name,)
 
+    def _forget_costs(self) -> None:
+        for stage in self.stages:
+            flops.forget(stage.network)
+
     def _denoiser_patches(self) -> Iterator[Patch]:
-        propagator, part = self._propagator, self.method.part
-        if part.probe is not None:
-            yield from call_patches(self._network.get_submodule(part.probe), propagator.around_probe)
-        for name in part.modules:
-            yield from call_patches(self._network.get_submodule(name), propagator.around_module(name))
-        yield from call_patches(self._network, propagator.around_denoiser)
-        for companion in part.companions:
+        for stage in self.stages:
+            yield from self._stage_patches(stage)
+        for companion in self.method.part.companions:
             network = getattr(self.pipe, companion.component, None)
             if network is not None:
-                yield from call_patches(network, propagator.around_companion(companion, network))
+                yield from call_patches(network, self._propagator.around_companion(companion, network))
+
+    def _stage_patches(self, stage: Stage) -> Iterator[Patch]:
+        propagator, part = self._propagator, stage.method.part
+        if part.probe is not None:
+            yield from call_patches(stage.network.get_submodule(part.probe), propagator.around_probe)
+        for name in part.modules:
+            yield from call_patches(stage.network.get_submodule(name), propagator.around_module(stage, name))
+        yield from call_patches(stage.network, propagator.around_denoiser(stage))
 
     def _patch_scheduler(self) -> None:
         self._followed = scheduler = self.pipe.scheduler
@@ -330,6 +354,10 @@ class Propagation:
     def _count(self) -> int | None:
         """Return how many steps the pipeline that is being called will take; a loop of one's own takes them all."""
         return getattr(calling_pipeline(), "num_timesteps", None)
+
+    def _boundary(self, schedule: Schedule) -> int | None:
+        """Return the first step of the second stage, None where a run does not go over to it."""
+        return self.method.family.boundary(self.pipe, schedule)
 
     def _serves(self, pipe: Any) -> bool:
         """Whether a pipeline is this one, or one that shares its scheduler."""
@@ -367,32 +395,37 @@ class Propagation:
         self._runs.begin(self._followed)
 
     def _follow_denoiser(self) -> None:
-        """Go over to the pipeline's denoiser, if that was exchanged since."""
-        old, method = self._network, self.method
-        current: Any = getattr(self.pipe, method.family.component, None)
-        if plain(current) is plain(old):
+        """Go over to the pipeline's denoisers, if one was exchanged since."""
+        exchanged = next((stage for stage in self.stages if self._now(stage) is not plain(stage.network)), None)
+        if exchanged is None:
             return
         if self._applied:
             names = ", ".join(transform.name for transform in self._applied)
             raise PipelineError(
-                f"the pipeline's {method.family.component} was exchanged, and {names} cannot go over to another one: "
+                f"the pipeline's {exchanged.component} was exchanged, and {names} cannot go over to another one: "
                 "call remove() before, and propagate() after"
             )
-        family, network = find_family(self.pipe)
-        settings: Any = method.settings
-        part, _ = find_part(settings.part, family, network)
+        methods = {stage.component: stage.method for stage in self.stages}
+        stages = tuple(_renewed(methods, family, network) for family, network in find_families(self.pipe))
         self._denoiser.check()
-        _make_room(self.pipe, network)
-        method.policy.prepare(network)
+        for stage in stages:
+            _make_room(self.pipe, stage.network)
+            stage.method.policy.prepare(stage.network)
         self._denoiser.remove()
-        self.method = replace(method, family=family, part=part)
-        self._network = network
-        self._runs.take(self.method, network)
+        for stage in self.stages:
+            _active.pop(id(stage.network), None)
+        self.stages = stages
+        self._runs.take(stages)
         self._denoiser.apply(self._denoiser_patches())
-        _active.pop(id(old), None)
-        _active[id(network)] = self
-        names = f"{type(old).__name__} for {type(network).__name__}"
-        warn(f"the pipeline's {family.component} was exchanged, {names}: following it")
+        for stage in stages:
+            _active[id(stage.network)] = self
+        new = next((stage.network for stage in stages if stage.component == exchanged.component), None)
+        names = f"{type(exchanged.network).__name__} for {type(new).__name__}"
+        warn(f"the pipeline's {exchanged.component} was exchanged, {names}: following it")
+
+    def _now(self, stage: Stage) -> Any:
+        """Return what stands in the pipeline where a stage's denoiser stood."""
+        return plain(getattr(self.pipe, stage.component, None))  # type: ignore[arg-type]
 
     def __enter__(self) -> Propagation:
         return self
@@ -403,9 +436,29 @@ class Propagation:
         self.remove()
 
     def __repr__(self) -> str:
-        method = self.method
-        names = f"policy={method.policy.name}, cache={method.cache.name}, injector={method.injector.name}"
-        names += "" if isinstance(method.guidance, Full) else f", guidance={method.guidance.name}"
-        how = "parallel" if method.parallel else "serial"
         state = "active" if self.active else "removed"
-        return f"<Propagation of {type(self.pipe).__name__}: {names}, part={method.part.name}, {how}, {state}>"
+        if all(stage.shares(self.stages[0]) for stage in self.stages):
+            how = _described(self.method)
+        else:
+            how = "; ".join(f"{stage.component}: {_described(stage.method)}" for stage in self.stages)
+        return f"<Propagation of {type(self.pipe).__name__}: {how}, {state}>"
+
+
+def _described(method: Method) -> str:
+    names = f"policy={method.policy.name}, cache={method.cache.name}, injector={method.injector.name}"
+    names += "" if isinstance(method.guidance, Full) else f", guidance={method.guidance.name}"
+    return f"{names}, part={method.part.name}, {'parallel' if method.parallel else 'serial'}"
+
+
+def _renewed(methods: Mapping[str, Method], family: DenoiserFamily, network: Any) -> Stage:
+    """Return the stage of a denoiser that was exchanged, with the method of the one before.
+
+    Raises:
+        PipelineError: there was none before.
+    """
+    if family.component not in methods:
+        raise PipelineError(f"the pipeline has got a {family.component} since: call propagate() again")
+    method = methods[family.component]
+    settings: Any = method.settings
+    part, _ = find_part(settings.part, family, network)
+    return Stage(network, replace(method, family=family, part=part))

@@ -39,12 +39,13 @@ class Compile(Transform):
             ConfigError: torch knows no such backend or mode.
         """
         from fdplug.builtin.compiled_pieces import CompiledPieces, compile_options
-        from fdplug.lookup import find_family
+        from fdplug.lookup import find_families
 
         options = compile_options(self.mode, self.backend)
-        family, network = find_family(pipe)
-        companions = {companion.component for part in family.parts(network) for companion in part.companions}
-        for one in (network, *(getattr(pipe, name, None) for name in sorted(companions))):
+        denoisers = find_families(pipe)
+        parts = [part for family, network in denoisers for part in family.parts(network)]
+        companions = sorted({companion.component for part in parts for companion in part.companions})
+        for one in (*(network for _, network in denoisers), *(getattr(pipe, name, None) for name in companions)):
             if one is not None:
                 self._compiled.append(CompiledPieces(one, self.dynamic, options))
                 self._compiled[-1].apply()

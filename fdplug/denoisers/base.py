@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from fdplug.denoisers.guidance_rows import GuidanceRows, known_rows
 from fdplug.errors import ConfigError, PropagationError
@@ -15,6 +16,8 @@ from fdplug.space import Searchable, Space
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from fdplug.schedule import Schedule
 
 
 def plain(network: nn.Module) -> nn.Module:
@@ -132,6 +135,8 @@ class DenoiserFamily(Searchable, ABC):
         counted: arguments whose values decide what a pass costs: masks by which tokens are taken out.
         guidance: what the rows of a guided batch stand for; None: not known, so that none can be left out. With it,
             every argument that holds a row for each must be among those above. Contract 1.1.
+        successor: the pipeline's attribute that holds a second denoiser of the same classes, to which a run goes over
+            at a boundary; a pipeline without one has a single denoiser. Contract 1.1.
     """
 
     name: ClassVar[str]
@@ -146,6 +151,7 @@ class DenoiserFamily(Searchable, ABC):
     batch_dimensions: ClassVar[Mapping[str, int]] = {}
     listed: ClassVar[frozenset[str]] = frozenset()
     counted: ClassVar[frozenset[str]] = frozenset()
+    successor: ClassVar[str | None] = None
 
     @abstractmethod
     def parts(self, denoiser: nn.Module) -> Iterable[Part]:
@@ -181,6 +187,24 @@ class DenoiserFamily(Searchable, ABC):
     def guidance_rows(self, pipe: Any) -> GuidanceRows | None:
         """Return what the rows of a pipeline's guided batches stand for; None where that is not known. Contract 1.1."""
         return known_rows(pipe, self.guidance)
+
+    def succeeded(self) -> Self:
+        """Return this family for the pipeline's second denoiser, the `successor`."""
+        other = copy.copy(self)
+        vars(other).update(component=self.successor, successor=None)
+        return other
+
+    def boundary(self, pipe: Any, schedule: Schedule) -> int | None:
+        """Return the first step that the `successor` takes; None where the run does not go over to it. Contract 1.1.
+
+        Here it is the first timestep below the pipeline's `boundary_ratio` of the training chain, as in Wan 2.2.
+        """
+        ratio = getattr(pipe.config, "boundary_ratio", None)
+        if ratio is None:
+            return None
+        steps = range(schedule.start, schedule.end)
+        limit = ratio * schedule.num_train_timesteps
+        return next((step for step in steps if schedule.timesteps[step] < limit), None)
 
     def couples_rows(self, denoiser: nn.Module) -> bool:
         """Whether rows of a batch see each other, as it is now set up: then steps are decoded one by one."""

@@ -17,7 +17,7 @@ _SOURCE = "    The paper names no such model; the share is DiT's (section 3.1)."
 
 # What a row says in a family's own words.
 _SHARED = ("name", "sample", "timestep", "conditioning", "batch_arguments", "unbatched", "batch_dimensions")
-_SHARED += ("listed", "counted", "guidance")
+_SHARED += ("listed", "counted", "guidance", "successor")
 
 Clock = Callable[["Tensor", "Tensor"], "Tensor"]
 
@@ -74,6 +74,7 @@ class Row:
         guidance: what the rows of a guided batch, or the calls of a guided step, stand for; None: not to be left out.
         skips: whether the first half of the blocks feeds the second, as in a U-Net.
         alternating: whether blocks of the stacks take turns.
+        successor: the pipeline's attribute of a second denoiser of this class, which takes over late in a run.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Row:
     guidance: GuidanceRows | None = BATCHED
     skips: bool = False
     alternating: bool = False
+    successor: str | None = None
 
 
 class TableTransformer(DenoiserFamily):

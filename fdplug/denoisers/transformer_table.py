@@ -50,6 +50,7 @@ ROWS = (
         stem=("patch_embedding",),
         conditioning=("encoder_hidden_states", "encoder_hidden_states_image", "attention_kwargs"),
         guidance=SEPARATE,
+        successor="transformer_2",
     ),
     Row(
         name="z-image-transformer-2d",

@@ -18,20 +18,20 @@ class DenoiserTimer:
     On a GPU a pair of CUDA events brackets each call and is read once, at the end; elsewhere a wall clock does.
 
     Args:
-        denoiser: the network, as `fdplug.lookup.find_denoiser` finds it; None measures nothing.
+        denoisers: the network, or both where a run goes through two, as `fdplug.lookup.find_denoisers` finds them; none
+            measures nothing.
     """
 
-    def __init__(self, denoiser: nn.Module | None) -> None:
-        self.denoiser = denoiser
-        self.on_gpu = denoiser is not None and next(denoiser.parameters()).device.type == "cuda"
+    def __init__(self, *denoisers: nn.Module) -> None:
+        self.denoisers = denoisers
+        self.on_gpu = any(next(one.parameters()).device.type == "cuda" for one in denoisers)
         self.calls = 0
         self._seconds = 0.0
         self._events: list[tuple[Any, Any]] = []
         self._patches = PatchStack()
 
     def __enter__(self) -> DenoiserTimer:
-        if self.denoiser is not None:
-            self._patches.apply(call_patches(self.denoiser, self._timed))
+        self._patches.apply([patch for one in self.denoisers for patch in call_patches(one, self._timed)])
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -40,7 +40,7 @@ class DenoiserTimer:
     @property
     def seconds(self) -> float | None:
         """Seconds in the denoiser so far; None without one."""
-        if self.denoiser is None:
+        if not self.denoisers:
             return None
         if self._events:
             import torch

@@ -70,6 +70,10 @@ class Guided:
         self._complete = False
         self._conditional: tuple[int, Any] = (-1, None)
 
+    def hand_over(self, network: nn.Module) -> None:
+        """Learn that another denoiser goes on."""
+        self._network = network
+
     # --- which rows run ----------------------------------------------------------------------------------------------
 
     def is_full(self, step: int) -> bool:

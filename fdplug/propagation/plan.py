@@ -29,8 +29,16 @@ class Plan:
         one_by_one: whether steps are decoded one at a time from now on.
     """
 
-    def __init__(self, method: Method, schedule: Schedule, guided: Guided | None = None) -> None:
+    def __init__(
+        self, method: Method, schedule: Schedule, guided: Guided | None = None, turn: int | None = None
+    ) -> None:
         """Ask the policy about a run that begins.
+
+        Args:
+            method: what to plan with.
+            schedule: the steps to plan for.
+            guided: which rows run.
+            turn: the step with which another denoiser goes on, so that it is a key step; None: none does.
 
         Raises:
             PropagationError: it names steps that the run does not have, or is for another number of steps.
@@ -39,14 +47,27 @@ class Plan:
         self._method = method
         self._schedule = schedule
         self._guided = guided
+        self._turns = frozenset() if turn is None else frozenset({turn})
         self._chosen = method.policy.key_steps(schedule)
-        self._by_module = self._module_keys()
-        self._keys = self._chosen.union(*self._by_module.values())
         self._decisions: dict[int, bool] = {}
         self._observed: int | None = None
+        self._find_keys()
+
+    def _find_keys(self) -> None:
+        """Put together what the policy chose, for all modules or for each, and what guidance and denoisers add."""
+        self._by_module = self._module_keys()
+        self._keys = self._chosen.union(*self._by_module.values())
         self._check()
-        if guided is not None:
-            self._keys |= guided.returning(self._keys)
+        self._keys |= self._turns
+        if self._guided is not None:
+            self._keys |= self._guided.returning(self._keys)
+
+    def hand_over(self, step: int, method: Method) -> None:
+        """Plan the run from `step` on for another denoiser: by the same policy, for the modules that it has."""
+        self.one_by_one = not method.parallel
+        self._method = method
+        self._turns |= {step}
+        self._find_keys()
 
     def _module_keys(self) -> Mapping[str, frozenset[int]]:
         """Return the key steps of modules that have their own: chained ones have those of the end of their chain."""
@@ -80,7 +101,7 @@ class Plan:
         """Whether a step is a key step; the policy is asked once a step, which all calls of it share."""
         if step not in self._decisions:
             chosen = self._method.policy.is_key_step(self._schedule.step(step), sample, self._keys)
-            self._decisions[step] = chosen or self.rows_return(step)
+            self._decisions[step] = chosen or step in self._turns or self.rows_return(step)
         return self._decisions[step]
 
     def rows_return(self, step: int) -> bool:

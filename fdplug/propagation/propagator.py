@@ -26,7 +26,7 @@ class Propagator:
         passes, scheduler = Passes(runs), AroundScheduler(runs)
         self.around_set_timesteps = scheduler.set_timesteps
         self.around_step = scheduler.step
-        self.around_denoiser = AroundDenoiser(runs, passes).denoiser
+        self.around_denoiser = AroundDenoiser(runs, passes).stage
         self.around_module = passes.module
         self.around_probe = passes.probe
         self.around_companion = AroundCompanions(runs).companion

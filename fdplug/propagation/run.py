@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fdplug.errors import PropagationError, warn
 from fdplug.propagation.calls.lanes import NEVER, Lane, Lanes
@@ -17,7 +19,8 @@ from fdplug.schedule import Schedule
 
 if TYPE_CHECKING:
     from fdplug.propagation.calls.call import Call
-    from fdplug.propagation.method import Method
+    from fdplug.propagation.guided import Guided
+    from fdplug.propagation.stage import Stage
     from fdplug.propagation.window import Window
 
 
@@ -32,22 +35,30 @@ class Run:
         replayed: whether a module has answered with features that were kept.
     """
 
-    def __init__(self, scheduler: Any, method: Method, call: Call, count: int | None, network: nn.Module) -> None:
+    def __init__(
+        self,
+        scheduler: Any,
+        stages: Sequence[Stage],
+        stage: Stage,
+        call: Call,
+        count: int | None,
+        boundary: Callable[[Schedule], int | None],
+    ) -> None:
         """Read the scheduler's timesteps, find the step with which the run begins, and make the plan.
 
         Args:
             scheduler: whose timesteps are gone through.
-            method: what to plan with.
+            stages: the denoisers that a run goes through.
+            stage: the one that it begins with.
             call: the first call of the denoiser or of a companion.
             count: how many steps are going to be taken, None where the pipeline does not say.
-            network: the denoiser.
+            boundary: returns the first step of the second stage, None where the run does not go over to it.
 
         Raises:
             PropagationError: the first timestep is none of the scheduler's, or there is no plan for this run.
         """
         self.scheduler = scheduler
-        self.watched = Watched(network, method.part)
-        self.inside = Inside(network, method.part)
+        self.guides: list[Guided] = []
         self.unstepped = self.replayed = False
         self.window: Window | None = None
         self._prior: Tensor | None = None
@@ -62,8 +73,38 @@ class Run:
         stop = None if count is None else min(self.step + count, len(values))
         self.schedule = Schedule(values, self.step, train, stop)
         self._scales = self._noise_scales(values)
-        self.guided = guide(method, network, self.schedule)
-        self.plan = Plan(method, self.schedule, self.guided)
+        self._boundary = boundary(self.schedule) if stage is not stages[-1] else None
+        self._planned_as_one = all(one.shares(stage) for one in stages)
+        self.stage = stage
+        self._work_on(stage)
+        self._make_plan()
+
+    def _work_on(self, stage: Stage) -> None:
+        self.stage = stage
+        self.watched = Watched(stage.network, stage.method.part)
+        self.inside = Inside(stage.network, stage.method.part)
+
+    def _make_plan(self) -> None:
+        """Plan for all steps, or for those of the current stage, where each has settings of its own."""
+        method, schedule, turn = self.stage.method, self.schedule, self._boundary
+        if not self._planned_as_one:
+            schedule, turn = replace(schedule, start=self.step, stop=schedule.stop if turn is None else turn), None
+        self.guided = guide(method, self.stage.network, schedule)
+        self.guides += [self.guided] if self.guided is not None else []
+        self.plan = Plan(method, schedule, self.guided, turn)
+
+    def hand_over(self, stage: Stage) -> None:
+        """Go on with another denoiser: nothing that was kept for the one before is of use to it."""
+        self._work_on(stage)
+        self._lanes = {}
+        self._keys = (NEVER, NEVER)
+        self._boundary = None
+        if not self._planned_as_one:
+            self._make_plan()
+            return
+        self.plan.hand_over(self.step, stage.method)
+        if self.guided is not None:
+            self.guided.hand_over(stage.network)
 
     @property
     def over(self) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fdplug.denoisers import DenoiserFamily, Part
-from fdplug.lookup import find_family, find_part
+from fdplug.lookup import find_families, find_family, find_part
 from fdplug.parts import PartRule
 from fdplug.pipeline import propagate
 from fdplug.testing.checks import attributes, check_class, registered
@@ -38,7 +38,7 @@ def check_family(family: DenoiserFamily, build: Build, draw: Draw | None = None)
     assert parts, "parts() yields nothing"
     assert len({part.name for part in parts}) == len(parts), "two parts have one name"
     with registered("family", type(family)):
-        chosen = find_family(pipe)[0].name
+        chosen = find_families(pipe)[0][0].name
         assert chosen == family.name, f"family '{chosen}' claims {type(network).__name__} first"
         for part in parts:
             check_modules(part, network)

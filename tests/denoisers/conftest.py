@@ -83,10 +83,14 @@ def networks(pipe):
     return {name: one for name, one in pipe.components.items() if isinstance(one, torch.nn.Module)}
 
 
+# What a VAE of Wan empties at every call.
+OF_WAN_VAE = {"_feat_map", "_conv_idx", "_conv_num", "_enc_feat_map", "_enc_conv_idx", "_enc_conv_num"}
+
+
 def snapshot(pipe):
     """Every attribute of every module of the pipeline by identity, and of the scheduler and the pipeline by name."""
     modules = {
-        (component, name): {key: id(value) for key, value in module.__dict__.items()}
+        (component, name): {key: id(value) for key, value in module.__dict__.items() if key not in OF_WAN_VAE}
         for component, network in networks(pipe).items()
         for name, module in network.named_modules()
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fdplug.pipeline import find_family
+from fdplug.lookup import find_families
 from fdplug.registry import names
 from fdplug.testing import check_family
 from fdplug.testing.systems import SYSTEMS, image_transformers, video_transformers
@@ -25,10 +25,10 @@ CHOSEN = (
 @pytest.mark.parametrize("name", CHOSEN)
 def test_a_family_keeps_to_the_contract(name):
     system = SYSTEMS[name]
-    check_family(find_family(system.make())[0], system.make, system.run)
+    check_family(find_families(system.make())[0][0], system.make, system.run)
 
 
 @pytest.mark.slow
 def test_no_family_is_left_out():
     """Stable Diffusion's is in tests/propagation."""
-    assert {find_family(SYSTEMS[name].make())[0].name for name in (*CHOSEN, "sd")} == set(names("family"))
+    assert {find_families(SYSTEMS[name].make())[0][0].name for name in (*CHOSEN, "sd")} == set(names("family"))

@@ -10,7 +10,7 @@ import torch
 
 import fdplug
 from fdplug.errors import NoEffectWarning, PropagationError
-from fdplug.pipeline import find_family
+from fdplug.lookup import find_families
 from fdplug.testing.systems import SYSTEMS
 from fdplug.testing.systems.stable_diffusion import SMALL, stable_diffusion
 from fdplug.testing.systems.system import picture, silent, words
@@ -31,32 +31,33 @@ UNGUIDED = {"lcm", "flux-controlnet", "flux-kontext", "flux-img2img", "flux-cont
 class Truth:
     """Every row runs; those that a guidance would leave out are overwritten by hand afterwards."""
 
-    def __init__(self, pipe, network, order, separate):
-        self.pipe, self.network, self.order, self.separate = pipe, network, order, separate
+    def __init__(self, pipe, networks, order, separate):
+        self.pipe, self.networks, self.order, self.separate = pipe, networks, order, separate
         self.step = self.rows = self.made = 0
         self.kept, self.conditional = {}, None
 
     @contextmanager
     def installed(self):
-        forward, advance = self.network.forward, self.pipe.scheduler.step
+        advance = self.pipe.scheduler.step
 
         @wraps(advance)  # pipelines look whether it takes a generator
         def step(*args, **kwargs):
             self.step, self.made = self.step + 1, 0
             return advance(*args, **kwargs)
 
-        def overwritten(*args, **kwargs):
-            output = forward(*args, **kwargs)
+        def overwrite(module, args, output):
             (tensor,) = leaves(output)
             self.made += 1
             (self._call if self.separate else self._batch)(tensor)
-            return output
 
-        self.network.forward, self.pipe.scheduler.step = overwritten, step
+        handles = [network.register_forward_hook(overwrite) for network in self.networks]
+        self.pipe.scheduler.step = step
         try:
             yield self
         finally:
-            del self.network.forward, self.pipe.scheduler.step
+            del self.pipe.scheduler.step
+            for handle in handles:
+                handle.remove()
 
     def _batch(self, tensor):
         if self.made > 1:
@@ -85,8 +86,8 @@ class Truth:
 
 def check(pipe, draw, order=USUAL, separate=False):
     """What fdplug makes is what is made by hand, with as many rows; a second time as well."""
-    family, network = find_family(pipe)
-    truth = Truth(pipe, network, order, separate)
+    components, networks = zip(*((family.component, network) for family, network in find_families(pipe)), strict=True)
+    truth = Truth(pipe, networks, order, separate)
     with torch.no_grad(), truth.installed():
         expected = draw(pipe)
     plain = draw(pipe)
@@ -95,7 +96,7 @@ def check(pipe, draw, order=USUAL, separate=False):
         assert torch.equal(draw(pipe), got)
     assert close(got, expected)
     assert not torch.equal(plain, expected), "the method does something"
-    assert on.ledger.rows("", family.component) == truth.rows
+    assert sum(on.ledger.rows("", component) for component in components) == truth.rows
     assert torch.equal(draw(pipe), plain)
     return on.ledger
 
@@ -107,7 +108,7 @@ def names():
 @pytest.mark.parametrize("name", names())
 def test_rows_are_left_out_as_by_hand(cases, name):
     case = cases(name)
-    rows = find_family(case.pipe)[0].guidance_rows(case.pipe)
+    rows = find_families(case.pipe)[0][0].guidance_rows(case.pipe)
     if rows is None:
         with pytest.raises(PropagationError, match=r"does not know what the rows of .* stand for"):
             fdplug.propagate(case.pipe, **ALONE, guidance=CACHED)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fdplug.denoisers.transformer_table import ROWS
-from fdplug.lookup import find_family
+from fdplug.lookup import find_families
 from fdplug.testing.systems import (
     SYSTEMS,
     film_transformers,
@@ -40,7 +40,7 @@ def changed(arguments):
 
 def calls_of_the_first_step(system, pipe, arguments):
     """What each row of each call of the denoiser was given as conditioning, in the first step."""
-    family, network = find_family(pipe)
+    family, network = find_families(pipe)[0]
     seen, over = [], []
 
     def hear(module, args, kwargs):
@@ -81,7 +81,7 @@ def test_rows_of_guidance_come_as_the_table_says(name):
         [not all(map(torch.equal, row, again)) for row, again in zip(call, repeated, strict=True)]
         for call, repeated in zip(one, other, strict=True)
     ]
-    (row,) = [row for row in ROWS if row.name == find_family(pipe)[0].name]
+    (row,) = [row for row in ROWS if row.name == find_families(pipe)[0][0].name]
     if row.guidance is None:
         assert differ == [[True, False]]  # lists of rows, of which none is left out
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from types import SimpleNamespace
 
 import pytest
@@ -19,11 +20,18 @@ def family(name):
     return found()
 
 
-def test_two_denoisers_are_refused():
-    pipe = SYSTEMS["wan"].make()
-    pipe.transformer_2 = pipe.transformer
-    with pytest.raises(UnsupportedDenoiserError, match="two denoisers, transformer and transformer_2"):
+def test_a_second_denoiser_of_which_the_family_does_not_know_is_refused():
+    pipe = SYSTEMS["qwen-image"].make()
+    pipe.transformer_2 = copy.deepcopy(pipe.transformer)
+    with pytest.raises(
+        UnsupportedDenoiserError, match="two denoisers, transformer and transformer_2, and family 'qwen"
+    ):
         fdplug.propagate(pipe)
+
+
+def test_what_works_on_one_denoiser_refuses_two():
+    with pytest.raises(UnsupportedDenoiserError, match=r"works on one; fdplug.propagate\(\) accelerates both"):
+        find_family(SYSTEMS["wan-a14b"].make())
 
 
 @pytest.mark.parametrize("name", REFUSED)

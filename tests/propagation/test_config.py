@@ -37,6 +37,7 @@ def test_settings_are_frozen_and_described():
         "max_span_batch": None,
         "guidance": "full",
         "transforms": [],
+        "components": None,
     }
 
 

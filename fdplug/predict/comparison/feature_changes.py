@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fdplug.denoisers.blocks import entering, find_blocks, labels, listening, main_tensor
-from fdplug.lookup import find_family
+from fdplug.lookup import find_families
 from fdplug.predict.generation.generate import run
 
 if TYPE_CHECKING:
@@ -41,14 +41,18 @@ class Changes:
 def measure(pipe: Any, captions: Sequence[Caption], variant_run: VariantRun) -> dict[str, Any] | None:
     """Generate images un-accelerated and return every block's changes, ready for json.
 
-    None where blocks run more or less often than there are timesteps: their calls are then not the steps of one run.
+    None where a run goes through two denoisers, and where blocks run more or less often than there are timesteps: their
+    calls are then not the steps of one run.
 
     Args:
         pipe: the pipeline; its scheduler is put back.
         captions: all in one batch.
         variant_run: whose scheduler and generation are taken.
     """
-    (family, network), scheduler, changes = find_family(pipe), pipe.scheduler, Changes()
+    (family, network), *others = find_families(pipe)
+    if others:
+        return None
+    scheduler, changes = pipe.scheduler, Changes()
     blocks = find_blocks(network, family.part(network, "encoder"))
     pipe.scheduler = variant_run.scheduler
     try:

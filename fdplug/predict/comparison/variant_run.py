@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fdplug import registry
 from fdplug.config import PropagationConfig
-from fdplug.pipeline import find_family
+from fdplug.lookup import find_families
 from fdplug.predict.generation.batch_size import ShrinkingBatch
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import GenerationOutput, check_steps, per_image, run
@@ -71,7 +71,7 @@ class VariantRun:
         counted = self.variant.propagation or PropagationConfig.unaccelerated()
         done = self._run(pipe, captions, counted, on_step, count=True)
         self.key_steps = tuple(done.ledger.key_steps)
-        self.passes = _passes(done.ledger, find_family(pipe)[0].component)
+        self.passes = _passes(done.ledger, [family.component for family, _ in find_families(pipe)])
         self.gflops = dict(done.counted)
         return done
 
@@ -186,7 +186,7 @@ def _none(scores: ScoreSet) -> dict[str, None]:
     return {number.key: None for number in scores.numbers}
 
 
-def _passes(ledger: Ledger, denoiser: str) -> list[list[int]]:
-    """For every pass of the denoiser the first step that it answered, and how many."""
-    whole = [entry for entry in ledger.entries if entry.module == WHOLE and entry.network == denoiser]
+def _passes(ledger: Ledger, denoisers: Sequence[str]) -> list[list[int]]:
+    """For every pass of a denoiser the first step that it answered, and how many."""
+    whole = [entry for entry in ledger.entries if entry.module == WHOLE and entry.network in denoisers]
     return [[entry.steps[0], len(entry.steps)] for entry in whole]

@@ -15,7 +15,7 @@ import torch
 import fdplug
 from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError, warn
-from fdplug.lookup import find_denoiser
+from fdplug.lookup import find_denoiser, find_denoisers
 from fdplug.pipeline import Propagation
 from fdplug.predict.data.seeds import generators
 from fdplug.predict.generation.conditioning import as_tensor, conditioning
@@ -110,7 +110,7 @@ def run(
         call: calls the pipeline, as `call_pipeline` does, which is taken if it is left out.
     """
     with propagated(pipe, propagation) as on:
-        with DenoiserTimer(find_denoiser(pipe)) as timer, watched(pipe, on_step):
+        with DenoiserTimer(*find_denoisers(pipe)) as timer, watched(pipe, on_step):
             start = _now()
             images = (call or call_pipeline)(pipe, captions, generation)
             seconds = _now() - start

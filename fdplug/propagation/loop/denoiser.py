@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fdplug.propagation.loop.passes import Passes
     from fdplug.propagation.loop.runs import Runs
     from fdplug.propagation.run import Run
+    from fdplug.propagation.stage import Stage
 
 
 class AroundDenoiser:
@@ -29,14 +30,22 @@ class AroundDenoiser:
         self._passes = passes
         self._computed = False  # whether the part was computed for the call that is being answered
 
-    def denoiser(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def stage(self, stage: Stage) -> Callable[..., Any]:
+        """Return what is to be called around a stage's denoiser."""
+
+        def around(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            return self._call(stage, original, args, kwargs)
+
+        return around
+
+    def _call(self, stage: Stage, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Answer one call of the denoiser: from what was decoded ahead, or by calling it."""
         runs = self._runs
         if not runs.follows():
             runs.count_outside()
             return original(*args, **kwargs)
-        call = Call.of(runs.method.family, runs.network, args, kwargs)
-        run = runs.of(call)
+        call = Call.of(stage.method.family, stage.network, args, kwargs)
+        run = runs.of(call, stage)
         if run is None:
             runs.count_outside()
             return original(*args, **kwargs)

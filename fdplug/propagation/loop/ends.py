@@ -20,23 +20,32 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def start(run: Run, call: Call, method: Method, network: nn.Module, ledger: Ledger, uncounted: tuple[str, ...]) -> None:
-    """Open a new page of the ledger for a run that begins, and tell whom it concerns.
+def open_page(run: Run, ledger: Ledger, uncounted: tuple[str, ...]) -> None:
+    """Open a new page of the ledger for a run that begins.
 
     Args:
         run: the run.
-        call: its first call, of the denoiser or of a companion.
+        ledger: where it is written down.
+        uncounted: what ran for this image and will not be on the page.
+    """
+    ledger.reset(run.schedule.num_steps)
+    ledger.uncounted = uncounted
+
+
+def start(run: Run, call: Call, method: Method, network: nn.Module, ledger: Ledger) -> None:
+    """Tell whom it concerns that a run begins, or that it has gone over to another denoiser.
+
+    Args:
+        run: the run.
+        call: the first call, of the denoiser or of a companion.
         method: the plain objects that it works with.
         network: the denoiser.
         ledger: where it is written down.
-        uncounted: what ran for this image and will not be on the page.
 
     Raises:
         PropagationError: its spans cannot be decoded in the way that is insisted on.
     """
     method.cache.begin(run.schedule)
-    ledger.reset(run.schedule.num_steps)
-    ledger.uncounted = uncounted
     if not run.plan.one_by_one:
         coupled = run.watched.couples_rows()
         mixing = f"the rows of a batch see each other, or may do so in {coupled}" if coupled else ""
@@ -60,8 +69,9 @@ def finish(run: Run, method: Method, ledger: Ledger) -> None:
     """Conclude a run that has taken its last step; warn if nothing was replayed and no row left out."""
     method.decoding.finish()
     ledger.close()
-    if run.guided is not None:
-        run.guided.conclude()
+    for guided in run.guides:
+        guided.conclude()
+    if run.guides:
         return
     steps = len(ledger.steps)
     if method.policy.replays and len(ledger.key_steps) == steps and not run.replayed:

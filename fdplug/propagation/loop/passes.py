@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fdplug.propagation.calls.call import Call
     from fdplug.propagation.loop.runs import Runs
     from fdplug.propagation.run import Run
+    from fdplug.propagation.stage import Stage
     from fdplug.propagation.window import Window
 
 
@@ -70,10 +71,10 @@ class Passes:
 
     # --- the part ----------------------------------------------------------------------------------------------------
 
-    def module(self, name: str) -> Callable[..., Any]:
-        """Return what is to be called around the forward of module `name` of the part."""
-        first, unbatched = self._runs.method.part.modules[0], self._runs.method.family.unbatched
-        places = positions(self._runs.network.get_submodule(name))
+    def module(self, stage: Stage, name: str) -> Callable[..., Any]:
+        """Return what is to be called around the forward of module `name` of a stage's part."""
+        first, unbatched = stage.method.part.modules[0], stage.method.family.unbatched
+        places = positions(stage.network.get_submodule(name))
 
         def around(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             run, replay = self._runs.current, self._runs.replay

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,7 @@ from fdplug.injectors import NoNoise
 from fdplug.profiling.ledger import Ledger
 from fdplug.propagation import messages
 from fdplug.propagation.calls.caller import ThreadGuard, calling_pipeline
-from fdplug.propagation.loop.ends import start
-from fdplug.propagation.replay import Replay
+from fdplug.propagation.loop.ends import open_page, start
 from fdplug.propagation.run import Run
 
 if TYPE_CHECKING:
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
     from fdplug.propagation.calls.call import Call
     from fdplug.propagation.calls.lanes import Lane
     from fdplug.propagation.method import Method
+    from fdplug.propagation.replay import Replay
+    from fdplug.propagation.stage import Stage
+    from fdplug.schedule import Schedule
 
 IDLE = 2  # steps without a call of the denoiser, after which that is said
 
@@ -30,10 +32,9 @@ class Runs:
     """The runs of one propagated pipeline, one after another.
 
     Attributes:
-        method: the plain objects to work with.
-        network: the denoiser.
+        stages: the pipeline's denoisers, in the order in which a run goes through them.
+        stage: the one that the run is at.
         ledger: what ran in the last run.
-        replay: what the part's modules answer.
         current: the run that goes on, or that was the last to end; None before the first call of the denoiser.
         is_paused: whether the denoiser is what it is without us.
         guard: lets one thread at a time have a run.
@@ -41,33 +42,52 @@ class Runs:
 
     def __init__(
         self,
-        method: Method,
-        network: nn.Module,
+        stages: Sequence[Stage],
         follow: Callable[[], Any],
         count: Callable[[], int | None],
         serves: Callable[[Any], bool],
+        boundary: Callable[[Schedule], int | None],
     ) -> None:
         """Know what to work on.
 
         Args:
-            method: the plain objects to work with.
-            network: the denoiser.
+            stages: the pipeline's denoisers, in the order in which a run goes through them.
             follow: returns the pipeline's scheduler, seeing to it that it is patched.
             count: returns how many steps the pipeline is going to take, None where it does not say.
             serves: whether a pipeline that calls the denoiser works with the scheduler that is followed.
+            boundary: returns the first step of the second stage, None where the run does not go over to it.
         """
-        self.method, self.network = method, network
+        self.stages, self.stage = stages, stages[0]
         self.ledger = Ledger(self.paused)
-        self.replay = Replay(method.cache, method.part)
         self.current: Run | None = None
         self.is_paused = False
         self.guard = ThreadGuard()
-        self._follow, self._count, self._serves = follow, count, serves
+        self._follow, self._count, self._serves, self._boundary = follow, count, serves, boundary
         self._scheduler: Any = None  # the one that has set its timesteps, as long as a run may begin or go on
         self._set_before = False  # whether the timesteps were set before propagation was switched on
         self._idle = 0
         self._outside = 0  # calls since the last run that belong to none
         self._told: set[str] = set()
+
+    @property
+    def method(self) -> Method:
+        """The plain objects to work with."""
+        return self.stage.method
+
+    @property
+    def network(self) -> nn.Module:
+        """The denoiser."""
+        return self.stage.network
+
+    @property
+    def replay(self) -> Replay:
+        """What the part's modules answer."""
+        return self.stage.replay
+
+    @property
+    def injects(self) -> bool:
+        """Whether noise is injected at any step of a run."""
+        return not all(isinstance(stage.method.injector, NoNoise) for stage in self.stages)
 
     @property
     def running(self) -> bool:
@@ -101,11 +121,10 @@ class Runs:
         """Let a new run begin with the next call, on the pipeline's scheduler, which has set its timesteps."""
         self.begin(self._follow())
 
-    def take(self, method: Method, network: nn.Module) -> None:
-        """Work on another denoiser from now on."""
+    def take(self, stages: Sequence[Stage]) -> None:
+        """Work on other denoisers from now on."""
         self.forget()
-        self.method, self.network = method, network
-        self.replay = Replay(method.cache, method.part)
+        self.stages, self.stage = stages, stages[0]
 
     def go_on(self, scheduler: Any) -> None:
         """Go on with a copy of the run's scheduler."""
@@ -117,7 +136,8 @@ class Runs:
         """Drop the run and free what it kept; the ledger stays."""
         self._scheduler = None
         self.current = None
-        self.replay.clear()
+        for stage in self.stages:
+            stage.replay.clear()
 
     def release(self) -> None:
         """Drop the run, and let any thread begin the next."""
@@ -143,15 +163,23 @@ class Runs:
             self._tell(messages.no_timesteps(caller))
         return self._scheduler is not None
 
-    def of(self, call: Call) -> Run | None:
-        """Return the run that a call belongs to, which its first call starts; None for one of somebody else's."""
+    def of(self, call: Call, stage: Stage | None = None) -> Run | None:
+        """Return the run that a call belongs to, which its first call starts; None for one of somebody else's.
+
+        Args:
+            call: the call.
+            stage: whose denoiser is called; None for a companion.
+        """
         run = self.current
         if run is None:
             if self._set_before and not call.is_among(self._scheduler.timesteps):
                 return None
+            self.stage = stage or self.stages[0]
             self.current = self._start(call)
             return self.current
         if run.follow(call):
+            if stage is not None and stage is not self.stage:
+                self._hand_over(run, stage, call)
             if run.unstepped and not isinstance(self.method.injector, NoNoise):
                 self._tell(messages.NOT_INJECTED)
             return run
@@ -160,14 +188,24 @@ class Runs:
         return None
 
     def _start(self, call: Call) -> Run:
-        self.method.check_solver(self._scheduler)
+        for stage in self.stages:
+            stage.method.check_solver(self._scheduler)
+            stage.replay.writes = is_compiled(stage.network)
         self.method.warn_of_order(self._scheduler)
-        run = Run(self._scheduler, self.method, call, self._count(), self.network)
-        self.replay.writes = is_compiled(self.network)
+        run = Run(self._scheduler, self.stages, self.stage, call, self._count(), self._boundary)
         uncounted = messages.uncounted(call.role.component, self._outside, calling_pipeline())
         self._outside = 0
-        start(run, call, self.method, self.network, self.ledger, uncounted)
+        open_page(run, self.ledger, uncounted)
+        start(run, call, self.method, self.network, self.ledger)
         return run
+
+    def _hand_over(self, run: Run, stage: Stage, call: Call) -> None:
+        """Go over to another denoiser in the middle of a run: nothing that was kept for the one before is of use."""
+        self.method.decoding.finish()
+        self.replay.clear()
+        self.stage = stage
+        run.hand_over(stage)
+        start(run, call, self.method, self.network, self.ledger)
 
     def introduce(self, lane: Lane, call: Call, network: nn.Module, modules: tuple[str, ...] = ()) -> None:
         """Have the ledger keep an example of the calls of a lane."""

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fdplug.injectors import NoNoise
 from fdplug.propagation.loop.ends import finish
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class AroundScheduler:
         runs.guard.check()
         if kwargs.get("eta"):
             runs.method.check_solver(run.scheduler, kwargs["eta"])
-        if not isinstance(runs.method.injector, NoNoise):
+        if runs.injects:
             args, kwargs = self._injected(run, original, args, kwargs)
         result = original(*args, **kwargs)
         run.advance()

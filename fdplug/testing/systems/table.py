@@ -11,14 +11,14 @@ import inspect
 import json
 from typing import Any
 
-from fdplug.lookup import find_family
+from fdplug.lookup import find_families
 from fdplug.testing.systems.system import System
 
 
 def describe(system: System) -> dict[str, Any]:
     """Return one row, read from the system, the pipeline it builds, and the family that knows its denoiser."""
     pipe = system.make()
-    family, denoiser = find_family(pipe)
+    family, denoiser = find_families(pipe)[0]
     part = family.part(denoiser, "encoder")
     return {
         "name": system.name,

@@ -8,8 +8,19 @@ from typing import Any
 import torch
 
 from fdplug import testing
-from fdplug.testing.systems.from_embeddings import CHANNELS, MASKS, SMALL, TOKENS, embedded, masked, sized, tabled
-from fdplug.testing.systems.system import noise
+from fdplug.testing.systems.from_embeddings import (
+    CHANNELS,
+    MASKS,
+    SMALL,
+    TOKENS,
+    assembled,
+    embedded,
+    masked,
+    sized,
+    tabled,
+)
+from fdplug.testing.systems.system import noise, picture
+from fdplug.testing.systems.transformers import randomized
 
 _VIDEO = {"negative_prompt": None, "num_frames": 8, "clean_caption": False, **sized()}
 
@@ -50,27 +61,62 @@ def _wan_5b() -> Any:
     return pipe
 
 
+_WAN_CONFIG = {
+    **SMALL,
+    **CHANNELS,
+    "patch_size": (1, 2, 2),
+    "attention_head_dim": 12,
+    "text_dim": 16,
+    "freq_dim": 16,
+    "ffn_dim": 32,
+    "rope_max_seq_len": 32,
+}
 _WAN = tabled(
     "WanPipeline",
     "WanTransformer3DModel",
-    {
-        **SMALL,
-        **CHANNELS,
-        "patch_size": (1, 2, 2),
-        "attention_head_dim": 12,
-        "text_dim": 16,
-        "freq_dim": 16,
-        "ffn_dim": 32,
-        "rope_max_seq_len": 32,
-    },
+    _WAN_CONFIG,
     name="wan",
     title="Wan 2.1",
     arguments=lambda n: {**embedded(n), "num_frames": 5, **sized()},
 )
 
+
+def _wan_a14b(pipeline: str = "WanPipeline", **config: Any) -> Any:
+    """Return a pipeline whose run goes over from one transformer to another of other weights."""
+    from diffusers import WanTransformer3DModel
+
+    first, second = (WanTransformer3DModel(**{**_WAN_CONFIG, **config}) for _ in range(2))
+    return assembled(pipeline, first, transformer_2=randomized(second), boundary_ratio=0.6)
+
+
+def _wan_a14b_i2v() -> Any:
+    from diffusers import AutoencoderKLWan
+
+    pipe = _wan_a14b("WanImageToVideoPipeline", in_channels=12, out_channels=4)
+    small = {"base_dim": 3, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1, "temperal_downsample": [False, True, True]}
+    vae = AutoencoderKLWan(z_dim=4, latents_mean=[0.0] * 4, latents_std=[1.0] * 4, **small)
+    pipe.register_modules(vae=vae.eval())
+    return pipe
+
+
+def _wan_i2v_arguments(n: int) -> dict[str, Any]:
+    return {**embedded(n), "image": picture(1, 32), "num_frames": 5, **sized()}
+
+
+_WAN_A14B = replace(_WAN, name="wan-a14b", title="Wan 2.2 A14B, two transformers", build=_wan_a14b)
+
 SYSTEMS = (
     _WAN,
     replace(_WAN, name="wan-5b", title="Wan 2.2 5B, a timestep per token", build=_wan_5b),
+    _WAN_A14B,
+    replace(
+        _WAN_A14B,
+        name="wan-a14b-i2v",
+        title="Wan 2.2 A14B image to video, two transformers",
+        pipeline="WanImageToVideoPipeline",
+        build=_wan_a14b_i2v,
+        arguments=_wan_i2v_arguments,
+    ),
     tabled(
         "LTXPipeline",
         "LTXVideoTransformer3DModel",

@@ -15,7 +15,7 @@ from fdplug import propagate
 from fdplug.commands import compare, generate, pipelines
 from fdplug.denoisers.unet_2d_condition import UNet2DCondition
 from fdplug.errors import UnsupportedDenoiserError
-from fdplug.lookup import encoder_part, find_denoiser
+from fdplug.lookup import encoder_part, find_denoisers
 from fdplug.predict.lightning import module
 from fdplug.profiling.timing import DenoiserTimer
 from fdplug.testing import registered
@@ -81,7 +81,7 @@ def family():
 
 
 def test_propagate_and_the_timer_find_it(prior, family):
-    with DenoiserTimer(find_denoiser(prior)) as timer, propagate(prior, policy="all") as handle:
+    with DenoiserTimer(*find_denoisers(prior)) as timer, propagate(prior, policy="all") as handle:
         prior(["a red circle"], num_inference_steps=4)
     assert timer.calls == 4
     assert timer.seconds > 0

@@ -1,0 +1,35 @@
+"""One of a pipeline's denoisers and the method that it is propagated with; most pipelines have a single one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fdplug.propagation.replay import Replay
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fdplug.propagation.method import Method
+
+
+class Stage:
+    """A denoiser, for the steps that it takes: a run may go over from one to another, at a boundary in noise time.
+
+    Attributes:
+        network: the denoiser.
+        method: the plain objects to work with.
+        replay: what the modules of its part answer.
+    """
+
+    def __init__(self, network: nn.Module | Any, method: Method) -> None:
+        self.network, self.method = network, method
+        self.replay = Replay(method.cache, method.part)
+
+    @property
+    def component(self) -> str:
+        """The pipeline's attribute that holds the denoiser."""
+        return self.method.family.component
+
+    def shares(self, other: Stage) -> bool:
+        """Whether both are planned as one: by the same settings, of which one policy decides for the whole run."""
+        return self.method.settings is other.method.settings
