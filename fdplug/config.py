@@ -77,12 +77,10 @@ class PropagationConfig(Settings):
 
     what: ClassVar[str] = "propagation setting"
 
-    policy: Spec = plugin("policy", "paper", "which steps are key steps, such as paper or {uniform: {interval: 4}}")
+    policy: Spec = plugin("policy", "paper", "key steps: paper, {uniform: {interval: 4}}, ...")
     cache: Spec = plugin("cache", "reuse", "how features of key steps serve the others")
     injector: Spec = plugin("injector", "prior", "noise that is put back late in the run")
-    part: Spec = setting(
-        "encoder", "what is computed at key steps only, such as encoder or {deepcache: {branch: 1}}", _part
-    )
+    part: Spec = setting("encoder", "what key steps alone compute: encoder, trunk, ...", _part)
     decoding: str | Decoding = setting(
         "auto",
         "parallel (spans in one batch), serial, auto",

@@ -15,6 +15,7 @@ from fdplug import checks
 from fdplug.commands import pipelines
 from fdplug.commands.options import shared
 from fdplug.commands.options.compare import parser
+from fdplug.commands.options.shared import inline
 from fdplug.errors import ConfigError, FdplugWarning
 from fdplug.predict.comparison import feature_changes
 from fdplug.predict.comparison.batch_plan import plan
@@ -23,17 +24,20 @@ from fdplug.predict.comparison.footnotes import equal_time_sentences, explanatio
 from fdplug.predict.comparison.progress import LiveWatcher, bars
 from fdplug.predict.comparison.results import SHOWN, ResultFolder
 from fdplug.predict.comparison.runner import Comparison
-from fdplug.predict.comparison.scoring import Networks, Scoring, chosen
+from fdplug.predict.comparison.scoring import NONE, Networks, Scoring, chosen
 from fdplug.predict.comparison.table import print_table, print_texts
 from fdplug.predict.comparison.variant import DEFAULT_NAMES, Variant, read_variants
-from fdplug.predict.data.captions import SHAPES, Caption, annotation_path, read_captions
+from fdplug.predict.data.captions import SHAPES, Caption
 from fdplug.predict.data.references import has_references
+from fdplug.predict.data.subjects import has_texts, read_subjects, subjects_file
 from fdplug.predict.data.subset import selection_hash
 from fdplug.predict.generation.beyond_settings import beyond_settings
-from fdplug.predict.generation.conditioning import image_size
+from fdplug.predict.generation.conditioning import check_conditioning, image_size
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import check_size
-from fdplug.predict.generation.loading import default_guidance, load_pipeline
+from fdplug.predict.generation.loading import default_guidance, load_pipeline, pipeline_class
+from fdplug.predict.generation.media import kind_of
+from fdplug.predict.storage.names import IMAGE
 from fdplug.presets.fitting import check_preset
 from fdplug.profiling.peak_memory import PeakMemory
 from fdplug.profiling.provenance import hashes, networks, provenance
@@ -88,7 +92,8 @@ def compare(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     folder = ResultFolder(options.out, options.overwrite)
     settings = request.described()
     folder.check(settings)
-    pipe = load_pipeline(options.model, **pipelines.loading(options))
+    pipe = load_pipeline(options.model, needs_prompt=False, **pipelines.loading(options))
+    check_conditioning(pipe, request.captions, options.size, request.generation.arguments)
     check_size(pipe, options.size)
     for preset in shared.presets(options.variants or ()).values():
         check_preset(preset, pipe, options.size)
@@ -113,15 +118,20 @@ def _checked(options: argparse.Namespace) -> Request:
     variants = [_of_run(variant, generation) for variant in read_variants(list(_asked(options)))]
     if options.reference is not None:
         checks.check_choice("--reference", options.reference, [variant.name for variant in variants])
-    scores = chosen(options.scores, options.model, options.images, options.clip_model)
-    annotated = read_captions(options.annotations)
+    known = pipeline_class(options.model)
+    made = IMAGE if known is None else kind_of(known)
+    clip_model = options.clip_model if has_texts(options.annotations) else NONE
+    scores = chosen(options.scores, options.model, options.images, clip_model, made)
+    annotated = read_subjects(options.annotations, options.captions, inline(options.inputs))
     captions = annotated[: options.captions]
+    if known is not None:
+        check_conditioning(known, captions, generation.size, generation.arguments)
     if len(captions) < options.captions and options.annotations == SHAPES:
         raise ConfigError(f"--limit is {options.captions}, but there are only {len(captions)} captions; give less")
     return Request(
         variants=variants,
         captions=captions,
-        scoring=Scoring(scores, annotated, options.images, captions, Networks(clip=options.clip_model)),
+        scoring=Scoring(scores, annotated, options.images, captions, Networks(clip=options.clip_model), made),
         generation=generation,
         given={name: value for name, value in vars(options).items() if name not in ("variants", "overwrite", "out")},
     )
@@ -179,7 +189,7 @@ def _results(
     }
     return {
         **provenance(pipe.device),
-        "hashes": hashes(pipe, annotation_path(given["annotations"])),
+        "hashes": hashes(pipe, subjects_file(given["annotations"])),
         "settings": settings,
         "captions": [caption.text for caption in captions],
         "variants": rows,

@@ -24,7 +24,7 @@ from fdplug.config import PropagationConfig, refuse_flat
 from fdplug.errors import ConfigError, FdplugError
 from fdplug.files.writing import writable_folder
 from fdplug.files.yaml_text import parse_yaml
-from fdplug.predict.data.datamodules import Captions, ClassLabels, CocoCaptions, PartiPrompts, PromptFile
+from fdplug.predict.data.datamodules import Captions, ClassLabels, CocoCaptions, PartiPrompts, PromptFile, Samples
 from fdplug.predict.lightning.callbacks import single_scores  # noqa: F401  jsonargparse knows by name what is imported
 from fdplug.predict.lightning.callbacks.costs import LogCosts
 from fdplug.predict.lightning.callbacks.progress_bar import ImageBar
@@ -35,7 +35,7 @@ from fdplug.predict.lightning.image_writer import ImageWriter, circumstances
 from fdplug.predict.lightning.module import TextToImage
 
 MODE = "fdplug"
-DATA = (CocoCaptions, PartiPrompts, PromptFile, ClassLabels)
+DATA = (CocoCaptions, PartiPrompts, PromptFile, ClassLabels, Samples)
 QUIET = (
     ".*does not have many workers.*",
     ".*Experiment logs directory .* exists and is not empty.*",

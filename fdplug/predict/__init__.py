@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fdplug.predict.comparison.variant import Variant
     from fdplug.predict.data.captions import Caption, read_captions
-    from fdplug.predict.data.datamodules import ClassLabels, CocoCaptions, PartiPrompts, PromptFile
+    from fdplug.predict.data.datamodules import ClassLabels, CocoCaptions, PartiPrompts, PromptFile, Samples
     from fdplug.predict.lightning.callbacks.costs import LogCosts
     from fdplug.predict.lightning.callbacks.scores import LogScores
     from fdplug.predict.lightning.callbacks.single_scores import (
@@ -43,6 +43,7 @@ __all__ = [
     "PartiPrompts",
     "Prediction",
     "PromptFile",
+    "Samples",
     "TextToImage",
     "Variant",
     "read_captions",
@@ -50,7 +51,7 @@ __all__ = [
 
 _HOMES = {
     "data.captions": ("Caption", "read_captions"),
-    "data.datamodules": ("ClassLabels", "CocoCaptions", "PartiPrompts", "PromptFile"),
+    "data.datamodules": ("ClassLabels", "CocoCaptions", "PartiPrompts", "PromptFile", "Samples"),
     "lightning.image_writer": ("ImageWriter",),
     "lightning.callbacks.scores": ("LogScores",),
     "lightning.callbacks.single_scores": (

@@ -49,9 +49,9 @@ def networks(pipe: Any) -> dict[str, str]:
     return {name: fingerprint(part) for name, part in parts.items()}
 
 
-def hashes(pipe: Any, annotations: Path) -> dict[str, str]:
-    """Short hashes of every network of the pipeline and of the annotation file."""
-    return {**networks(pipe), "annotations": content_hash(annotations)}
+def hashes(pipe: Any, annotations: Path | None) -> dict[str, str]:
+    """Short hashes of every network of the pipeline and of the annotation file, if there is one."""
+    return {**networks(pipe), **({} if annotations is None else {"annotations": content_hash(annotations)})}
 
 
 def content_hash(path: Path) -> str:

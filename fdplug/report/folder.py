@@ -13,6 +13,7 @@ from fdplug.files.json_text import read_json
 from fdplug.files.schema import check
 from fdplug.files.source import Source
 from fdplug.predict.comparison.variant import folder_name
+from fdplug.predict.storage.preview import stored
 from fdplug.report import forms
 
 RESULTS = "results.json"
@@ -60,7 +61,7 @@ class Compared:
         """
         if not 0 <= index < len(self.image_ids):
             raise DataError(f"{self.folder} has {len(self.image_ids)} captions, but not number {index}")
-        return self.folder / "images" / folder_name(name) / f"{self.image_ids[index]:012d}.png"
+        return stored(self.folder / "images" / folder_name(name), f"{self.image_ids[index]:012d}")
 
     def generated(self, name: str, index: int) -> bool:
         """Whether that picture is there: one that held not-a-number is not written."""

@@ -6,13 +6,20 @@ import base64
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from fdplug.files.images import read_image
+from fdplug.predict.storage.coding import is_video
+from fdplug.predict.storage.preview import preview, read
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 QUALITY = 90
+MOST_FRAMES = 48
+"""Frames of a video that a page shows."""
 
 
 @dataclass
@@ -31,7 +38,14 @@ class Album:
 
     def add(self, key: str, path: Path) -> str:
         """Put a picture in, unless its key is taken; return the key."""
-        return key if key in self.uris else self.put(key, opened(path))
+        if key in self.uris:
+            return key
+        if not is_video(made := read(path)):
+            return self.put(key, preview(made))
+        frames = contact_frames(made)
+        self.reduced |= max(frames[0].size) > self.side
+        self.uris[key] = _moving(frames, self.side)
+        return key
 
     def put(self, key: str, picture: Image.Image) -> str:
         """Put a picture in that is not a file, unless its key is taken; return the key."""
@@ -48,17 +62,38 @@ class Album:
 
 
 def opened(path: Path) -> Image.Image:
-    """Read a picture whole, as RGB.
+    """Read a picture whole, as RGB; of a sound its wave.
 
     Raises:
         DataError: it cannot be read.
     """
-    return read_image(path, "picture")
+    return preview(read(path))
 
 
 def pixels(path: Path) -> np.ndarray:
     """A picture as (H, W, 3) numbers of 8 bits."""
     return np.asarray(opened(path))
+
+
+def frames(path: Path) -> list[np.ndarray]:
+    """A picture, or every frame of a video, as (H, W, 3) numbers of 8 bits; of a sound the picture of its wave."""
+    made = read(path)
+    return [one.permute(1, 2, 0).numpy() for one in made] if is_video(made) else [np.asarray(preview(made))]
+
+
+def contact_frames(video: Tensor) -> list[Image.Image]:
+    """Return frames of a video, (F, 3, H, W), that is short enough for a page: all, or every n-th one."""
+    stride = -(-len(video) // MOST_FRAMES)
+    return [preview(frame) for frame in video[::stride]]
+
+
+def _moving(pictures: list[Image.Image], side: int) -> str:
+    """Return a moving WebP of pictures, reduced where they are larger."""
+    for one in pictures:
+        one.thumbnail((side, side), Image.Resampling.LANCZOS)
+    first, *others = pictures
+    options: dict[str, Any] = {"save_all": True, "append_images": others, "duration": 125, "loop": 0}
+    return _uri(first, "WEBP", "webp", quality=QUALITY, **options)
 
 
 def _lossless(picture: Image.Image) -> str:
@@ -71,7 +106,7 @@ def _reduced(picture: Image.Image, side: int) -> str:
     return _uri(smaller, "WEBP", "webp", quality=QUALITY)
 
 
-def _uri(picture: Image.Image, form: str, subtype: str, **options: int | bool) -> str:
+def _uri(picture: Image.Image, form: str, subtype: str, **options: Any) -> str:
     out = io.BytesIO()
     picture.save(out, format=form, **options)
     return f"data:image/{subtype};base64,{base64.b64encode(out.getvalue()).decode('ascii')}"

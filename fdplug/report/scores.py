@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from fdplug.report.pictures import pixels
+from fdplug.report.pictures import frames, pixels
 from fdplug.scores.psnr import PEAK, decibels
 
 
@@ -26,9 +26,18 @@ def ssim(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def change(path: Path, baseline: Path) -> dict[str, float | None]:
-    """PSNR and SSIM of two picture files of one size."""
-    pair = pixels(path), pixels(baseline)
-    return {"psnr": psnr(*pair), "ssim": ssim(*pair)}
+    """PSNR and SSIM of two picture files of one size; of videos the means over their frames.
+
+    A frame that is equal has the PSNR of a single value off by one level, as in `compare`; None if all are.
+    """
+    pairs = list(zip(frames(path), frames(baseline), strict=True))
+    found = [psnr(*pair) for pair in pairs]
+    most = decibels(1 / pairs[0][0].size)
+    equal = all(one is None for one in found)
+    return {
+        "psnr": None if equal else sum(most if one is None else one for one in found) / len(found),
+        "ssim": sum(ssim(*pair) for pair in pairs) / len(pairs),
+    }
 
 
 def mistakes(paths: Sequence[Path], captions: Sequence[str]) -> list[list[str]]:

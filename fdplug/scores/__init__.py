@@ -19,6 +19,7 @@ from fdplug.scores.inception_score import InceptionScore
 from fdplug.scores.lpips import Lpips
 from fdplug.scores.precision_recall import PrecisionRecall
 from fdplug.scores.shapes import ShapesScores
+from fdplug.scores.temporal import Motion, Temporal
 
 __all__ = ["BASELINE", "CAPTIONS", "REFERENCE", "Batch", "CombinedScore", "MeanScore", "Number", "Score"]
 
@@ -26,4 +27,4 @@ __all__ = ["BASELINE", "CAPTIONS", "REFERENCE", "Batch", "CombinedScore", "MeanS
 @hookimpl
 def fdplug_scores() -> Iterator[type[Score]]:
     """Yield the built-in scores, in the order of their columns."""
-    yield from (Fid, InceptionScore, PrecisionRecall, ClipScore, ShapesScores, Fidelity, Lpips, Ftc)
+    yield from (Fid, InceptionScore, PrecisionRecall, ClipScore, ShapesScores, Fidelity, Lpips, Temporal, Motion, Ftc)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from fdplug.errors import PluginError
+from fdplug.predict.storage.names import IMAGE, VIDEO
 
 if TYPE_CHECKING:
     import torch
@@ -74,7 +75,7 @@ class Batch:
     """Some images of a run.
 
     Attributes:
-        images: (N, 3, H, W) uint8.
+        images: (N, 3, H, W) uint8, of videos (N, F, 3, H, W).
         captions: N captions, each with `text` and `image_id`; none where nobody knows them.
         baseline: the un-accelerated images of the same captions and seeds, if there are some.
     """
@@ -93,6 +94,13 @@ class Batch:
         """The numbers of the images; None without captions."""
         return [caption.image_id for caption in self.captions] or None
 
+    def frames(self) -> Batch:
+        """Return the frames of videos as images, each with the caption of its video."""
+        count = self.images.shape[1]
+        captions = [caption for caption in self.captions for _ in range(count)]
+        baseline = None if self.baseline is None else self.baseline.flatten(0, 1)
+        return Batch(self.images.flatten(0, 1), captions, baseline)
+
     def pairs(self) -> tuple[Tensor, Tensor]:
         """Return the images and those of the baseline."""
         assert self.baseline is not None, "a score that compares with a baseline lists BASELINE among its needs"
@@ -109,11 +117,13 @@ class Score(ABC):
         numbers: what it computes.
         needs: what it needs besides images: `CAPTIONS`, `REFERENCE` (real images), `BASELINE` (the un-accelerated
             images of the same captions and seeds).
+        media: what it can be computed of: `IMAGE`, `VIDEO`. Contract 1.1.
     """
 
     name: ClassVar[str]
     numbers: ClassVar[tuple[Number, ...]]
     needs: ClassVar[frozenset[str]] = frozenset()
+    media: ClassVar[frozenset[str]] = frozenset({IMAGE})
 
     def check(self, captions: Sequence[Captioned]) -> None:  # noqa: B027  most have nothing to refuse
         """Refuse what cannot be scored, before any model is loaded: a missing package, captions of another kind."""
@@ -141,10 +151,15 @@ class Score(ABC):
 class MeanScore(Score):
     """A score that is the mean over images of something that each image has; it comes with its standard error.
 
+    A video counts as one image, with the mean over its frames.
+
     Attributes:
         last: what each image of the last batch has, by key.
+        framewise: whether `values` is asked for the frames of a video, not for the video. Contract 1.1.
     """
 
+    media = frozenset({IMAGE, VIDEO})
+    framewise: ClassVar[bool] = True
     last: Mapping[str, Tensor]
     _rows: dict[str, Rows]
 
@@ -163,12 +178,18 @@ class MeanScore(Score):
         self._rows, self.last = {key: Rows() for key in self.means}, {}
 
     def update(self, batch: Batch) -> None:
-        self.last = self.values(batch)
+        self.last = self._of_frames(batch) if self.framewise and batch.images.dim() == 5 else self.values(batch)
         for key, values in self.last.items():
             if key not in self._rows:
                 known = ", ".join(self._rows)
                 raise PluginError(f"score '{self.name}' gives '{key}', which is not among its numbers: {known}")
             self._rows[key].add(values, batch.ids if len(values) else [])
+
+    def _of_frames(self, batch: Batch) -> dict[str, Tensor]:
+        """Return what each video of a batch has: the mean over its frames."""
+        shape = batch.images.shape[:2]
+        found = self.values(batch.frames())
+        return {key: values.reshape(shape).mean(1) if len(values) else values for key, values in found.items()}
 
     def compute(self) -> dict[str, float]:
         """Return the means, and from two images on their standard errors."""
@@ -183,6 +204,8 @@ class CombinedScore(Score):
     Attributes:
         made_of: keys of the numbers that it needs: those of other scores, and `seconds_per_image`.
     """
+
+    media = frozenset({IMAGE, VIDEO})
 
     made_of: ClassVar[tuple[str, ...]]
 

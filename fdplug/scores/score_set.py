@@ -80,6 +80,16 @@ class ScoreSet:
             with _named(score):
                 score.check(captions)
 
+    def check_media(self, made: str) -> None:
+        """Refuse scores that cannot be computed of what is made: images, videos or sounds.
+
+        Raises:
+            ConfigError: names the first.
+        """
+        for score in self.scores:
+            if made not in score.media:
+                raise ConfigError(f"score '{score.name}' cannot be computed of a {made}; leave it out")
+
     def check_parts(self) -> None:
         """Refuse a score that is made of numbers which nobody here computes.
 

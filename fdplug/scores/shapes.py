@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import DataError
+from fdplug.predict.storage.names import IMAGE
 from fdplug.scores.base import CAPTIONS, REFERENCE, Batch, Captioned, MeanScore, Number
 from fdplug.scores.features import SHAPES
 
@@ -38,6 +39,7 @@ class ShapesScores(MeanScore):
         Number("texture_distance_db", "texture", higher_is_better=False, digits=2, unit="dB", with_error=True),
     )
     needs = frozenset({CAPTIONS, REFERENCE})
+    media = frozenset({IMAGE})
     extractor: Any
 
     @property

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from fdplug.predict.storage.names import IMAGE
 from fdplug.scores import BASELINE, REFERENCE, Batch, CombinedScore, Number, Score
 from fdplug.scores.base import NEEDS
 from fdplug.scores.rows import exchange
@@ -52,6 +53,8 @@ def check_score(score: Score, captions: Sequence[Any] = (), images: Tensor | Non
     captions = captions or [Shown(7 * index + 3, f"a picture with the number {index}") for index in range(COUNT)]
     pictures = _pictures(len(captions), 0) if images is None else images
     assert len(pictures) == len(captions) >= 4, "give as many captions as images, at least four"
+    if IMAGE not in score.media:
+        pictures = torch.stack([pictures, pictures.roll(1, -1), pictures.roll(2, -1)], 1)  # videos of three frames
     score.check(captions)
     score.load("cpu")
     given = _Given(score, captions, pictures)
@@ -123,7 +126,7 @@ class _Given:
 
     def __init__(self, score: Score, captions: Sequence[Any], images: Tensor) -> None:
         self.score, self.captions, self.images = score, captions, images
-        changed = images.int() + torch.arange(len(images)).reshape(-1, 1, 1, 1) % 5 + 1
+        changed = images.int() + torch.arange(len(images)).reshape(-1, *[1] * (images.dim() - 1)) % 5 + 1
         self.baseline = changed.clamp(max=255).to(torch.uint8)
         self.real = images.flip(0, 3)
 

@@ -26,6 +26,7 @@ def parser() -> Parser:
     add("--reference", metavar="VARIANT", help=reference)
     shared.add_annotations(parser)
     shared.add_limit(parser, 64, "how many captions, one image each")
+    add("--inputs", metavar="FOLDER", help=shared.INPUTS)
     add("--real-images", metavar="FOLDER", dest="images", help=shared.REAL_IMAGES)
     shared.add_batch_size(parser, 16)
     shared.add_scores(parser, "auto, none")

@@ -17,7 +17,7 @@ from fdplug.predict.generation.loading import DTYPES
 
 DESCRIPTION = """Generate images for captions, prompts or classes, with or without propagation. Options stand in a YAML
 file, on the command line, or both: the last holds."""
-DATA = ("CocoCaptions", "PartiPrompts", "PromptFile", "ClassLabels")
+DATA = ("CocoCaptions", "PartiPrompts", "PromptFile", "ClassLabels", "Samples")
 CALLBACKS = tuple(name for name in fdplug.predict.__all__ if name.startswith("Log") and name != "LogCosts")
 START = "fdplug predict --config shapes-ddim50-faster"
 TRAINER = {
@@ -105,5 +105,6 @@ def _add_data(parser: Parser) -> None:
     group.add_argument("--data.annotations", metavar="FILE", help=shared.ANNOTATIONS)
     group.add_argument("--data.real_images", metavar="FOLDER", help=shared.REAL_IMAGES)
     group.add_argument("--data.prompts", metavar="FILE", help="of PartiPrompts (.tsv) or PromptFile (.txt, .csv, ...)")
+    group.add_argument("--data.inputs", metavar="FOLDER", help=shared.INPUTS)
     group.add_argument("--data.limit", metavar="N", help="how many captions; all if left out")
     group.add_argument("--data.batch_size", metavar="N", help="images per pipeline call")

@@ -28,13 +28,14 @@ LETTERS = {int: "N", float: "X"}
 MODEL = "shapes (embedded), a hub id, or a pipeline's folder"
 ANNOTATIONS = "captions in the form of captions_val2017.json, or shapes"
 REAL_IMAGES = "their real images, for scores that need them"
+INPUTS = "pictures to begin from, one each, or {image: FOLDER, ...}"
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add what says which pipeline runs, and how."""
     group = parser.add_argument_group("the model")
     group.add_argument("--model", default=SHAPES, help=f"{MODEL} (default {SHAPES})")
-    add_settings(group, GenerationConfig, ("guidance", "size", "seed"))
+    add_settings(group, GenerationConfig, ("guidance", "size", "arguments", "seed"))
     group.add_argument("--dtype", choices=DTYPES, default="float32", help="default float32; auto is float16 on a GPU")
     add_device(group)
     group.add_argument("--allow-pickle", action="store_true", help="also load .bin weights, which can run code")

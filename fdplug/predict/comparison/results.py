@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from fdplug.errors import ConfigError
-from fdplug.files.images import read_image
 from fdplug.files.writing import writable_folder, write_text
-from fdplug.predict.comparison.checkpoint import ROUNDS, Checkpoint, image_file
+from fdplug.predict.comparison.checkpoint import ROUNDS, Checkpoint, image_folder
 from fdplug.predict.comparison.image_grid import crossed_out, side_by_side
 from fdplug.predict.comparison.table import texts, to_csv, to_markdown
 from fdplug.predict.storage.atomic import write_png
 from fdplug.predict.storage.manifest import MANIFEST
+from fdplug.predict.storage.preview import preview, read, stored
 from fdplug.predict.storage.run_folder import SETTINGS, RunFolder
 from fdplug.profiling.provenance import summary
 
@@ -108,10 +108,8 @@ class ResultFolder:
 
     def _picture(self, variant: Variant, caption: Caption) -> Image.Image:
         """An image that was generated, or a cross where it holds not-a-number."""
-        path = self.folder / image_file(variant, caption)
-        if not path.is_file():
-            return crossed_out()
-        return read_image(path)
+        path = stored(self.folder / image_folder(variant), Path(caption.output_name).stem)
+        return preview(read(path)) if path.is_file() else crossed_out()
 
     def write_results(self, results: dict[str, Any], title: str) -> None:
         """Write the numbers."""

@@ -13,12 +13,14 @@ from fdplug.errors.wording import one_line, shown
 from fdplug.files.yaml_text import parse_yaml
 from fdplug.predict.data.captions import SHAPES, Caption
 from fdplug.predict.data.references import ReferenceImages
+from fdplug.predict.storage.names import IMAGE, SOUND, VIDEO
 from fdplug.scores.clip_score import ClipScore
 from fdplug.scores.features import CLIP_MODEL, INCEPTION
 from fdplug.scores.features.reference import Reference
 from fdplug.scores.fid import Fid
 from fdplug.scores.fidelity import Fidelity
 from fdplug.scores.score_set import ScoreSet
+from fdplug.scores.temporal import Motion, Temporal
 
 if TYPE_CHECKING:
     from fdplug.scores.features.reference import Advance
@@ -98,10 +100,20 @@ def built(specs: Sequence[Spec], networks: Networks) -> ScoreSet:
     return ScoreSet(scores)
 
 
-def chosen(given: str, model: str, images: str | None, clip_model: str) -> list[Spec]:
-    """Return the scores for `--scores` of a comparison: `auto`, `none`, or names with commas between."""
-    if given == NONE:
+def chosen(given: str, model: str, images: str | None, clip_model: str, made: str = IMAGE) -> list[Spec]:
+    """Return the scores for `--scores` of a comparison: `auto`, `none`, or names with commas between.
+
+    Args:
+        given: what was asked for.
+        model: the model's name.
+        images: folder of the real images, if there is one.
+        clip_model: the model behind the CLIP score, or `none`.
+        made: what the pipeline makes; `auto` is a temporal score for videos, and none for sounds.
+    """
+    if given == NONE or (given == AUTO and made == SOUND):
         return []
+    if given == AUTO and made == VIDEO:
+        return [*([ClipScore.name] if clip_model != NONE else []), Temporal.name, Motion.name]
     if given == AUTO:
         if model == SHAPES:
             return [SHAPES]
@@ -123,6 +135,10 @@ class Scoring:
         images: folder of the real images, if they are files.
         captions: the captions that will be drawn.
         networks: the networks behind the scores.
+        made: what the pipeline makes.
+
+    Raises:
+        ConfigError: a score cannot be computed of it.
     """
 
     def __init__(
@@ -132,9 +148,12 @@ class Scoring:
         images: str | Path | None,
         captions: Sequence[Caption],
         networks: Networks,
+        made: str = IMAGE,
     ) -> None:
         self.names = [name_of(spec) for spec in specs]
-        self.scores = built([*specs, *([] if Fidelity.name in self.names else [Fidelity.name])], networks)
+        always = [] if Fidelity.name in self.names or made == SOUND else [Fidelity.name]
+        self.scores = built([*specs, *always], networks)
+        self.scores.check_media(made)
         self.scores.check_parts()
         self.references: ReferenceImages | None = None
         if self.scores.comparing and images is not None:

@@ -38,7 +38,8 @@ class Caption(NamedTuple):
 
     `image_id` names the file and makes the seed, so it is unique within a run: the id of the image, or, where several
     captions of one image are taken, the id of the annotation. `label` is the class, for class-conditional models.
-    `seed` is that of the image's noise; None makes one of the run's seed and `image_id`.
+    `seed` is that of the image's noise; None makes one of the run's seed and `image_id`. `inputs` are the files of
+    pictures to begin from, each behind the argument of the pipeline that takes it.
     """
 
     image_id: int
@@ -47,6 +48,7 @@ class Caption(NamedTuple):
     scene: Mapping[str, Any] | None = None
     label: int | None = None
     seed: int | None = None
+    inputs: tuple[tuple[str, str], ...] = ()
 
     @property
     def output_name(self) -> str:

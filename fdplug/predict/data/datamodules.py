@@ -13,9 +13,11 @@ from torch.utils.data import DataLoader
 from fdplug import checks
 from fdplug.checks import check_choice
 from fdplug.errors import DataError
+from fdplug.files.source import is_folder
 from fdplug.predict.data.batches import Batch, caption_loader
 from fdplug.predict.data.captions import PICKS, SHAPES, Caption, read_captions
 from fdplug.predict.data.class_labels import class_captions, read_class_names
+from fdplug.predict.data.inputs import read_inputs, with_inputs
 from fdplug.predict.data.prompts import read_parti, read_prompts
 from fdplug.predict.data.references import ReferenceImages
 from fdplug.predict.data.subset import Selection, selection_hash
@@ -29,12 +31,21 @@ class Captions(LightningDataModule):
         ids: a file with the ids to take: one per line, or a json list.
         subset_seed: take `limit` captions at random instead of the first.
         batch_size: images per pipeline call.
+        inputs: pictures to begin from, for image to image, ControlNet and image to video: a folder with one for each
+            caption, named as its image or its id, or a mapping of the pipeline's arguments to folders, such as
+            `{image: FOLDER, mask_image: FOLDER}`.
     """
 
     def __init__(
-        self, limit: int | None = None, ids: str | None = None, subset_seed: int | None = None, batch_size: int = 8
+        self,
+        limit: int | None = None,
+        ids: str | None = None,
+        subset_seed: int | None = None,
+        batch_size: int = 8,
+        inputs: str | dict[str, str] | None = None,
     ) -> None:
         super().__init__()
+        self.inputs = read_inputs(inputs)
         self.selection = Selection(limit=limit, ids=ids, seed=subset_seed)
         self.batch_size = checks.whole("batch_size", batch_size, 1)
         self.captions: list[Caption] = []
@@ -47,8 +58,12 @@ class Captions(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Read and check the files, and say what was selected."""
         self.available = self.read()
-        self.captions = self.selection.of(self.available)
+        self.captions = with_inputs(self.selection.of(self.available), self.folders())
         self._announce()
+
+    def folders(self) -> dict[str, str]:
+        """Return the folders of pictures to begin from, by the argument that takes them."""
+        return self.inputs
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Batches are lists of `Caption`; see `caption_loader`."""
@@ -81,7 +96,7 @@ class CocoCaptions(Captions):
         pick: which captions of an image: `first`, `random`, or `all`; with `all` an image is named by the id of its
             annotation.
         pick_seed: seed of `random`.
-        subset: `limit`, `ids`, `subset_seed` and `batch_size`, as in `Captions`.
+        subset: `limit`, `ids`, `subset_seed`, `batch_size` and `inputs`, as in `Captions`.
     """
 
     def __init__(
@@ -121,7 +136,7 @@ class PartiPrompts(Captions):
         prompts: path of the tsv file, with the columns Prompt, Category, Challenge and Note.
         category: only prompts of this category, such as `Animals`.
         challenge: only prompts of this challenge, such as `Fine-grained Detail`.
-        subset: `limit`, `ids`, `subset_seed` and `batch_size`, as in `Captions`.
+        subset: `limit`, `ids`, `subset_seed`, `batch_size` and `inputs`, as in `Captions`.
     """
 
     def __init__(self, prompts: str, category: str | None = None, challenge: str | None = None, **subset: Any) -> None:
@@ -139,7 +154,8 @@ class PromptFile(Captions):
         prompts: path of the file.
         column: where the prompts stand, except in `.txt`.
         id_column: where ids stand (whole numbers); without it prompts are numbered from 0.
-        subset: `limit`, `ids`, `subset_seed` and `batch_size`, as in `Captions`.
+        subset: `limit`, `ids`, `subset_seed`, `batch_size` and `inputs`, as in `Captions`; what is no folder among the
+            inputs is a column of the file, with paths relative to it.
     """
 
     def __init__(self, prompts: str, column: str = "prompt", id_column: str | None = None, **subset: Any) -> None:
@@ -147,7 +163,12 @@ class PromptFile(Captions):
         self.prompts, self.column, self.id_column = prompts, column, id_column
 
     def read(self) -> list[Caption]:
-        return read_prompts(self.prompts, self.column, self.id_column)
+        columns = {name: place for name, place in self.inputs.items() if not is_folder(Path(place))}
+        return read_prompts(self.prompts, self.column, self.id_column, columns)
+
+    def folders(self) -> dict[str, str]:
+        """Return the folders of pictures to begin from; the others are columns."""
+        return {name: place for name, place in self.inputs.items() if is_folder(Path(place))}
 
 
 class ClassLabels(Captions):
@@ -159,7 +180,7 @@ class ClassLabels(Captions):
         names: what classes are called: a json object of number -> name, a text file with one name per line, or the
             folder of a pipeline whose `model_index.json` has an `id2label`.
         num_classes: how many classes the model knows.
-        subset: `limit`, `ids`, `subset_seed` and `batch_size`, as in `Captions`.
+        subset: `limit`, `ids`, `subset_seed`, `batch_size` and `inputs`, as in `Captions`.
     """
 
     def __init__(
@@ -176,3 +197,19 @@ class ClassLabels(Captions):
     def read(self) -> list[Caption]:
         names = {} if self.names is None else read_class_names(self.names)
         return class_captions(self.classes, names, self.num_classes, self.per_class)
+
+
+class Samples(Captions):
+    """So many images of a model that takes neither prompts nor classes; their ids count from 0.
+
+    Args:
+        count: how many.
+        subset: `limit`, `ids`, `subset_seed`, `batch_size` and `inputs`, as in `Captions`.
+    """
+
+    def __init__(self, count: int = 64, **subset: Any) -> None:
+        super().__init__(**subset)
+        self.count = checks.whole("count", count, 1)
+
+    def read(self) -> list[Caption]:
+        return [Caption(number, "") for number in range(self.count)]

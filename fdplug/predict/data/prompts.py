@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fdplug import checks
@@ -23,13 +24,19 @@ PARTI_NEEDED = PARTI_COLUMNS[:3]  # many have no note, and editors strip the tab
 MOST = 512 * MEGABYTE
 
 
-def read_prompts(path: str | Path, column: str = "prompt", id_column: str | None = None) -> list[Caption]:
+def read_prompts(
+    path: str | Path,
+    column: str = "prompt",
+    id_column: str | None = None,
+    inputs: Mapping[str, str] = MappingProxyType({}),
+) -> list[Caption]:
     """The prompts of a file, in its order.
 
     Args:
         path: `.txt` (one prompt per line, empty lines do not count), `.jsonl`, `.csv`, `.tsv` or `.parquet`.
         column: where the prompts stand, except in `.txt`.
         id_column: where ids stand; without it prompts are numbered from 0.
+        inputs: the columns of pictures to begin from, by the argument that takes them; paths are relative to the file.
 
     Raises:
         DataError: the file cannot be read, or a record is not as it should be.
@@ -40,7 +47,7 @@ def read_prompts(path: str | Path, column: str = "prompt", id_column: str | None
     if suffix not in READERS:
         raise DataError(f"{path}: prompts are read from {', '.join(READERS)} files; rename or convert it")
     column = "prompt" if suffix == ".txt" else column
-    return list(_captions(path, READERS[suffix](_source(path)), column, id_column))
+    return list(_captions(path, READERS[suffix](_source(path)), column, id_column, inputs))
 
 
 def read_parti(path: str | Path, category: str | None = None, challenge: str | None = None) -> list[Caption]:
@@ -79,10 +86,16 @@ def read_parti(path: str | Path, category: str | None = None, challenge: str | N
     return chosen
 
 
-def _captions(path: Path, records: Iterator[Record], column: str, id_column: str | None) -> Iterator[Caption]:
+def _captions(
+    path: Path,
+    records: Iterator[Record],
+    column: str,
+    id_column: str | None,
+    inputs: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Caption]:
     places: dict[int, str] = {}
     for number, (place, record) in enumerate(records):
-        for name in filter(None, (column, id_column)):
+        for name in filter(None, (column, id_column, *inputs.values())):
             if name not in record:
                 raise DataError(f"{path}: {place}: no column '{name}'; found {_listed(record)}. Name another")
         if problem := problem_of(record[column]):
@@ -91,7 +104,8 @@ def _captions(path: Path, records: Iterator[Record], column: str, id_column: str
         if identifier in places:
             raise DataError(f"{path}: {place}: the id {identifier} appears twice, first in {places[identifier]}")
         places[identifier] = place
-        yield Caption(identifier, record[column].strip())
+        pictures = tuple((name, _picture(path, place, one, record[one])) for name, one in inputs.items())
+        yield Caption(identifier, record[column].strip(), inputs=pictures)
     if not places:
         raise DataError(f"{path} holds no prompts; give a file with at least one")
 
@@ -100,6 +114,13 @@ def _identifier(path: Path, place: str, column: str, value: Any) -> int:
     if not is_whole(value, LARGEST_ID):
         raise DataError(f"{path}: {place}: '{column}' is {shown(value)}, a non-negative whole number is needed")
     return int(value)
+
+
+def _picture(path: Path, place: str, column: str, value: Any) -> str:
+    file = path.parent / value if isinstance(value, str) and value.strip() else None
+    if file is None or not file.is_file():
+        raise DataError(f"{path}: {place}: '{column}' is {shown(value)}, the file of a picture is needed")
+    return str(file)
 
 
 def _listed(record: dict[str, Any]) -> str:

@@ -64,10 +64,11 @@ class Selection:
 
 
 def selection_hash(captions: Sequence[Caption]) -> str:
-    """First 16 hexadecimal digits of SHA-256 over the ids, texts, labels and own seeds, in their order."""
+    """First 16 hexadecimal digits of SHA-256 over ids, texts, labels, own seeds and pictures, in their order."""
     digest = hashlib.sha256()
     for caption in captions:
-        own = [] if caption.seed is None else [caption.seed]
+        own: list[Any] = [] if caption.seed is None else [caption.seed]
+        own += [[name, hashlib.sha256(Path(file).read_bytes()).hexdigest()] for name, file in caption.inputs]
         digest.update(json.dumps([caption.image_id, caption.text, caption.label, *own]).encode())
     return digest.hexdigest()[:16]
 

@@ -1,49 +1,125 @@
-"""What a pipeline generates from: prompts, or class labels."""
+"""What a pipeline generates from: prompts, class labels, pictures, or nothing at all."""
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
-import torch
+from PIL import Image
 
-from fdplug.errors import ConfigError, PipelineError
+from fdplug.errors import ConfigError, PipelineError, suggestion
+from fdplug.files.images import read_image
 from fdplug.lookup import find_denoiser
+from fdplug.predict.generation.media import class_of, parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
+    from collections.abc import Mapping, Sequence
 
     from fdplug.predict.data.captions import Caption
 
+# Pipelines that take a picture and cannot do without, by a part of their names.
+_FROM_PICTURES = (
+    *("Img2Img", "Inpaint", "ControlNet", "Adapter", "ImageToVideo", "ImageVariation", "Upscale", "InstructPix2Pix"),
+    *("Depth2Img", "StableVideoDiffusion", "EditPlus", "QwenImageEdit", "I2VGen"),
+)
+_PICTURES = ("image", "control_image", "mask_image", "ip_adapter_image", "images")
+_NOT_GIVEN = (
+    *("prompt", "class_labels", "batch_size", "generator", "output_type", "return_dict", "num_inference_steps"),
+    *("guidance_scale", "timesteps", "sigmas", "latents", "num_images_per_prompt", "num_videos_per_prompt"),
+)
+"""What no one may set for a pipeline's call: it is made of captions, settings of their own names, and seeds."""
 
-def check_conditioning(pipe: Any, captions: Sequence[Caption], size: int | None = None) -> None:
-    """Refuse a pipeline that cannot take these captions, or not at this size.
+
+def check_conditioning(
+    pipe: Any, captions: Sequence[Caption], size: int | None = None, arguments: Mapping[str, Any] | None = None
+) -> None:
+    """Refuse a pipeline that cannot take these captions, or not at this size; its class is enough, without weights.
+
+    Args:
+        pipe: a pipeline, or a class of pipelines.
+        captions: what is to be generated.
+        size: in pixels, where it was asked for.
+        arguments: further arguments of its call.
 
     Raises:
-        PipelineError: it takes neither a prompt nor a class label, or the other one of the two.
-        ConfigError: a size is asked of a pipeline that has only one.
+        PipelineError: it takes no prompt, or needs a class label or a picture that the captions lack.
+        ConfigError: a size is asked of a pipeline that has only one, or its call has no such argument.
     """
-    conditioning(pipe, captions[:1])
-    if size is not None and not _takes(pipe, "height"):
-        raise ConfigError(f"{type(pipe).__name__} generates images of one size only; leave out size, got {size}")
+    name, accepted = class_of(pipe).__name__, parameters(pipe)
+    _sources(pipe, captions[:1])
+    _check_pictures(name, accepted, captions)
+    if size is not None and "height" not in accepted:
+        raise ConfigError(f"{name} generates images of one size only; leave out size, got {size}")
+    for one in arguments or {}:
+        if one in _NOT_GIVEN or one.startswith("callback"):
+            raise ConfigError(f"arguments: '{one}' is made of captions, seeds and settings; leave it out")
+        if one not in accepted:
+            raise ConfigError(f"arguments: {name} takes no '{one}'{suggestion(one, accepted, ';')} leave it out")
 
 
-def conditioning(pipe: Any, captions: Sequence[Caption]) -> dict[str, Any]:
-    """The arguments of a pipeline call that say what to generate images of."""
-    name = type(pipe).__name__
-    if _takes(pipe, "prompt"):
-        if any(caption.label is not None for caption in captions):
+def _check_pictures(name: str, accepted: Mapping[str, Any], captions: Sequence[Caption]) -> None:
+    given = {one for caption in captions for one, _ in caption.inputs}
+    unknown = sorted(given - set(accepted))
+    if unknown:
+        known = ", ".join(one for one in accepted if one in _PICTURES) or "none"
+        raise PipelineError(f"{name} takes no {unknown[0]} to begin from; pictures that it takes: {known}")
+    nothing_else = not any(one in accepted for one in ("prompt", "class_labels", "batch_size"))
+    needed = nothing_else or any(part in name for part in _FROM_PICTURES)
+    if captions and not given and needed and "image" in accepted:
+        raise PipelineError(
+            f"{name} needs a picture for every caption: give --data.inputs, a folder with one for each (compare: "
+            "--inputs), or as in {image: FOLDER}"
+        )
+
+
+def conditioning(pipe: Any, captions: Sequence[Caption], size: int | None = None) -> dict[str, Any]:
+    """Return the arguments of a pipeline call that say what to generate from.
+
+    Args:
+        pipe: a pipeline.
+        captions: one for each image.
+        size: in pixels, to which pictures to begin from are resized; None leaves them as they are.
+    """
+    names = [one for one, _ in captions[0].inputs] if captions else []
+    pictures = {name: [_picture(dict(caption.inputs)[name], size) for caption in captions] for name in names}
+    for name, made in pictures.items():
+        if len({one.size for one in made}) > 1:
+            raise ConfigError(f"the pictures for {name} differ in size; give a size, or batch_size 1")
+    # many pipelines take a single picture where they take no list
+    return {**_sources(pipe, captions), **{name: one[0] if len(one) == 1 else one for name, one in pictures.items()}}
+
+
+def _picture(file: str, size: int | None) -> Image.Image:
+    from pathlib import Path
+
+    picture = read_image(Path(file), "picture to begin from")
+    return picture if size is None else picture.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def _sources(pipe: Any, captions: Sequence[Caption]) -> dict[str, Any]:
+    """Return prompts, class labels, or the number of images."""
+    name, accepted = class_of(pipe).__name__, parameters(pipe)
+    labelled = any(caption.label is not None for caption in captions)
+    if "prompt" in accepted:
+        if labelled:
             raise PipelineError(
                 f"{name} generates from prompts, not class labels; give --data CocoCaptions or PromptFile"
             )
         return {"prompt": [caption.text for caption in captions]}
-    if not _takes(pipe, "class_labels"):
-        raise PipelineError(f"{name} takes no prompt; a text-to-image or class-conditional pipeline is needed")
-    if any(caption.label is None for caption in captions):
-        raise PipelineError(f"{name} takes no prompt but class labels; give --data ClassLabels")
-    return {"class_labels": [caption.label for caption in captions]}
+    if "class_labels" in accepted:
+        if any(caption.label is None for caption in captions):
+            raise PipelineError(f"{name} takes no prompt but class labels; give --data ClassLabels (compare: classes)")
+        return {"class_labels": [caption.label for caption in captions]}
+    if captions and captions[0].inputs:
+        return {}
+    if "image" in accepted and "batch_size" not in accepted:
+        return {}  # of which it is said that they are missing
+    if "batch_size" not in accepted:
+        raise PipelineError(f"{name} takes no prompt, no class label, no picture and no number of images")
+    if labelled or any(caption.text for caption in captions):
+        raise PipelineError(
+            f"{name} takes no prompt: it generates from nothing; give --data Samples (compare: samples)"
+        )
+    return {"batch_size": len(captions)}
 
 
 def image_size(pipe: Any, size: int | None = None) -> tuple[int, int]:
@@ -66,12 +142,3 @@ def image_size(pipe: Any, size: int | None = None) -> tuple[int, int]:
     factor = 2 ** (len(pipe.vae.config.block_out_channels) - 1) if getattr(pipe, "vae", None) else 1
     factor = getattr(pipe, "vae_scale_factor", factor)
     return height * factor, width * factor
-
-
-def as_tensor(images: Any) -> Tensor:
-    """Images of a pipeline as floats (N, 3, H, W): some give numpy arrays (N, H, W, 3) whatever they are asked for."""
-    return images if isinstance(images, torch.Tensor) else torch.from_numpy(images).permute(0, 3, 1, 2)
-
-
-def _takes(pipe: Any, argument: str) -> bool:
-    return argument in inspect.signature(pipe.__call__).parameters

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fdplug import registry
 from fdplug.checks import number, whole
 from fdplug.config import plugin
+from fdplug.errors import ConfigError
+from fdplug.errors.wording import shown
 from fdplug.registry import Spec
 from fdplug.settings import Settings, setting
 
@@ -21,6 +24,15 @@ def _given_whole(least: int) -> Any:
 
 def _guidance(name: str, value: Any) -> float | None:
     return None if value is None else number(name, value, 0)
+
+
+def _arguments(name: str, value: Any) -> dict[str, Any] | None:
+    """Check a mapping; whether the pipeline takes such arguments is known with its class."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ConfigError(f"{name} is a mapping of the pipeline's own arguments, got {shown(value)}")
+    return dict(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +54,9 @@ class GenerationConfig(Settings):
     size: int | None = setting(
         None, "height and width in pixels; the model's own if left out", _given_whole(SIZE_LEAST), reads=int
     )
+    arguments: Mapping[str, Any] | None = setting(
+        None, "more arguments of the pipeline's call: {num_frames: 16}", _arguments
+    )
     seed: int = setting(0, "seed of the run", lambda name, value: whole(name, value, 0), reads=int)
 
     @property
@@ -58,4 +73,5 @@ class GenerationConfig(Settings):
         """Return the keyword arguments of the pipeline call."""
         options = {"guidance_scale": self.guidance, "height": self.size, "width": self.size}
         given = {key: value for key, value in options.items() if value is not None}
-        return {**registry.build("sampler", self.sampler).arguments(self.resolved_steps), **given}
+        own = dict(self.arguments or {})
+        return {**registry.build("sampler", self.sampler).arguments(self.resolved_steps), **given, **own}

@@ -18,8 +18,9 @@ from fdplug.errors import ConfigError, warn
 from fdplug.lookup import find_denoiser, find_denoisers
 from fdplug.pipeline import Propagation
 from fdplug.predict.data.seeds import generators
-from fdplug.predict.generation.conditioning import as_tensor, conditioning
+from fdplug.predict.generation.conditioning import conditioning
 from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.media import SOUND, kind_of, output_of, parameters, rate_of, to_samples
 from fdplug.predict.generation.progress import watched
 from fdplug.profiling.flops import CONVENTIONS
 from fdplug.profiling.timing import DenoiserTimer
@@ -41,13 +42,15 @@ class GenerationOutput:
     """What was generated, and what it cost.
 
     Attributes:
-        images: (N, 3, H, W) uint8 on the CPU; black where the pipeline gave not-a-number.
+        images: (N, 3, H, W) uint8 on the CPU, of videos (N, F, 3, H, W), of sounds (N, channels, samples) int16; black
+            or silent where the pipeline gave not-a-number.
         finite: (N,), whether an image holds numbers only.
         seconds: in the pipeline.
         denoiser_seconds: in the denoiser; None where no family knows it.
         ledger: of the last pipeline call, if features were propagated.
         in_ledger: images of the last pipeline call.
         counted: GFLOPs per image of the last pipeline call by convention, where propagation was still on to count them.
+        rate: frames or samples per second; None for images.
     """
 
     images: Tensor
@@ -57,6 +60,7 @@ class GenerationOutput:
     ledger: Any = None
     in_ledger: int = 1
     counted: Mapping[str, float] = field(default_factory=dict)
+    rate: float | None = None
 
     def gflops(self, convention: str = "full") -> float | None:
         """GFLOPs of the denoiser per image, by the ledger; None without one."""
@@ -75,6 +79,7 @@ def joined(runs: Sequence[GenerationOutput]) -> GenerationOutput:
         ledger=runs[-1].ledger,
         in_ledger=runs[-1].in_ledger,
         counted=runs[-1].counted,
+        rate=runs[-1].rate,
     )
 
 
@@ -118,7 +123,8 @@ def run(
         counted: dict[str, float] = {}
         if count and ledger is not None:
             counted = {name: ledger.gflops(name) / len(captions) for name in CONVENTIONS}
-    pixels, finite = to_uint8(images)
+    kind = kind_of(pipe)
+    pixels, finite = to_samples(images) if kind == SOUND else to_uint8(images)
     return GenerationOutput(
         images=pixels,
         finite=finite,
@@ -127,6 +133,7 @@ def run(
         ledger=ledger,
         in_ledger=len(captions),
         counted=counted,
+        rate=rate_of(pipe, kind, generation.call_options()),
     )
 
 
@@ -155,13 +162,15 @@ def to_uint8(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def call_pipeline(pipe: Any, captions: Sequence[Caption], generation: GenerationConfig) -> Tensor:
-    """Return the images (N, 3, H, W) of one call of the pipeline; tests put another in its place."""
+    """Return what one call of the pipeline makes, as `output_of` does; tests put another in its place."""
     seeds = generators(caption.noise_seed(generation.seed) for caption in captions)
-    given = conditioning(pipe, captions)
+    given = conditioning(pipe, captions, generation.size)
     options = generation.call_options()
     check_timesteps(pipe, options)
+    if "output_type" in parameters(pipe):
+        options["output_type"] = "pt"
     with torch.no_grad():
-        return as_tensor(pipe(**given, generator=seeds, output_type="pt", **options).images)
+        return output_of(pipe(**given, generator=seeds, **options), kind_of(pipe))
 
 
 def check_timesteps(pipe: Any, options: Mapping[str, Any]) -> None:

@@ -43,6 +43,7 @@ def generated_images(
             denoiser_seconds=per_image(output.denoiser_seconds, count),
             gflops=gflops,
             key_steps=key_steps,
+            rate=output.rate,
         )
         for caption, image, finite in zip(captions, output.images, output.finite, strict=True)
     ]

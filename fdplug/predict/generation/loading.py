@@ -84,6 +84,21 @@ def load_pipeline(
     return pipe.to(device)
 
 
+def pipeline_class(model: str) -> Any:
+    """Return the class of a model's pipeline, by its `model_index.json` alone; None where it is not to be had."""
+    import diffusers
+
+    folder = _local_folder(model)
+    try:
+        if folder is None:
+            index: Any = diffusers.DiffusionPipeline.load_config(model)
+        else:
+            index = read_json(Source(folder / "model_index.json", "index of the pipeline", _ALLOWED, PipelineError))
+    except Exception:  # the hub's client has a dozen kinds, and loading says what is wrong
+        return None
+    return getattr(diffusers, str(index.get("_class_name")), None) if isinstance(index, dict) else None
+
+
 def _dtype_argument() -> str:
     """`from_pretrained` of diffusers called it `torch_dtype` before 0.42."""
     import diffusers

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.callbacks import BasePredictionWriter
 
 from fdplug.errors import ConfigError
+from fdplug.predict.data.subset import selection_hash
 from fdplug.predict.generation.beyond_settings import beyond_settings
 from fdplug.predict.lightning.distributed import die_with_launcher, first_decides, over_ranks
 from fdplug.predict.storage.image_store import ImageStore
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 class ImageWriter(BasePredictionWriter):
     """Writes `<folder>/<image id, 12 digits>.png` and a line of the manifest as soon as a batch is done.
+
+    A video is an animated PNG of all its frames, without loss, with a GIF beside it; a sound is a WAV.
 
     A run that was killed goes on where it was, if nothing that decides the images has changed.
 
@@ -71,6 +74,8 @@ class ImageWriter(BasePredictionWriter):
             _check_captions(self._run, self.store.entries, captions)
         self._run.keep("settings", pl_module.settings(trainer.strategy.root_device))
         self._run.keep("circumstances", circumstances(trainer, pl_module))
+        if trainer.datamodule and any(caption.inputs for caption in trainer.datamodule.captions):
+            self._run.keep("captions", {"selection": selection_hash(trainer.datamodule.captions)})
         self._run.note("begun", provenance(trainer.strategy.root_device))
         self.store.merge()
 

@@ -19,7 +19,14 @@ from fdplug.predict.generation.conditioning import check_conditioning
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import check_size, check_steps, run
 from fdplug.predict.generation.generated_images import generated_images
-from fdplug.predict.generation.loading import DTYPES, check_model, default_guidance, load_pipeline, resolve_dtype
+from fdplug.predict.generation.loading import (
+    DTYPES,
+    check_model,
+    default_guidance,
+    load_pipeline,
+    pipeline_class,
+    resolve_dtype,
+)
 from fdplug.predict.lightning.callbacks.progress_bar import step_watcher
 from fdplug.predict.lightning.image_writer import image_store
 from fdplug.predict.lightning.prediction import Prediction, gathered
@@ -110,9 +117,13 @@ class TextToImage(LightningModule):
         self._store = image_store(self.trainer)
         self._on_step = step_watcher(self.trainer)
         device = self.trainer.strategy.root_device
-        self.pipe = load_pipeline(self.model, device=device, needs_prompt=False, **self.loading)
         given: Any = getattr(self.trainer, "datamodule", None)
-        check_conditioning(self.pipe, given.captions if given else [], self.generation.size)
+        wanted = (given.captions if given else [], self.generation.size, self.generation.arguments)
+        known = pipeline_class(self.model)
+        if known is not None:
+            check_conditioning(known, *wanted)  # before weights are loaded
+        self.pipe = load_pipeline(self.model, device=device, needs_prompt=False, **self.loading)
+        check_conditioning(self.pipe, *wanted)
         check_size(self.pipe, self.generation.size)
         if self.preset is not None:
             check_preset(self.preset, self.pipe, self.generation.size)

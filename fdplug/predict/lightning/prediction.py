@@ -19,7 +19,8 @@ class Prediction(NamedTuple):
     """What `predict_step` returns for a batch, be it generated now or read back from an interrupted run.
 
     Attributes:
-        images: (N, 3, H, W) uint8 on the CPU; those that hold numbers only, so there may be none.
+        images: (N, 3, H, W) uint8 on the CPU, of videos (N, F, 3, H, W), of sounds (N, channels, samples) int16; those
+            that hold numbers only, so there may be none.
         captions: N captions.
         seconds: in the pipeline, for these images.
         denoiser_seconds: in the denoiser, for these images; None where no family knows it.

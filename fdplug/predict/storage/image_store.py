@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fdplug.errors import OutputError
 from fdplug.errors.wording import one_line
 from fdplug.files.writing import write_bytes
-from fdplug.predict.storage.atomic import encode_png
+from fdplug.predict.storage.coding import companion, encoded
 from fdplug.predict.storage.manifest import (
     NOT_A_NUMBER,
     OK,
@@ -36,11 +36,13 @@ class GeneratedImage(NamedTuple):
         caption: what was asked for.
         seed: seed of the image's own generator.
         variant: how it was generated, in short.
-        image: (3, H, W) uint8, or None if the pipeline gave not-a-number.
+        image: (3, H, W) uint8, of a video (F, 3, H, W) uint8, of a sound (channels, samples) int16; None if the
+            pipeline gave not-a-number.
         seconds: of the pipeline, for this image.
         denoiser_seconds: of the denoiser, likewise; None where no family knows it.
         gflops: of the denoiser, for this image; None if nothing was propagated.
         key_steps: how many; None if nothing was propagated.
+        rate: frames or samples per second; None for an image.
     """
 
     id: int
@@ -52,6 +54,7 @@ class GeneratedImage(NamedTuple):
     denoiser_seconds: float | None = None
     gflops: float | None = None
     key_steps: int | None = None
+    rate: float | None = None
 
 
 class ImageStore:
@@ -110,9 +113,12 @@ class ImageStore:
         image = facts.pop("image")
         if image is None:
             return ManifestEntry(status=NOT_A_NUMBER, **facts)
-        file = str(PurePosixPath(within, image_name(generated.id)))
-        data = encode_png(image)
+        suffix, data = encoded(image, generated.rate)
+        file = str(PurePosixPath(within, image_name(generated.id, suffix)))
         _make_folder((self.folder / file).parent)
+        also = companion(image, generated.rate)
+        if also is not None:
+            write_bytes(also[1], (self.folder / file).with_suffix(also[0]))
         write_bytes(data, self.folder / file)
         return ManifestEntry(status=OK, file=file, sha256=sha256(data), **facts)
 

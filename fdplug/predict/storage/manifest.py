@@ -13,19 +13,17 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
 from fdplug.errors import DataError
-from fdplug.files.images import decoded
-from fdplug.files.source import Source
+from fdplug.files.source import MEGABYTE, Source
 from fdplug.files.writing import write_text
+from fdplug.predict.storage.coding import ANIMATION, SUFFIXES, decode
 from fdplug.predict.storage.json_lines import JsonLines, read_json_lines
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 MANIFEST = "manifest.jsonl"
+MOST = 1_000 * MEGABYTE
 OK, NOT_A_NUMBER = "ok", "not a number"
 
 
@@ -45,6 +43,7 @@ class ManifestEntry:
         denoiser_seconds: of the denoiser, likewise; None where no family knows it.
         gflops: of the denoiser, for this image; None if nothing was propagated.
         key_steps: how many; None if nothing was propagated.
+        rate: frames or samples per second; None for an image.
     """
 
     id: int
@@ -58,6 +57,7 @@ class ManifestEntry:
     denoiser_seconds: float | None = None
     gflops: float | None = None
     key_steps: int | None = None
+    rate: float | None = None
 
     @property
     def key(self) -> tuple[str, int]:
@@ -109,28 +109,23 @@ def clear_manifest(folder: Path) -> None:
     """Remove the images that the manifest names, and the manifest itself; never a file that is not the one written."""
     for entry in read_manifest(folder).values():
         if (path := _inside(folder, entry.file)) is not None and _bytes(path, entry) is not None:
+            path.with_suffix(ANIMATION).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
     for path in _files(folder):
         path.unlink(missing_ok=True)
 
 
 def read_image(folder: Path, entry: ManifestEntry) -> Tensor | None:
-    """The image (3, H, W) uint8 of an entry, or None unless its file is whole and the very one that was written."""
+    """The image, video or sound of an entry, or None unless its file is whole and the very one that was written."""
     path = _inside(folder, entry.file)
     data = None if path is None else _bytes(path, entry)
-    if path is None or data is None:
-        return None
-    try:
-        image = decoded(data, Source(path, "image", "remove it"))
-    except DataError:
-        return None
-    return torch.tensor(np.asarray(image)).permute(2, 0, 1).contiguous()
+    return None if path is None or data is None else decode(data, Source(path, "image", "remove it"))
 
 
 def _bytes(path: Path, entry: ManifestEntry) -> bytes | None:
     """The bytes of the file of an entry, or None if it is not the very one that was written."""
     try:
-        data = Source(path, "image", "remove it").read()
+        data = Source(path, "image", "remove it", limit=MOST).read()
     except DataError:
         return None
     return data if sha256(data) == entry.sha256 else None
@@ -143,7 +138,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _inside(folder: Path, file: str | None) -> Path | None:
     """The path of an image; None where a tampered manifest names another kind of file, or one out of the folder."""
-    if file is None or not file.endswith(".png") or "\0" in file:
+    if file is None or not file.endswith(SUFFIXES) or "\0" in file:
         return None
     try:
         path = (folder / file).resolve()
@@ -167,5 +162,6 @@ def _entry(record: dict[str, Any]) -> ManifestEntry | None:
         (entry.caption, str),
         (entry.variant, str),
         (entry.file, str | None),
+        (entry.rate, float | int | None),
     )
     return entry if all(isinstance(value, kind) for value, kind in wanted) else None

@@ -52,6 +52,7 @@ def test_an_image_is_a_png_with_a_line_in_the_manifest(tmp_path):
         "denoiser_seconds": 0.25,
         "gflops": 3.0,
         "key_steps": 2,
+        "rate": None,
     }
     assert _lines(tmp_path / "manifest.rank0.jsonl") == [expected]
     store.close()

@@ -14,10 +14,13 @@ import torch
 
 from fdplug import registry
 from fdplug.errors import ConfigError, DataError
+from fdplug.files.source import Source
 from fdplug.predict.generation.conditioning import image_size
+from fdplug.predict.generation.media import kind_of
 from fdplug.predict.lightning.callbacks.base import LogNumbers
+from fdplug.predict.storage.coding import decode
+from fdplug.predict.storage.manifest import MOST
 from fdplug.scores import BASELINE, Batch
-from fdplug.scores.features.images import read_image
 from fdplug.scores.features.reference import Reference
 from fdplug.scores.score_set import ScoreSet
 
@@ -72,8 +75,13 @@ class LogScores(LogNumbers):
         self.scores.load(trainer.strategy.root_device)
 
     def on_predict_start(self, trainer: Any, pl_module: Any) -> None:
-        """Begin to count."""
+        """Begin to count.
+
+        Raises:
+            ConfigError: a score cannot be computed of what the pipeline makes.
+        """
         super().on_predict_start(trainer, pl_module)
+        self.scores.check_media(kind_of(pl_module.pipe))
         self.running = self.scores.begun(self._reference(trainer, pl_module) if self.scores.comparing else None)
 
     def update(self, prediction: Prediction) -> None:
@@ -99,9 +107,10 @@ class LogScores(LogNumbers):
         return Reference(self.given or trainer.datamodule.references(), size, share=share)
 
     def _counterparts(self, folder: Path, prediction: Prediction) -> Tensor:
-        baseline = torch.stack([_read(folder, caption) for caption in prediction.captions])
-        if baseline.shape != prediction.images.shape:
-            raise DataError(f"{folder} holds images of another size: {tuple(baseline.shape[2:])}")
+        found = [_read(folder, caption) for caption in prediction.captions]
+        if any(one.shape != prediction.images.shape[1:] for one in found):
+            raise DataError(f"{folder} holds images of another size: {tuple(found[0].shape)}")
+        baseline = torch.stack(found)
         return baseline
 
 
@@ -115,4 +124,8 @@ def _check_baseline(folder: Path, captions: Sequence[Caption]) -> None:
 
 
 def _read(folder: Path, caption: Caption) -> Tensor:
-    return torch.tensor(read_image(folder / caption.output_name)).permute(2, 0, 1)
+    source = Source(folder / caption.output_name, "image", "generate it again", limit=MOST)
+    found = decode(source.read(), source)
+    if found is None:
+        raise DataError(f"{source.name} is broken; generate it again")
+    return found
