@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from fdplug.errors import PropagationError
+from fdplug.errors import FdplugError, PropagationError
+from fdplug.errors.wording import one_line
 from fdplug.profiling.outline import made_of, outlined
 
 if TYPE_CHECKING:
@@ -99,13 +100,13 @@ class Ledger:
     ) -> str:
         """Keep an example of a call of `network`, whose `modules` are recorded one by one; return how it is named.
 
-        Calls that differ in nothing but the values of tensors share one.
+        Calls that differ in nothing but the values of tensors share one, while the network stays as it is.
         """
         made = Example(network, example(), made_of(network), rows)
         outline = outlined(made.arguments)
         alike = [name for name in self.examples if name.partition("#")[0] == component]
         for name in alike:
-            if outlined(self.examples[name].arguments) == outline:
+            if self.examples[name].made_of == made.made_of and outlined(self.examples[name].arguments) == outline:
                 return name
         name = f"{component}#{len(alike)}" if alike else component
         self.examples[name] = made
@@ -195,10 +196,18 @@ class Ledger:
                 if changed and not is_known(one.network, one.arguments, one.made_of):
                     raise PropagationError(
                         f"the {name.partition('#')[0]} was changed since this run began (its layers, attention "
-                        "processors or adapters), so that its passes cannot be priced: ask for GFLOPs after a run with "
-                        "it as it is"
+                        "processors, adapters or the type of its weights), so that its passes cannot be priced: ask "
+                        "for GFLOPs after a run in which nothing changes"
                     )
-                costs[name] = outlined_flops(one.network, one.arguments, convention, one.made_of)
+                try:
+                    costs[name] = outlined_flops(one.network, one.arguments, convention, one.made_of)
+                except FdplugError:
+                    raise
+                except (RuntimeError, TypeError, ValueError, AttributeError, LookupError) as error:
+                    raise PropagationError(
+                        f"a pass of the {name.partition('#')[0]} cannot be made again to be counted "
+                        f"({one_line(error, 160)}): ask for GFLOPs while the pipeline is as it was in the run"
+                    ) from error
         return sum(entry.rows * self._cost(entry, costs) for entry in self.entries) / 1e9
 
     def _cost(self, entry: LedgerEntry, costs: Mapping[str, Mapping[str, int]]) -> float:

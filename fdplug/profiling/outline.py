@@ -22,11 +22,11 @@ def _values(outline: Tensor) -> list[Any]:
 
 
 def made_of(network: nn.Module) -> tuple[Any, ...]:
-    """Return what decides the cost of a pass besides its arguments: modules, processors, adapters that are active."""
+    """Return what decides the cost of a pass besides its arguments: modules, weights, processors, active adapters."""
     return tuple((name, *_made_of(vars(module), type(module))) for name, module in network.named_modules())
 
 
 def _made_of(held: dict[str, Any], kind: type) -> tuple[Any, ...]:
     switches = [] if _SWITCHES.isdisjoint(held) else [(key, repr(held[key])) for key in sorted(_SWITCHES & held.keys())]
-    shapes = [one.shape for one in held["_parameters"].values() if one is not None]
-    return kind, type(held.get("processor")), *switches, *shapes
+    weights = [(one.shape, one.dtype) for one in held["_parameters"].values() if one is not None]
+    return kind, type(held.get("processor")), *switches, *weights

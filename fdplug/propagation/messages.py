@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -100,11 +100,22 @@ def rows_listed(network: Any, decoding: str) -> str:
     )
 
 
-def uncounted(component: str, outside: int, caller: Any) -> tuple[str, ...]:
-    """Say what has run before a run begins and is not in its ledger."""
-    found = []
+def uncounted(component: str, outside: int, prepared: Mapping[str, int], caller: Any) -> tuple[str, ...]:
+    """Say what has run before a run begins and is not in its ledger.
+
+    Args:
+        component: the denoiser's name.
+        outside: calls of it that belong to no run.
+        prepared: calls of it in runs of other methods of the pipeline, by method.
+        caller: the pipeline that is called now.
+    """
+    found = [f"{_calls(number, component)} in {method}(), a run of its own" for method, number in prepared.items()]
     if outside:
-        found.append(f"{outside} calls of the {component} outside of a run, since the one before")
+        found.append(f"{_calls(outside, component)} outside of a run, since the one before")
     if getattr(caller, "free_init_enabled", False):
         found.append("FreeInit's passes over the schedule but the last")
     return tuple(found)
+
+
+def _calls(number: int, component: str) -> str:
+    return f"{number} call{'s' if number > 1 else ''} of the {component}"

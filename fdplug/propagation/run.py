@@ -107,6 +107,11 @@ class Run:
             self.guided.hand_over(stage.network)
 
     @property
+    def couples_rows(self) -> bool:
+        """Whether rows of a batch may see each other anywhere, so that what a pass costs is known for whole batches."""
+        return self.watched.couples_anywhere
+
+    @property
     def over(self) -> bool:
         """Whether every step has been taken."""
         return self.step >= self.schedule.end
@@ -243,4 +248,6 @@ class Run:
         """Drop what was decoded ahead, as something has changed, and decode step by step from now on."""
         self.plan.one_by_one = True
         self.drop_predictions()
+        for lanes in self._lanes.values():
+            lanes.price_anew()
         warn(f"the {what} changed within a span: the rest of this run is decoded one step at a time")

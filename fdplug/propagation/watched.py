@@ -35,14 +35,23 @@ class Watched:
     def _settings(self) -> Settings:
         return Settings(list(self._outside.values()))
 
-    def couples_rows(self) -> str | None:
+    @functools.cached_property
+    def couples_anywhere(self) -> bool:
+        """Whether something may look across the rows of a batch, inside of the part or outside."""
+        return self.couples_rows(everywhere=True) is not None
+
+    def couples_rows(self, everywhere: bool = False) -> str | None:
         """Say what may look across the rows of a batch; None where all is known to be row-wise.
 
         Diffusers' own attention processors are, but for perturbed-attention guidance, which cuts the batch into thirds.
         What others put around a module, or in place of one, may do anything; for the denoiser's own class its family
         speaks.
+
+        Args:
+            everywhere: look inside of the part, too.
         """
-        return next(filter(None, map(self._couples, self._outside, self._outside.values())), None)
+        modules = dict(self._network.named_modules()) if everywhere else self._outside
+        return next(filter(None, map(self._couples, modules, modules.values())), None)
 
     def _couples(self, name: str, module: nn.Module) -> str | None:
         held = vars(module)

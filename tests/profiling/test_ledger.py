@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from diffusers import StableDiffusionPAGPipeline
+from diffusers import DPMSolverMultistepScheduler, LEditsPPPipelineStableDiffusion, StableDiffusionPAGPipeline
 from diffusers.models.upsampling import Upsample2D
 from fvcore.nn import FlopCountAnalysis
+from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 import fdplug
@@ -274,6 +275,71 @@ def test_what_is_not_counted_is_said(pipe):
         assert on.ledger.uncounted == ("3 calls of the unet outside of a run, since the one before",)
         latents(pipe, num_inference_steps=2)
         assert on.ledger.uncounted == ()
+
+
+def test_what_another_method_of_the_pipeline_ran_for_the_image_is_said():
+    """LEdits++ inverts a picture before it is edited: the page is about the editing, and says what is on another."""
+    parts = {name: one for name, one in tiny_pipeline().components.items() if name != "image_encoder"}
+    parts["scheduler"] = DPMSolverMultistepScheduler(algorithm_type="sde-dpmsolver++", steps_offset=1)
+    pipe = LEditsPPPipelineStableDiffusion(**parts, requires_safety_checker=False)
+    pipe.set_progress_bar_config(disable=True)
+    with fdplug.propagate(pipe, policy={"uniform": {"interval": 3}}, injector="none", decoding="serial") as on:
+        pipe.invert(image=Image.new("RGB", (32, 32), "teal"), num_inversion_steps=8)
+        inverted = on.ledger.passes("")
+        assert on.ledger.uncounted == ()
+        for said in ((f"{inverted} calls of the unet in invert(), a run of its own",), ()):
+            pipe(editing_prompt=["a"], output_type="latent", use_intersect_mask=False)
+            assert on.ledger.uncounted == said
+
+
+@pytest.mark.parametrize(("layer", "decoding"), [("mid", "serial"), ("down", "auto"), ("up", "serial")])
+def test_perturbed_rows_are_priced_wherever_they_are(layer, decoding):
+    """Inside the part or outside of it, processors want a batch of three thirds: fvcore's count of one such pass."""
+    parts = tiny_pipeline().components
+    pipe = StableDiffusionPAGPipeline(**parts, requires_safety_checker=False, pag_applied_layers=[layer])
+    pipe.set_progress_bar_config(disable=True)
+    usual = pipe.unet.attn_processors
+    with fdplug.propagate(pipe, policy="all", injector="none", decoding=decoding) as on:
+        pipe("a red circle", num_inference_steps=3, output_type="latent", height=16, width=16, pag_scale=3.0)
+        counted = on.ledger.gflops()
+    pipe._set_pag_attn_processor(pag_applied_layers=pipe.pag_applied_layers, do_classifier_free_guidance=True)
+    sample, text = torch.ones(3, 4, 8, 8), torch.ones(3, pipe.tokenizer.model_max_length, 16)
+    cost = module_flops(pipe.unet, {"sample": sample, "timestep": torch.tensor(1), "encoder_hidden_states": text})
+    pipe.unet.set_attn_processor(usual)
+    assert counted == pytest.approx(3 * cost[""] / 1e9, rel=1e-6)
+
+
+def test_adapters_that_are_off_for_some_steps_are_not_priced_as_if_they_were_on(pipe):
+    """Parallel decoding notices that they change, and the ledger says that it cannot price such a run."""
+    peft = pytest.importorskip("peft")
+    pipe.unet.add_adapter(peft.LoraConfig(r=4, target_modules=["to_q", "to_v"]), adapter_name="a")
+
+    def switch(pipe, step, timestep, given):
+        {1: pipe.unet.disable_adapters, 7: pipe.unet.enable_adapters}.get(step, dict)()
+        return {}
+
+    with fdplug.propagate(pipe, policy={"uniform": {"interval": 4}}, injector="none") as on:
+        with pytest.warns(fdplug.FdplugWarning, match="the denoiser changed within a span"):
+            latents(pipe, num_inference_steps=9, callback_on_step_end=switch)
+        with pytest.raises(PropagationError, match="ask for GFLOPs after a run in which nothing changes"):
+            on.ledger.gflops()
+
+
+def test_weights_of_another_type_are_not_run_to_be_counted(pipe):
+    with fdplug.propagate(pipe) as on:
+        latents(pipe, num_inference_steps=9)
+        pipe.unet.to(torch.float64)
+        with pytest.raises(PropagationError, match="the type of its weights"):
+            on.ledger.gflops()
+
+
+def test_a_pass_that_cannot_be_made_again_is_a_clear_error(pipe):
+    with fdplug.propagate(pipe) as on:
+        latents(pipe, num_inference_steps=9)
+        hook = pipe.unet.conv_out.register_forward_pre_hook(lambda module, given: given[0].no_such_thing)
+        with pytest.raises(PropagationError, match=r"a pass of the unet cannot be made again.*no_such_thing"):
+            on.ledger.gflops()
+        hook.remove()
 
 
 def test_processors_that_a_pipeline_takes_out_after_its_run_are_priced():

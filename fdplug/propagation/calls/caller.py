@@ -32,6 +32,22 @@ def _call_below(frame: FrameType | None) -> FrameType | None:
     return None
 
 
+def entered_by() -> tuple[Any, str]:
+    """Return the pipeline of which a method was called on this thread, the outermost one, and the method's name.
+
+    That is `__call__` of most runs, another one where an image is inverted or a mask is made; nobody and no name for a
+    loop of one's own.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    found: tuple[Any, str] = (None, "")
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if callable(owner) and getattr(owner, "__dict__", {}).get("scheduler") is not None:
+            found = owner, frame.f_code.co_name
+        frame = frame.f_back
+    return found
+
+
 @dataclass(frozen=True)
 class Caller:
     """The call of a pipeline that runs on this thread, and what it calls things."""

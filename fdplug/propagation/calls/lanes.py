@@ -85,6 +85,11 @@ class Lane:
         for lane in (self, *self._shares.values()):
             lane.predictions.clear()
 
+    def price_anew(self) -> None:
+        """Let the ledger have a new example of its calls: the network has changed."""
+        for lane in (self, *self._shares.values()):
+            lane.example = ""
+
 
 class Share(Lane):
     """Some rows of a lane's calls: predictions of their own, and features by what each row stands for."""
@@ -156,6 +161,11 @@ class Lanes:
         self._spare += [lane.index for lane in missed]
         kinds = [lane.kind for lane in opened]
         return any(lane.kind in kinds for lane in pending)
+
+    def price_anew(self) -> None:
+        """Let the ledger have a new example of the calls of each: the network has changed."""
+        for lane in self._lanes:
+            lane.price_anew()
 
     def drop_predictions(self) -> None:
         """Drop what was decoded ahead."""

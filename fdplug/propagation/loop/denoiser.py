@@ -66,9 +66,11 @@ class AroundDenoiser:
     def _answer(self, run: Run, lane: Lane, network: Callable[..., Any], whole: Call, call: Call, rows: Rows) -> Any:
         """Return the prediction for a whole call, or for some of its rows."""
         lane = lane.share(rows.groups, call)
-        self._runs.introduce(lane, call, self._runs.network, self._runs.method.part.modules)
         ahead = self._ahead(run, lane, call)
-        return self._decode(run, lane, network, whole, call, rows) if ahead is None else ahead
+        if ahead is not None:
+            return ahead
+        self._runs.introduce(lane, call, self._runs.network, self._runs.method.part.modules)
+        return self._decode(run, lane, network, whole, call, rows)
 
     def _ahead(self, run: Run, lane: Lane, call: Call) -> Any:
         """Return what was decoded ahead for this step, None where nothing was or the call no longer fits it."""

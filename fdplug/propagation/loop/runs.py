@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from fdplug.denoisers.base import is_compiled
 from fdplug.errors import NoEffectWarning, warn
 from fdplug.injectors import NoNoise
-from fdplug.profiling.ledger import Ledger
+from fdplug.profiling.ledger import WHOLE, Ledger
 from fdplug.propagation import messages
-from fdplug.propagation.calls.caller import ThreadGuard, calling_pipeline
+from fdplug.propagation.calls.caller import ThreadGuard, calling_pipeline, entered_by
 from fdplug.propagation.loop.ends import open_page, start
 from fdplug.propagation.run import Run
 
@@ -67,6 +67,8 @@ class Runs:
         self._set_before = False  # whether the timesteps were set before propagation was switched on
         self._idle = 0
         self._outside = 0  # calls since the last run that belong to none
+        self._entry: tuple[Any, str] = (None, "")  # the pipeline whose run goes on or was the last, and its method
+        self._prepared: dict[str, int] = {}  # calls in runs of its other methods, since it was called itself
         self._told: set[str] = set()
 
     @property
@@ -142,6 +144,7 @@ class Runs:
     def release(self) -> None:
         """Drop the run, and let any thread begin the next."""
         self.forget()
+        self._entry, self._prepared = (None, ""), {}
         self.guard.release()
 
     # --- one call of the denoiser or of a companion ------------------------------------------------------------------
@@ -193,7 +196,7 @@ class Runs:
             stage.replay.writes = is_compiled(stage.network)
         self.method.warn_of_order(self._scheduler)
         run = Run(self._scheduler, self.stages, self.stage, call, self._count(), self._boundary)
-        uncounted = messages.uncounted(call.role.component, self._outside, calling_pipeline())
+        uncounted = messages.uncounted(call.role.component, self._outside, self._enter(), calling_pipeline())
         self._outside = 0
         open_page(run, self.ledger, uncounted)
         start(run, call, self.method, self.network, self.ledger)
@@ -207,10 +210,25 @@ class Runs:
         run.hand_over(stage)
         start(run, call, self.method, self.network, self.ledger)
 
+    def _enter(self) -> dict[str, int]:
+        """Return how many calls other methods of the pipeline made in runs of their own, by method, for this image."""
+        pipe, method = self._entry
+        self._entry = entered_by()
+        if pipe is None or pipe is not self._entry[0]:
+            self._prepared = {}
+        elif method != "__call__":
+            calls = self.ledger.passes(WHOLE, self.method.family.component)
+            self._prepared[method] = self._prepared.get(method, 0) + calls
+        else:
+            self._prepared = {}
+        return self._prepared
+
     def introduce(self, lane: Lane, call: Call, network: nn.Module, modules: tuple[str, ...] = ()) -> None:
         """Have the ledger keep an example of the calls of a lane."""
         if not lane.example:
-            rows = call.rows if self.ledger.one_by_one or call.role.counted else 1
+            run = self.current
+            whole = call.role.counted or (run is not None and run.couples_rows)
+            rows = call.rows if whole else 1
             lane.example = self.ledger.introduce(
                 call.role.component, network, lambda: call.example(rows), modules, rows
             )
