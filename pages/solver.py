@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fdplug.samplers import is_stochastic, solver_order
+from fdplug.propagation.solver import Solver, solver_of
 from pages.catalogue import Plugin
 
 STEPS = 10
@@ -18,23 +18,23 @@ def solver(plugin: Plugin) -> Iterator[str]:
         return
     sampler = plugin.cls()
     scheduler, whose = _fitted(sampler)
-    order, noisy = solver_order(scheduler), is_stochastic(scheduler)
+    found = solver_of(scheduler)
     times = ", ".join(f"{float(time):.4g}" for time in scheduler.timesteps)
     rows = [
         ("scheduler", f"`{sampler.scheduler}` of diffusers"),
-        ("order", f"{order}: " + ("each step combines several predictions" if order > 1 else "one prediction a step")),
-        ("fresh noise", "at every step" if noisy else "none"),
+        ("predictions", "each step combines several" if found.combines else "one a step"),
+        ("fresh noise", "in its steps" if found.adds_noise else "none"),
         ("steps by default", f"{sampler.steps}"),
-        ("part `trunk`", _trunk(order, noisy)),
+        ("part `trunk`", _trunk(found)),
         (f"timesteps of {STEPS} steps", f"{times} ({whose})"),
     ]
     yield "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
 
 
-def _trunk(order: int, noisy: bool) -> str:
-    if noisy:
+def _trunk(found: Solver) -> str:
+    if found.adds_noise:
         return "refused: no replayed step would see the noise"
-    return "gains nothing: a warning says so" if order > 1 else "fits"
+    return "gains nothing: a warning says so" if found.combines else "fits"
 
 
 def _fitted(sampler: Any) -> tuple[Any, str]:
