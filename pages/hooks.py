@@ -27,7 +27,7 @@ def on_files(files: Any, config: Any) -> Any:
 
     for plugin in plugins():
         made = File.generated(config, plugin.page, content=page(plugin))
-        made.edit_uri = f"../../{plugin.source[0]}"
+        made.edit_uri = f"../{plugin.source[0]}"
         files.append(made)
     files.append(File.generated(config, INDEX, content=index()))
     return files

@@ -21,7 +21,15 @@ def fences(page, language):
     return [(text[: match.start()].count("\n") + 2, match[2]) for match in FENCE.finditer(text) if match[1] == language]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if fences(page, "python")], ids=lambda page: page.name)
+SLOW = {"adapters.md"}
+WITH_PYTHON = [
+    pytest.param(page, id=page.name, marks=[pytest.mark.slow] if page.name in SLOW else [])
+    for page in PAGES
+    if fences(page, "python")
+]
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON)
 def test_the_python_of_every_page_runs(page, tmp_path, monkeypatch):
     """Blocks of a page share one namespace, in order; errors carry the page's own line numbers."""
     monkeypatch.chdir(tmp_path)

@@ -22,7 +22,7 @@ def commands(page):
         joined = block.code.replace("\\\n", " ")
         for line in joined.splitlines():
             if line.startswith("fdplug "):
-                plain = re.split(r" [>|] ", line)[0]
+                plain = re.split(r" 2?[>|] ", line)[0]
                 yield shlex.split(plain, comments=True)[1:]
 
 
