@@ -77,10 +77,10 @@ class PropagationConfig(Settings):
 
     what: ClassVar[str] = "propagation setting"
 
-    policy: Spec = plugin("policy", "paper", "key steps: paper, {uniform: {interval: 4}}, ...")
+    policy: Spec = plugin("policy", "paper", "key steps: {uniform: {interval: 4}}, ...")
     cache: Spec = plugin("cache", "reuse", "how features of key steps serve the others")
     injector: Spec = plugin("injector", "prior", "noise that is put back late in the run")
-    part: Spec = setting("encoder", "what key steps alone compute: encoder, trunk, ...", _part)
+    part: Spec = setting("encoder", "what key steps alone compute: trunk, ...", _part)
     decoding: str | Decoding = setting(
         "auto",
         "parallel (spans in one batch), serial, auto",

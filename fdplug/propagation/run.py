@@ -14,7 +14,7 @@ from fdplug.propagation.calls.lanes import NEVER, Lane, Lanes
 from fdplug.propagation.guided import guide
 from fdplug.propagation.messages import shown, some
 from fdplug.propagation.plan import Plan
-from fdplug.propagation.watched import Inside, Watched
+from fdplug.propagation.watching.watched import Inside, Watched
 from fdplug.schedule import Schedule
 
 if TYPE_CHECKING:

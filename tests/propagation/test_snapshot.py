@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from fdplug.propagation.snapshot import Settings
+from fdplug.propagation.watching.snapshot import Settings
 
 
 class Processor:

@@ -101,7 +101,7 @@ def _add_model(parser: Parser) -> None:
 
 def _add_data(parser: Parser) -> None:
     group = parser.add_argument_group("captions, as in --data.limit 100")
-    group.add_argument("--data", metavar="NAME", help=f"{DATA[0]}, or {', '.join(DATA[1:])}")
+    group.add_argument("--data", metavar="NAME", help=", ".join(DATA))
     group.add_argument("--data.annotations", metavar="FILE", help=shared.ANNOTATIONS)
     group.add_argument("--data.real_images", metavar="FOLDER", help=shared.REAL_IMAGES)
     group.add_argument("--data.prompts", metavar="FILE", help="of PartiPrompts (.tsv) or PromptFile (.txt, .csv, ...)")

@@ -61,7 +61,7 @@ def add_limit(parser: Options, default: int, help: str, name: str = "captions") 
 
 def add_scores(parser: Options, words: str) -> None:
     """Add which scores are computed; those of plugins are known once they are looked up."""
-    names = ",".join(score.name for score in fdplug_scores())
+    names = ", ".join(score.name for score in fdplug_scores())
     text = f"{words}, or some of {names} and those that `fdplug plugins --kind score` lists (default auto)"
     parser.add_argument("--scores", metavar="NAMES", default="auto", help=text)
 

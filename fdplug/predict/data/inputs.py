@@ -21,7 +21,7 @@ def read_inputs(given: Any) -> dict[str, str]:
     """Return where the pictures of each argument are: a folder alone is that of `image`.
 
     Args:
-        given: None, a folder, or a mapping of the pipeline's arguments to folders or columns.
+        given: nothing, a folder, or a mapping of the pipeline's arguments to folders or columns.
 
     Raises:
         ConfigError: it is something else.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fdplug.denoisers.base import plain
 from fdplug.propagation.calls.given import version
-from fdplug.propagation.snapshot import PLAIN, TORCH, Settings, Snapshot
+from fdplug.propagation.watching.snapshot import PLAIN, TORCH, Settings, Snapshot
 
 if TYPE_CHECKING:
     from fdplug.denoisers import Part
