@@ -77,10 +77,10 @@ class PropagationConfig(Settings):
 
     what: ClassVar[str] = "propagation setting"
 
-    policy: Spec = plugin("policy", "paper", "key steps: {uniform: {interval: 4}}, ...")
+    policy: Spec = plugin("policy", "paper", "key steps, as {uniform: {interval: 4}}")
     cache: Spec = plugin("cache", "reuse", "how features of key steps serve the others")
     injector: Spec = plugin("injector", "prior", "noise that is put back late in the run")
-    part: Spec = setting("encoder", "what key steps alone compute: trunk, ...", _part)
+    part: Spec = setting("encoder", "what key steps alone compute, as trunk", _part)
     decoding: str | Decoding = setting(
         "auto",
         "parallel (spans in one batch), serial, auto",
@@ -89,8 +89,7 @@ class PropagationConfig(Settings):
     )
     max_span_batch: int | str | None = setting(
         None,
-        "most rows (steps x batch x guidance) in one batch, the whole span if left out; auto: at most a quarter more "
-        "memory",
+        "most rows of steps in one batch; auto: a quarter more memory",
         lambda name, value: span_limit(value),
         reads=_a_whole_number_or_auto,
     )

@@ -18,7 +18,7 @@ ONE_OF_A_KIND = {
     "fdplug/commands/options": "the options of a command",
     "fdplug/denoisers": "a denoiser family",
     "fdplug/policies": "a policy",
-    "fdplug/scores": "a score, and what all of them share",
+    "fdplug/scores": "a score",
     "fdplug/testing/systems": "systems of a kind",
 }
 

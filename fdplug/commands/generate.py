@@ -1,4 +1,4 @@
-"""`fdplug generate`: one prompt, one image."""
+"""`fdplug generate`: one prompt, one image or video."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ from fdplug.commands.options.generate import parser
 from fdplug.commands.options.shared import read_settings
 from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError
-from fdplug.files.writing import writable_file
+from fdplug.files.writing import writable_file, write_bytes
 from fdplug.predict.comparison.image_grid import side_by_side
 from fdplug.predict.comparison.progress import bars
 from fdplug.predict.data.captions import Caption
+from fdplug.predict.generation.conditioning import check_conditioning
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import GenerationOutput
 from fdplug.predict.generation.generate import run as call
+from fdplug.predict.generation.media import kind_of
 from fdplug.predict.storage.atomic import write_png
+from fdplug.predict.storage.coding import encoded
+from fdplug.predict.storage.names import SOUND
+from fdplug.predict.storage.preview import preview
 from fdplug.scores.base import Batch
 from fdplug.scores.fidelity import Fidelity
 
@@ -43,6 +48,9 @@ def generate(options: argparse.Namespace, console: Console) -> None:
     given, propagation, path = _checked(options)
     pipe, generation = pipelines.opened(options, given)
     caption = Caption(0, options.prompt.strip())
+    check_conditioning(pipe, [caption], given.size, given.arguments)
+    if kind_of(pipe) == SOUND:
+        raise ConfigError(f"{type(pipe).__name__} makes sounds, which a .png cannot hold: take fdplug predict")
     if options.compare:
         call(pipe, [caption], generation.changed(steps=1))  # the first call is slow, whichever it is
     with bars(console) as progress:
@@ -50,7 +58,7 @@ def generate(options: argparse.Namespace, console: Console) -> None:
         done = _drawn(pipe, caption, generation, propagation, progress)
     console.print(_sentence(done, generation), highlight=False)
     if plain is None:
-        write_png(done.images[0], path)
+        write_bytes(encoded(done.images[0], done.rate)[1], path)
     else:
         console.print(_difference(plain, done), highlight=False)
         write_png(_beside(plain, done, caption.text), path)
@@ -96,7 +104,7 @@ def _difference(plain: GenerationOutput, done: GenerationOutput) -> str:
 
 def _beside(plain: GenerationOutput, done: GenerationOutput, caption: str) -> Image.Image:
     labels = [f"as it is\n{plain.seconds:.2g} s", f"propagated\n{done.seconds:.2g} s"]
-    pictures = [Image.fromarray(one.images[0].permute(1, 2, 0).numpy()) for one in (plain, done)]
+    pictures = [preview(one.images[0]) for one in (plain, done)]
     return side_by_side(labels, [caption], [pictures])
 
 

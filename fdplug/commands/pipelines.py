@@ -8,18 +8,21 @@ from typing import Any
 import torch
 
 from fdplug import registry
-from fdplug.commands.options.shared import read_settings
+from fdplug.commands.options.shared import inline, read_settings
 from fdplug.errors import ConfigError
 from fdplug.errors.wording import shown
+from fdplug.predict.generation.conditioning import check_conditioning
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import check_size, check_steps
 from fdplug.predict.generation.loading import check_model, default_guidance, load_pipeline
+from fdplug.predict.generation.loading_arguments import check_loading
 
 
 def check_model_options(options: argparse.Namespace) -> GenerationConfig:
     """Check what `add_model_options` added, without loading anything; returns what decides the images."""
     generation = read_settings(options, GenerationConfig)
     check_model(options.model)
+    check_loading(inline(options.loading))
     return generation
 
 
@@ -30,6 +33,7 @@ def loading(options: argparse.Namespace) -> dict[str, Any]:
         "dtype": options.dtype,
         "allow_pickle": options.allow_pickle,
         "safety_checker": not options.no_safety_checker,
+        "loading": check_loading(inline(options.loading)),
     }
 
 
@@ -38,6 +42,7 @@ def opened(
 ) -> tuple[Any, GenerationConfig]:
     """Load the pipeline with its sampler; return it and what decides its images, defaults filled in."""
     pipe = load_pipeline(options.model, needs_prompt=needs_prompt, **loading(options))
+    check_conditioning(pipe, [], generation.size, generation.arguments)
     check_size(pipe, generation.size)
     pipe.scheduler = registry.build("sampler", generation.sampler).fit(pipe.scheduler)
     check_steps(pipe.scheduler, generation.resolved_steps)

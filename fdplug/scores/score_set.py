@@ -88,7 +88,7 @@ class ScoreSet:
         """
         for score in self.scores:
             if made not in score.media:
-                raise ConfigError(f"score '{score.name}' cannot be computed of a {made}; leave it out")
+                raise ConfigError(f"score '{score.name}' cannot be computed of {made}s; leave it out")
 
     def check_parts(self) -> None:
         """Refuse a score that is made of numbers which nobody here computes.

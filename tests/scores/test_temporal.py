@@ -71,5 +71,5 @@ def test_equal_videos_have_an_infinite_psnr():
 
 @pytest.mark.parametrize(("name", "made"), [("temporal", "image"), ("fid", "video"), ("fidelity", "sound")])
 def test_scores_that_do_not_fit_are_refused(name, made):
-    with pytest.raises(ConfigError, match=f"score '{name}' cannot be computed of a {made}"):
+    with pytest.raises(ConfigError, match=f"score '{name}' cannot be computed of {made}s"):
         ScoreSet([registry.build("score", name)]).check_media(made)

@@ -91,6 +91,7 @@ def _add_model(parser: Parser) -> None:
     group.add_argument("--model.preset", metavar="FILE", help="settings that `fdplug optimize` wrote, or ready ones")
     shared.add_settings(group, GenerationConfig, prefix="model.")
     group.add_argument("--model.dtype", metavar="DTYPE", help=f"{', '.join(DTYPES)}; auto is float16 on a GPU")
+    group.add_argument("--model.loading", metavar="MAPPING", help=shared.LOADING)
     group.add_argument("--model.allow_pickle", metavar="true", help="true: also load .bin weights, which can run code")
     group.add_argument("--model.safety_checker", metavar="false", help="false: leave out the model's safety checker")
     title = "propagation, as in --model.propagation.policy paper"

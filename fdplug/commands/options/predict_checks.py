@@ -13,7 +13,7 @@ from fdplug.files.yaml_text import parse_yaml
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.settings import Settings
 
-LOADING = ("model", "preset", "propagation", "dtype", "allow_pickle", "safety_checker")
+LOADING = ("model", "preset", "propagation", "dtype", "allow_pickle", "safety_checker", "loading")
 CLASS_WORDS = ("help", "class_path", "init_args", "dict_kwargs")
 
 

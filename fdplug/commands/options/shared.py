@@ -25,9 +25,10 @@ Options = argparse._ActionsContainer
 LETTERS = {int: "N", float: "X"}
 """How a number is called in help, by what reads it."""
 
-MODEL = "shapes (embedded), a hub id, or a pipeline's folder"
+MODEL = "shapes (embedded), a hub id, a folder, a .safetensors file"
 ANNOTATIONS = "captions in the form of captions_val2017.json, or shapes"
 REAL_IMAGES = "their real images, for scores that need them"
+LOADING = "more of diffusers' loading: {variant: fp16}, ..."
 INPUTS = "pictures to begin from, one each, or {image: FOLDER, ...}"
 
 
@@ -39,6 +40,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dtype", choices=DTYPES, default="float32", help="default float32; auto is float16 on a GPU")
     add_device(group)
     group.add_argument("--allow-pickle", action="store_true", help="also load .bin weights, which can run code")
+    group.add_argument("--loading", metavar="MAPPING", help=LOADING)
     group.add_argument("--no-safety-checker", action="store_true", help="leave out the model's safety checker")
 
 

@@ -21,7 +21,7 @@ def read_inputs(given: Any) -> dict[str, str]:
     """Return where the pictures of each argument are: a folder alone is that of `image`.
 
     Args:
-        given: nothing, a folder, or a mapping of the pipeline's arguments to folders or columns.
+        given: a folder, a mapping of the pipeline's arguments to folders or columns, or nothing.
 
     Raises:
         ConfigError: it is something else.

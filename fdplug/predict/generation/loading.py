@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdplug.errors import PipelineError
+from fdplug.errors import FdplugError, PipelineError
 from fdplug.files.json_text import read_json
 from fdplug.files.schema import OBJECT, check
 from fdplug.files.source import Source, is_file, is_folder
 from fdplug.predict.data.captions import SHAPES
+from fdplug.predict.generation.loading_arguments import (
+    FROM_FILE,
+    check_loading,
+    check_single_file,
+    from_pretrained_arguments,
+    is_single_file,
+    load_component,
+)
 from fdplug.scores.features.loading import quiet_loading
 
 if TYPE_CHECKING:
@@ -27,6 +36,9 @@ def check_model(model: str) -> None:
     Raises:
         PipelineError: the folder is missing, is no pipeline, or brings its own code.
     """
+    if is_single_file(model):
+        check_single_file(model)
+        return
     folder = _local_folder(model)
     if folder is None:
         return
@@ -37,7 +49,10 @@ def check_model(model: str) -> None:
     _refuse_code(folder, index)
 
 
-_ALLOWED = "a model is 'shapes', a hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5, or a pipeline's folder"
+_ALLOWED = (
+    "a model is 'shapes', a hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5, a pipeline's folder, or a "
+    ".safetensors file"
+)
 
 
 def load_pipeline(
@@ -48,6 +63,7 @@ def load_pipeline(
     allow_pickle: bool = False,
     safety_checker: bool = True,
     needs_prompt: bool = True,
+    loading: Mapping[str, Any] | None = None,
 ) -> Any:
     """Load a pipeline.
 
@@ -58,36 +74,121 @@ def load_pipeline(
         allow_pickle: also load `.bin` files, which can run code when loaded.
         safety_checker: keep the pipeline's own safety checker if it has one; it blackens images.
         needs_prompt: refuse pipelines that take class labels, or nothing.
+        loading: more arguments of loading, as `check_loading` takes them.
 
     Raises:
         PipelineError: the pipeline cannot be loaded, or takes no prompt.
+        ConfigError: an argument of loading is impossible.
     """
-    from diffusers import DiffusionPipeline
-
     check_model(model)
+    given = check_loading(loading)
     options: dict[str, Any] = {_dtype_argument(): resolve_dtype(dtype, device)}
     if not safety_checker:
         options |= {"safety_checker": None, "requires_safety_checker": False}
     try:
         with quiet_loading():
-            pipe = DiffusionPipeline.from_pretrained(
-                str(_local_folder(model) or model),
-                use_safetensors=None if allow_pickle else True,
-                trust_remote_code=False,
-                **options,
-            )
+            pipe = _loaded(model, given, allow_pickle, resolve_dtype(dtype, device), options)
+    except FdplugError:
+        raise
     except Exception as error:
-        raise PipelineError(f"cannot load the model '{model}': {_first_line(error)} ({_ALLOWED})") from error
+        raise PipelineError(_why_not(model, error)) from error
     if needs_prompt and "prompt" not in inspect.signature(pipe.__call__).parameters:
         raise PipelineError(f"{type(pipe).__name__} of '{model}' takes no prompt; a text-to-image pipeline is needed")
     pipe.set_progress_bar_config(disable=True)
-    return pipe.to(device)
+    return pipe if given.get("device_map") else pipe.to(device)
+
+
+def _loaded(model: str, given: Mapping[str, Any], allow_pickle: bool, dtype: Any, options: dict[str, Any]) -> Any:
+    from diffusers import DiffusionPipeline
+
+    if is_single_file(model):
+        return _from_single_file(model, given, options)
+    place = str(_local_folder(model) or model)
+    index = _index(model) if given.get("components") or given.get("quantization_config") else {}
+    for name, file in (given.get("components") or {}).items():
+        options[name] = load_component(file, place, name, index, dtype)
+    return DiffusionPipeline.from_pretrained(
+        place,
+        use_safetensors=None if allow_pickle else True,
+        trust_remote_code=False,
+        **from_pretrained_arguments(given, index),
+        **options,
+    )
+
+
+def _from_single_file(model: str, given: Mapping[str, Any], options: dict[str, Any]) -> Any:
+    """Return the pipeline of a checkpoint in one file, of the class that is named or that its configuration has.
+
+    What the file does not hold, as those of large transformers hold no text encoders, comes from the configuration.
+    """
+    import diffusers
+    from diffusers.loaders.single_file_utils import SingleFileComponentError
+
+    config = given.get("config")
+    cls = getattr(diffusers, str(given.get("pipeline")), None) or (pipeline_class(config) if config else None)
+    if not hasattr(cls, "from_single_file"):
+        raise PipelineError(
+            f"{model} is a checkpoint in one file: give the pipeline's class with it, as in loading: {{pipeline: "
+            "StableDiffusionXLPipeline}, or the folder or hub id of its configuration, {config: FOLDER}"
+        )
+    named = {
+        name: given[name] for name in (*FROM_FILE[:2], "revision", "cache_dir", "local_files_only") if name in given
+    }
+    wanted = inspect.signature(cls).parameters
+    fitting = {name: one for name, one in options.items() if _fits(name, wanted)}
+    try:
+        return cls.from_single_file(model, **named, **fitting)
+    except SingleFileComponentError:
+        if config is None:
+            raise
+    return _with_denoiser(model, config, given, options)
+
+
+def _with_denoiser(file: str, config: str, given: Mapping[str, Any], options: dict[str, Any]) -> Any:
+    """Return the pipeline of a configuration with the denoiser of a file, which holds nothing else."""
+    from diffusers import DiffusionPipeline
+
+    index = _index(config)
+    name = "transformer" if "transformer" in index else "unet"
+    place = str(_local_folder(config) or config)
+    denoiser = load_component(file, place, name, index, next(iter(options.values())))
+    rest = {key: given[key] for key in ("revision", "cache_dir", "local_files_only") if key in given}
+    return DiffusionPipeline.from_pretrained(
+        place, use_safetensors=True, trust_remote_code=False, **rest, **options, **{name: denoiser}
+    )
+
+
+def _fits(name: str, wanted: Mapping[str, Any]) -> bool:
+    """Whether an option of loading is for this pipeline: types always, components where it has them."""
+    return name.endswith("dtype") or name in wanted
+
+
+def _why_not(model: str, error: BaseException) -> str:
+    """Say why a model cannot be loaded, and what to do about it."""
+    chain = [error]
+    while chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(chain[-1].__cause__ or chain[-1].__context__)  # type: ignore[arg-type]
+    if any("GatedRepo" in type(one).__name__ for one in chain) or "gated repo" in str(error):
+        return (
+            f"the model '{model}' is gated: accept its terms on https://huggingface.co/{model}, then log in with "
+            "`hf auth login`, or set HF_TOKEN"
+        )
+    return f"cannot load the model '{model}': {_first_line(error)} ({_ALLOWED})"
 
 
 def pipeline_class(model: str) -> Any:
     """Return the class of a model's pipeline, by its `model_index.json` alone; None where it is not to be had."""
     import diffusers
 
+    return getattr(diffusers, str(_index(model).get("_class_name")), None)
+
+
+def _index(model: str) -> dict[str, Any]:
+    """Return what a model's `model_index.json` holds; nothing where it is not to be had."""
+    import diffusers
+
+    if is_single_file(model):
+        return {}
     folder = _local_folder(model)
     try:
         if folder is None:
@@ -95,8 +196,8 @@ def pipeline_class(model: str) -> Any:
         else:
             index = read_json(Source(folder / "model_index.json", "index of the pipeline", _ALLOWED, PipelineError))
     except Exception:  # the hub's client has a dozen kinds, and loading says what is wrong
-        return None
-    return getattr(diffusers, str(index.get("_class_name")), None) if isinstance(index, dict) else None
+        return {}
+    return index if isinstance(index, dict) else {}
 
 
 def _dtype_argument() -> str:

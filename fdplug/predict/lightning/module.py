@@ -27,6 +27,7 @@ from fdplug.predict.generation.loading import (
     pipeline_class,
     resolve_dtype,
 )
+from fdplug.predict.generation.loading_arguments import check_loading
 from fdplug.predict.lightning.callbacks.progress_bar import step_watcher
 from fdplug.predict.lightning.image_writer import image_store
 from fdplug.predict.lightning.prediction import Prediction, gathered
@@ -51,6 +52,8 @@ class TextToImage(LightningModule):
         safety_checker: keep the model's safety checker, if it has one; it blackens images and so changes scores.
         preset: a file that `fdplug optimize` wrote, or the name of a preset of the package: sampler, steps,
             guidance and propagation. Settings of `generation` go on top; another number of steps rescales it.
+        loading: more arguments of loading: `variant`, `revision`, `quantization_config`, `components` from files, for a
+            model in one file `config` or `pipeline`, and the others of diffusers that `check_loading` knows.
         generation: the settings of `GenerationConfig`.
     """
 
@@ -62,6 +65,7 @@ class TextToImage(LightningModule):
         allow_pickle: bool = False,
         safety_checker: bool = True,
         preset: str | None = None,
+        loading: dict[str, Any] | None = None,
         **generation: Any,
     ) -> None:
         super().__init__()
@@ -78,6 +82,7 @@ class TextToImage(LightningModule):
         self.generation = self.generation.resolved(default_guidance(model))
         self.model = model
         self.loading = {"dtype": dtype, "allow_pickle": allow_pickle, "safety_checker": safety_checker}
+        self.loading |= {"loading": check_loading(loading)} if loading else {}
         self._store: ImageStore | None = None
         self._on_step: Callable[[int, int], None] | None = None
         self.ledger: Any = None
@@ -93,6 +98,7 @@ class TextToImage(LightningModule):
             "propagation": plain(self.propagation),
             "dtype": str(resolve_dtype(self.loading["dtype"], device)).removeprefix("torch."),
             "safety_checker": self.loading["safety_checker"],
+            "loading": plain(self.loading.get("loading")),
         }
 
     @property

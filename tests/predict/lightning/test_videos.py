@@ -84,7 +84,7 @@ def test_scores_of_videos_are_logged(whole):
 def test_scores_that_are_for_images_are_refused(filmer, prompts, tmp_path):
     callback = LogScores(["fid"])
     callback.setup = lambda trainer, pl_module, stage: None
-    with pytest.raises(ConfigError, match="score 'fid' cannot be computed of a video"):
+    with pytest.raises(ConfigError, match="score 'fid' cannot be computed of videos"):
         film(filmer, prompts, tmp_path, [callback])
 
 
