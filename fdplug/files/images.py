@@ -15,6 +15,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 PIXELS = 1 << 26
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+FRAMES = "frames"
+"""The text in a PNG that says how many frames a video has: equal ones in a row are stored once."""
 REMEDY = f"an image is a {', '.join(FORMATS)} file of at most {PIXELS >> 20} megapixels with 8 bits a channel"
 
 
@@ -38,6 +40,8 @@ def decoded(data: bytes, source: Source) -> Image.Image:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             if image.width * image.height > PIXELS:
                 raise ValueError(f"it is {image.width} x {image.height} pixels large")
+            if FRAMES in image.info:
+                raise ValueError("it is a video, where one image is needed; videos are scored as they are generated")
             if image.mode not in MODES:
                 raise ValueError(f"it has pixels of the kind {image.mode}")
             return image.convert("RGB")

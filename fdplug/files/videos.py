@@ -13,15 +13,13 @@ import numpy as np
 from PIL import Image, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
-from fdplug.files.images import FORMATS, PIXELS
+from fdplug.files.images import FORMATS, FRAMES, PIXELS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fdplug.files.source import Source
 
-FRAMES = "frames"
-"""The text in the PNG that says how many frames there are: equal ones in a row are stored once."""
 MOST_FRAMES = 4096
 MOST_PIXELS = 32 * PIXELS
 

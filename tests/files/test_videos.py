@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from fdplug.errors import DataError
+from fdplug.files.images import read_image
 from fdplug.files.source import Source
 from fdplug.files.videos import as_gif, contact_sheet, decode_video, encode_video
 from fdplug.predict.storage.atomic import encode_png
@@ -45,6 +46,14 @@ def test_a_program_that_knows_no_videos_shows_the_first_frame():
 
 def test_a_picture_is_no_video():
     assert decode_video(encode_png(video(1)[0]), SOURCE) is None
+
+
+def test_a_video_is_not_taken_for_a_picture(tmp_path):
+    """`evaluate` would score its first frame."""
+    path = tmp_path / "video.png"
+    path.write_bytes(encode_video(video(3), 8))
+    with pytest.raises(DataError, match="it is a video, where one image is needed"):
+        read_image(path)
 
 
 def test_a_gif_has_as_many_frames_and_their_length():

@@ -125,7 +125,7 @@ def _from_single_file(model: str, given: Mapping[str, Any], options: dict[str, A
     from diffusers.loaders.single_file_utils import SingleFileComponentError
 
     config = given.get("config")
-    cls = getattr(diffusers, str(given.get("pipeline")), None) or (pipeline_class(config) if config else None)
+    cls: Any = getattr(diffusers, str(given.get("pipeline")), None) or (pipeline_class(config) if config else None)
     if not hasattr(cls, "from_single_file"):
         raise PipelineError(
             f"{model} is a checkpoint in one file: give the pipeline's class with it, as in loading: {{pipeline: "
@@ -163,11 +163,11 @@ def _fits(name: str, wanted: Mapping[str, Any]) -> bool:
     return name.endswith("dtype") or name in wanted
 
 
-def _why_not(model: str, error: BaseException) -> str:
+def _why_not(model: str, error: Exception) -> str:
     """Say why a model cannot be loaded, and what to do about it."""
-    chain = [error]
-    while chain[-1].__cause__ or chain[-1].__context__:
-        chain.append(chain[-1].__cause__ or chain[-1].__context__)  # type: ignore[arg-type]
+    chain: list[BaseException] = [error]
+    while (earlier := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(earlier)
     if any("GatedRepo" in type(one).__name__ for one in chain) or "gated repo" in str(error):
         return (
             f"the model '{model}' is gated: accept its terms on https://huggingface.co/{model}, then log in with "

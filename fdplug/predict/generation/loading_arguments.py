@@ -10,6 +10,7 @@ loading:
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,7 @@ def with_types(backend: str, options: Mapping[str, Any]) -> dict[str, Any]:
 def _torchao(spec: str | Mapping[str, Any]) -> Any:
     """Return a setting of torchao by name, as `Int8WeightOnlyConfig`, or as {name: {option: value}}."""
     try:
-        import torchao.quantization as quantization
+        quantization = importlib.import_module("torchao.quantization")
     except ImportError as error:
         raise ConfigError("loading: torchao is not installed: pip install torchao") from error
     (name, options), *others = [(spec, {})] if isinstance(spec, str) else list(spec.items())

@@ -81,8 +81,12 @@ class TextToImage(LightningModule):
         check_model(model)
         self.generation = self.generation.resolved(default_guidance(model))
         self.model = model
-        self.loading = {"dtype": dtype, "allow_pickle": allow_pickle, "safety_checker": safety_checker}
-        self.loading |= {"loading": check_loading(loading)} if loading else {}
+        self.loading: dict[str, Any] = {
+            "dtype": dtype,
+            "allow_pickle": allow_pickle,
+            "safety_checker": safety_checker,
+            "loading": check_loading(loading) or None,
+        }
         self._store: ImageStore | None = None
         self._on_step: Callable[[int, int], None] | None = None
         self.ledger: Any = None
