@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +69,14 @@ def main() -> int:
     """Run the command named first on the command line; return the exit code."""
     # OpenMP threads that spin while they wait make small models many times slower on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    _prepare_streams()
     argv = sys.argv[1:]
+    name = argv[0] if argv and argv[0] in COMMANDS else ""
+    return _guarded(name, lambda: COMMANDS[name].run(argv[1:]) if name else _without_command(argv))
+
+
+def _without_command(argv: list[str]) -> int:
+    """Print what the command line asks for that names no command; return the exit code."""
     if not argv or argv[0] in ("-h", "--help"):
         print(_usage())
         return 0 if argv else 2
@@ -76,26 +85,64 @@ def main() -> int:
 
         print(f"fdplug {__version__}")
         return 0
-    return _run(argv[0], argv[1:])
+    return _unknown(argv[0])
 
 
-def _run(name: str, argv: list[str]) -> int:
-    from fdplug.errors import FdplugError, suggestion
+def _prepare_streams() -> None:
+    """Let output that was closed go nowhere, and write what the terminal's encoding does not have as escapes."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+        stream = getattr(sys, name)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _unknown(name: str) -> int:
+    from fdplug.errors import suggestion
     from fdplug.errors.wording import one_line
 
-    if name not in COMMANDS:
-        hint = suggestion(name, [*COMMANDS, "--help", "--version"], ";")
-        print(f"fdplug: no command '{one_line(name)}'{hint} commands are {', '.join(COMMANDS)}", file=sys.stderr)
-        return 2
+    hint = suggestion(name, [*COMMANDS, "--help", "--version"], ";")
+    print(f"fdplug: no command '{one_line(name)}'{hint} commands are {', '.join(COMMANDS)}", file=sys.stderr)
+    return 2
+
+
+def _guarded(name: str, work: Callable[[], int]) -> int:
+    """Return the exit code of some work, with errors that a user can cause turned into one line."""
+    from fdplug.errors import FdplugError
+    from fdplug.errors.wording import one_line
+
+    title = f"fdplug {name}".strip()
     try:
-        return COMMANDS[name].run(argv)
+        return _flushed(work)
     except FdplugError as error:
-        print(f"fdplug {name}: {one_line(error, 10_000)}", file=sys.stderr)
+        print(f"{title}: {one_line(error, 10_000)}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
+    except OSError as error:
+        _drop_output()
+        print(f"{title}: {one_line(error)}; make room there or name another place, and try again", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        then = "goes on where it was" if COMMANDS[name].resumes else "begins anew"
-        print(f"fdplug {name}: interrupted; the same command {then}", file=sys.stderr)
+        then = "goes on where it was" if name and COMMANDS[name].resumes else "begins anew"
+        print(f"{title}: interrupted; the same command {then}", file=sys.stderr)
         return 130
+
+
+def _flushed(work: Callable[[], int]) -> int:
+    """Do some work and print all that it said, so that what cannot be printed is noticed here."""
+    try:
+        code = work()
+    except SystemExit:  # after --help
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+    return code
+
+
+def _drop_output() -> None:
+    """Send what is still to be printed nowhere, as it cannot be."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

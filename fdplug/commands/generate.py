@@ -18,6 +18,7 @@ from fdplug.errors import ConfigError
 from fdplug.files.writing import writable_file, write_bytes
 from fdplug.predict.comparison.image_grid import side_by_side
 from fdplug.predict.comparison.progress import bars
+from fdplug.predict.data.caption_text import problem_of
 from fdplug.predict.data.captions import Caption
 from fdplug.predict.generation.conditioning import check_conditioning
 from fdplug.predict.generation.config import GenerationConfig
@@ -112,6 +113,8 @@ def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Propagation
     """Refuse every option that cannot be right, before any model is loaded."""
     if not options.prompt.strip():
         raise ConfigError("the prompt is empty; say what the image shows")
+    if problem := problem_of(options.prompt):
+        raise ConfigError(f"the prompt {problem}")
     generation = pipelines.check_model_options(options)
     propagation = read_settings(options, PropagationConfig)
     if options.compare and options.no_propagation:

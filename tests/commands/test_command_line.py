@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -86,3 +88,30 @@ def test_an_interrupt_exits_130_and_says_what_the_same_command_does(fdplug, monk
 
     monkeypatch.setattr(cli.Command, "run", interrupted)
     assert fdplug(name) == (130, f"fdplug {name}: interrupted; the same command {then}\n")
+
+
+@pytest.mark.parametrize("command", ["families", "--help", "--version", "nothing"])
+@pytest.mark.parametrize(
+    ("shell", "code", "message"),
+    [
+        ("{} >&-", None, ""),
+        ("{} 2>&-", None, ""),
+        ("{} >/dev/full", 2, "No space left on device; make room there or name another place"),
+        ("{} | head -c 1 >/dev/null", None, ""),
+        ("PYTHONIOENCODING=ascii COLUMNS=20 {}", None, ""),
+        ("env -u HOME COLUMNS=abc TERM=none {}", None, ""),
+    ],
+)
+def test_output_that_goes_nowhere_or_cannot_show_a_letter_is_no_traceback(command, shell, code, message):
+    """Closed, full, cut off by the next command, or with an encoding of 128 letters."""
+    if not Path("/dev/full").exists():
+        pytest.skip("needs a POSIX system with /dev/full")
+    line = shell.format(f"{sys.executable} -m fdplug {command}")
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=100, check=False)
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    if command != "nothing":
+        assert done.returncode == (code or 0)
+        assert message in done.stderr
+    else:
+        assert "no command 'nothing'" in done.stderr or "2>&-" in shell

@@ -40,6 +40,8 @@ def test_without_propagation_it_is_the_pipeline_s_own_image(model, loaded, tmp_p
     ("arguments", "message"),
     [
         (["  "], "the prompt is empty"),
+        (["a\x1b[2Jcat"], r"the prompt holds the control character U\+001B at position 1"),
+        (["a cat\udcff"], r"the prompt holds the control character U\+DCFF"),
         (["a", "--out", "x.jpg"], "--out is 'x.jpg', the name of a .png file is needed"),
         (["a", "--out", "/proc/none/x.png"], "cannot write to the folder"),
         (["a", "--steps", "0"], "steps must be a whole number of at least 1"),

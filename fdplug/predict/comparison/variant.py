@@ -13,6 +13,7 @@ from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError
 from fdplug.errors.wording import shown
 from fdplug.files.limits import TooMuch, whole_number
+from fdplug.predict.data.caption_text import problem_of
 from fdplug.predict.generation.config import GenerationConfig
 
 _NAME = re.compile(r"(?P<sampler>.+?)-(?P<steps>\d+)(?:\+(?P<policy>.+?))?")
@@ -44,6 +45,8 @@ class Variant:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.slug:
             raise ConfigError(f"a variant's name is {shown(self.name)}, a text with a letter or digit is needed")
+        if problem := problem_of(self.name):
+            raise ConfigError(f"a variant's name {problem}")
         self.generation(GenerationConfig())
         if self.propagation is not None:
             object.__setattr__(self, "propagation", PropagationConfig.of(self.propagation))

@@ -55,7 +55,7 @@ class ReferenceImages:
             where = "have no 'scene' to draw. Name the folder of their image files with `images`"
         else:
             if not is_folder(self.folder):
-                raise DataError(f"the image folder {self.folder} does not exist or is not a folder")
+                raise DataError(f"no image folder {shown(str(self.folder), 200)}; name a folder of images")
             missing = [caption for caption in self.captions if not reference_path(self.folder, caption).is_file()]
             where = f"have no file under {self.folder}"
         if missing:

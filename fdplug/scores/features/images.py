@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from fdplug.errors import DataError
+from fdplug.errors.wording import shown
 from fdplug.files import images
 from fdplug.files.images import SUFFIXES
 from fdplug.files.source import is_folder
@@ -67,7 +68,7 @@ class ImageFolder:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         if not is_folder(self.folder):
-            raise DataError(f"the image folder {self.folder} does not exist or is not a folder")
+            raise DataError(f"no image folder {shown(str(self.folder), 200)}; name a folder of images")
         found = (path for path in self.folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
         self.paths = sorted(found)
         if not self.paths:

@@ -67,6 +67,8 @@ def test_a_variant_is_frozen():
         ),
         ({"name": "x", "propagation": "paper"}, ConfigError, "are a mapping of policy, .*; got 'paper'"),
         ({"name": "x", "guidance": -1}, ConfigError, "guidance must be a number of at least 0"),
+        ({"name": "a\x1b[2J"}, ConfigError, r"a variant's name holds the control character U\+001B at position 1"),
+        ({"name": "x\ud800"}, ConfigError, r"a variant's name holds the control character U\+D800"),
         ({"name": "../.."}, ConfigError, "a text with a letter or digit is needed"),
         (3, ConfigError, "a variant must be a name or a mapping, got 3"),
         ([], ConfigError, "no variants given"),
