@@ -49,7 +49,7 @@ def test_outputs_are_never_named_by_the_file(folder):
 def test_missing_files_and_folders_are_named(folder, tmp_path):
     with pytest.raises(DataError, match=r"1 of 1 images have no file under .*the first is image 9 \('nope.png'\)"):
         ReferenceImages([Caption(9, "x", "nope.png")], folder)
-    with pytest.raises(DataError, match="no image folder .*; name a folder of images"):
+    with pytest.raises(DataError, match=r"no image folder .*; name a folder of images"):
         ReferenceImages([Caption(9, "x", "0.png")], tmp_path / "none")
     with pytest.raises(DataError, match="have no 'scene' to draw"):
         ReferenceImages([Caption(9, "x", "0.png")])
