@@ -88,7 +88,7 @@ def all_plugins(monkeypatch):
 @by_page
 def test_the_settings_in_yaml_are_understood(page, all_plugins):
     for _, code in fences(page, "yaml"):
-        for held in settings(yaml.safe_load(code)):
+        for held in settings(list(yaml.safe_load_all(code))):
             PropagationConfig(**{name: spec for name, spec in held.items() if "file" not in str(spec)})
 
 
@@ -97,7 +97,15 @@ def test_settings_that_are_not_understood_are_noticed(all_plugins):
     with pytest.raises(errors.ConfigError, match="no option 'intervall'"):
         PropagationConfig(**held)
     assert (
-        len([one for page in PAGES for _, code in fences(page, "yaml") for one in settings(yaml.safe_load(code))]) >= 4
+        len(
+            [
+                one
+                for page in PAGES
+                for _, code in fences(page, "yaml")
+                for one in settings(list(yaml.safe_load_all(code)))
+            ]
+        )
+        >= 4
     )
 
 
