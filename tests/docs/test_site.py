@@ -71,8 +71,9 @@ def settings(held):
     if isinstance(held, dict):
         if held and set(held) <= set(PropagationConfig.fields()):
             yield held
-        for value in held.values():
-            yield from settings(value)
+        for name, value in held.items():
+            if name != "loading":  # its components are weights, not settings
+                yield from settings(value)
     elif isinstance(held, list):
         for value in held:
             yield from settings(value)
