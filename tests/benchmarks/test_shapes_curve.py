@@ -35,6 +35,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curve_scores, "REFERENCE_PICTURES", 80)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_the_command_scores_every_method(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     curve.main(["--out", str(folder), "--captions", "4"])
@@ -59,6 +60,7 @@ def test_the_command_scores_every_method(folder: Path, capsys: pytest.CaptureFix
     assert "| DDIM-50 |" in (folder / "curve.md").read_text() == capsys.readouterr().out.rstrip("\n") + "\n"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_pictures_that_are_there_are_not_generated_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the noise of picture i is that of seed + i, whatever its id."""

@@ -8,7 +8,7 @@ from fdplug import propagate
 from fdplug.predict.generation.loading import load_pipeline
 from fdplug.testing import latents
 
-pytestmark = pytest.mark.usefixtures("importable")
+pytestmark = [pytest.mark.usefixtures("importable"), pytest.mark.slow]
 CAPTIONS = [
     "a small plain red circle above a large striped blue diamond on a gray background",
     "a large checked black cross left of a small checked orange triangle on a gray background",

@@ -28,7 +28,9 @@ def outcome(tmp_path_factory):
     return results, torch.load(folder / "death.pt")
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] * (case == "compiled")) for case in CASES]
+)
 def test_all_processes_hold_the_image_of_one(outcome, case):
     make, settings = CASES[case]
     alone = measured(*make(), decoding="parallel", **settings)

@@ -128,10 +128,8 @@ def test_suite_or_variants_not_both(tmp_path):
         main(["--suite", "table7", "--out", str(tmp_path / "out")])
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in NAMES if name != "table12"]
-
-
-@pytest.mark.parametrize("name", ["table12", *SLOW])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_a_suite_runs_end_to_end(name, model, tmp_path, capsys):  # noqa: F811
     out, suite = tmp_path / "out", load(name)
     options = [
