@@ -89,7 +89,8 @@ class EarlyStop(Transform):
         self._forget()
 
     def _forget(self) -> None:
-        self._encoding: dict[str, Any] = {}
+        self._frame: Any = None  # the pipeline's call that goes on, until its latents are there
+        self._call: dict[str, Any] = {}
         self._waiting: tuple[Tensor, Mapping[str, Any]] | None = None  # latents that were prepared before the steps
         self._begun: Tensor | None = None  # the latents with which the run begins
         self._taken = 0
@@ -142,13 +143,21 @@ class EarlyStop(Transform):
         return OfPipeline(build, own, self.steps, self._sampler, self.size, self.arguments)
 
     def _around_encode_prompt(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        bound = inspect.signature(original).bind(*args, **kwargs).arguments
-        self._encoding = {name: value for name, value in bound.items() if name != "device"}
+        self._listen()
         return original(*args, **kwargs)
+
+    def _listen(self) -> None:
+        """Learn what the pipeline is called with, as early in a call as it can be."""
+        from fdplug_earlystop_pipelines import call_of
+
+        found = call_of(self._pipe)
+        if found is not None and found[0] is not self._frame:
+            self._frame, self._call = found
 
     def _around_set_timesteps(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         from fdplug_earlystop_schedule import Cut, held
 
+        self._listen()
         before = held(self._scheduler)
         result = original(*args, **kwargs)
         self._cut = Cut(self._scheduler, before, self.strength, self.leave_out)
@@ -160,6 +169,7 @@ class EarlyStop(Transform):
     def _around_prepare_latents(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if self._pipe.scheduler is not self._scheduler:
             raise PropagationError("the pipeline's scheduler was exchanged: switch early stop off and on again")
+        self._listen()
         bound = inspect.signature(original).bind(*args, **kwargs).arguments
         result = original(*args, **kwargs)
         several = isinstance(result, tuple)
@@ -176,12 +186,11 @@ class EarlyStop(Transform):
         from fdplug_earlystop_priors import Asked
         from fdplug_earlystop_schedule import noised
 
-        self._waiting, self._ready = None, False
+        self._waiting, self._ready, self._frame = None, False, None
         if self.strength < 1:
             noise = latents / float(getattr(self._scheduler, "init_noise_sigma", 1.0))
             height, width = asked.get("height"), asked.get("width")
-            prompts, guidance = _prompts(self._encoding, len(noise)), getattr(self._pipe, "guidance_scale", None)
-            prior = self._run(Asked(prompts, noise, height, width, self._encoding, guidance))
+            prior = self._run(Asked(_prompts(self._call, len(noise)), noise, height, width, self._call))
             clean = latents_of(self._pipe, prior, noise, height, width)
             latents.copy_(noised(self._scheduler, clean, noise))
         self._begun = latents.clone()
@@ -226,9 +235,9 @@ class EarlyStop(Transform):
             self._ledger.add("prior", one.network, one.arguments, one.rows)
 
 
-def _prompts(encoding: Mapping[str, Any], rows: int) -> list[str] | None:
+def _prompts(call: Mapping[str, Any], rows: int) -> list[str] | None:
     """Return a prompt for each image; None where embeddings were given."""
-    given = encoding.get("prompt")
+    given = call.get("prompt")
     if given is None:
         return None
     prompts = [given] if isinstance(given, str) else list(given)

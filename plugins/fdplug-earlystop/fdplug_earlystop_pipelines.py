@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import copy
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from fdplug_earlystop_priors import Counted, Ran
 
 from fdplug import trees
-from fdplug.errors import ConfigError, UnsupportedDenoiserError
-from fdplug.patching import PatchStack, call_patches
+from fdplug.errors import ConfigError, PropagationError, UnsupportedDenoiserError
+from fdplug.patching import Patch, PatchStack, call_patches
 
 if TYPE_CHECKING:
     from fdplug_earlystop_priors import Asked
+    from torch import Tensor
 
     from fdplug.samplers import Sampler
+
+
+APART = {"generator", "latents", "num_inference_steps", "timesteps", "sigmas", "output_type", "return_dict"}
+APART |= {"callback", "callback_steps", "callback_on_step_end", "callback_on_step_end_tensor_inputs"}
+APART |= {"denoising_start", "denoising_end", "self"}
+"""What a prior of the pipeline itself is not called with: its steps, noise and end are its own."""
 
 
 class OfPipeline(Counted):
@@ -26,7 +35,7 @@ class OfPipeline(Counted):
     Args:
         build: returns the pipeline.
         own: whether that is the accelerated pipeline itself, with another scheduler: it is called with the same
-            prompts, guidance and noise then.
+            arguments and noise then.
         steps: of the prior.
         sampler: of the prior; None: as the pipeline has it.
         size: height and width in pixels; None: those of the images.
@@ -48,43 +57,80 @@ class OfPipeline(Counted):
         self._sampler, self._size, self._arguments = sampler, size, arguments
 
     def __call__(self, asked: Asked) -> Any:
-        """Run the pipeline; of the own one in the images' size, latents are all that is needed."""
+        """Run the pipeline; of the own one in the images' size, the samples of its own loop are all that is needed."""
         pipe = self._build()
         if self._sampler is not None:
             pipe.scheduler = self._sampler.fit(pipe.scheduler)
         steps = {"num_inference_steps": self._steps} if self._sampler is None else self._sampler.arguments(self._steps)
         alike = self._own and self._size is None
         taken = inspect.signature(pipe.__call__).parameters
-        given = {**self._words(asked, taken), **self._size_of(asked), **steps, **self._start(asked, alike)}
+        given = {**self._call(asked, taken), **self._size_of(asked), "generator": _generators(asked.noise), **steps}
         given |= {"output_type": "latent" if alike else "pt", **self._arguments}
-        unknown = sorted(set(given) - set(taken))
+        unknown = sorted(set(given) - set(taken) - {"output_type"})
         if unknown:
             raise ConfigError(f"{type(pipe).__name__} takes no {', '.join(unknown)}, which the prior is called with")
+        given = {name: value for name, value in given.items() if name in taken}
         with counting(pipe) as self.passes:
-            return pipe(**given)[0]
+            return _last_sample(pipe, given, asked.noise) if alike else pipe(**given)[0]
 
-    def _words(self, asked: Asked, taken: Mapping[str, Any]) -> dict[str, Any]:
-        if asked.prompts is None and not asked.encoding:
-            raise ConfigError("a pipeline as prior needs prompts, and this pipeline encodes none; give a function")
-        if not self._own:
-            if asked.prompts is None:
-                raise ConfigError("another pipeline as prior needs prompts: give prompt instead of prompt_embeds")
-            return {"prompt": asked.prompts}
-        given = {name: value for name, value in asked.encoding.items() if name in taken}
-        return given if asked.guidance is None else {**given, "guidance_scale": asked.guidance}
+    def _call(self, asked: Asked, taken: Mapping[str, Any]) -> dict[str, Any]:
+        if self._own:
+            return {name: value for name, value in asked.call.items() if name in taken and name not in APART}
+        if asked.prompts is None:
+            raise ConfigError(
+                "another pipeline as prior needs prompts, and this one is called without: give a function"
+            )
+        return {"prompt": asked.prompts}
 
     def _size_of(self, asked: Asked) -> dict[str, int]:
-        height, width = (asked.height, asked.width) if self._size is None else (self._size, self._size)
-        return {} if height is None or width is None else {"height": height, "width": width}
+        if self._size is not None:
+            return {"height": self._size, "width": self._size}
+        if self._own or asked.height is None or asked.width is None:
+            return {}
+        return {"height": asked.height, "width": asked.width}
 
-    def _start(self, asked: Asked, alike: bool) -> dict[str, Any]:
-        """Return the same noise, or where its shape is another, generators seeded by it, image by image."""
-        import torch
 
-        if alike:
-            return {"latents": asked.noise}
-        seeds = [int(abs(float(row.double().sum())) * 2**20) for row in asked.noise]
-        return {"generator": [torch.Generator(asked.noise.device).manual_seed(seed) for seed in seeds]}
+def _generators(noise: Tensor) -> Any:
+    """Return generators seeded by the noise, image by image."""
+    import torch
+
+    seeds = [int(abs(float(row.double().sum())) * 2**20) for row in noise]
+    made = [torch.Generator(noise.device).manual_seed(seed) for seed in seeds]
+    return made if len(made) > 1 else made[0]
+
+
+def _last_sample(pipe: Any, given: Mapping[str, Any], noise: Tensor) -> Tensor:
+    """Run a pipeline from this noise; return what its last step ends with, in the form in which its loop has it.
+
+    Args:
+        pipe: a pipeline that nobody else uses.
+        given: what it is called with.
+        noise: standard normal, (B, ...), in that form.
+    """
+    last: list[Tensor] = []
+
+    def prepared(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        start = noise * float(getattr(pipe.scheduler, "init_noise_sigma", 1.0))
+        return (start, *result[1:]) if isinstance(result, tuple) else start
+
+    def stepped(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        last[:] = [result[0]]
+        return result
+
+    patches = PatchStack()
+    patches.apply([Patch(pipe, "prepare_latents", prepared), Patch(pipe.scheduler, "step", stepped)])
+    try:
+        pipe(**given)
+    except (TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
+        raise PropagationError(
+            f"{type(pipe).__name__} cannot be its own prior, called with the same arguments once more: {error}; give a "
+            "function as prior"
+        ) from error
+    finally:
+        patches.remove()
+    return last[0]
 
 
 def twin(pipe: Any, patched: tuple[str, ...]) -> Any:
@@ -95,6 +141,20 @@ def twin(pipe: Any, patched: tuple[str, ...]) -> Any:
     other.__dict__["scheduler"] = type(pipe.scheduler).from_config(pipe.scheduler.config)
     other.set_progress_bar_config(disable=True)
     return other
+
+
+def call_of(pipe: Any) -> tuple[FrameType, dict[str, Any]] | None:
+    """Return the call of a pipeline that goes on, and what it was called with; None for a loop of one's own.
+
+    Early in its call: pipelines give new values to the names of their arguments as they go on.
+    """
+    names = set(inspect.signature(pipe.__call__).parameters)
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "__call__" and frame.f_locals.get("self") is pipe:
+            return frame, {name: value for name, value in frame.f_locals.items() if name in names}
+        frame = frame.f_back
+    return None
 
 
 @contextmanager

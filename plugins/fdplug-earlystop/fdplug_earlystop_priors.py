@@ -22,20 +22,18 @@ class Asked:
     """What a prior is asked for.
 
     Attributes:
-        prompts: one for each of B images; None where the pipeline encodes none.
+        prompts: one for each of B images; None where it is called without.
         noise: the noise with which the plain run would begin, standard normal, (B, ...), as the pipeline's latents.
         height: of the images in pixels; None where the pipeline does not say.
         width: likewise.
-        encoding: everything that the pipeline's `encode_prompt` was given, by name.
-        guidance: the pipeline's guidance scale; None where it has none.
+        call: what the pipeline is called with, by name.
     """
 
     prompts: list[str] | None
     noise: Tensor
     height: int | None = None
     width: int | None = None
-    encoding: Mapping[str, Any] = field(default_factory=dict)
-    guidance: float | None = None
+    call: Mapping[str, Any] = field(default_factory=dict)
 
 
 Prior = Callable[[Asked], Any]

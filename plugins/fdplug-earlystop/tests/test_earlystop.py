@@ -181,6 +181,53 @@ def test_the_own_prior_begins_with_the_same_noise_and_asks_for_the_same(pipe):
         assert torch.equal(latents(pipe, guidance_scale=3.0, negative_prompt="square"), got)
 
 
+@pytest.mark.parametrize("name", ["controlnet", "ltx-video", "flux2"])
+def test_the_own_prior_is_what_a_shorter_run_of_the_same_call_ends_with(name):
+    """As a callback sees it: ControlNet needs its image once more, LTX-Video and Flux 2 have forms of their own."""
+    system = SYSTEMS[name]
+    pipe, seen = system.make(), []
+
+    def keep(pipe, step, timestep, values):
+        seen.append(values["latents"].clone())
+        return {}
+
+    system.run(pipe, num_inference_steps=3, callback_on_step_end=keep)
+    with stopping(pipe, strength=0.5, prior=lambda asked: seen[-1]):
+        expected = system.run(pipe)
+    with stopping(pipe, strength=0.5, steps=3) as handle:
+        assert torch.equal(system.run(pipe), expected)
+        main = {entry.network for entry in handle.ledger.entries} - {"prior", "controlnet"}
+        assert handle.ledger.rows("", "prior") == handle.ledger.rows("", *main)
+
+
+REFUSED = {
+    "begins with an image of its own": {"sd-img2img", "sd-inpaint", "sdxl-img2img", "sdxl-refiner"},
+    "begins with an image of its own ": {"flux-kontext", "flux-img2img", "flux-fill"},
+    "has no prepare_latents": {"if-1", "if-2", "dit", "ddpm", "ddim"},
+    "cannot be its own prior": {"kandinsky5", "text2video-zero"},
+    "the prior gave": {"text-to-video"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_is_its_own_prior_or_is_refused_with_the_reason(name):
+    system = SYSTEMS[name]
+    pipe = system.make()
+    plain = system.run(pipe)
+    reason = next((reason for reason, names in REFUSED.items() if name in names), None)
+    if reason is not None:
+        with pytest.raises((ConfigError, PropagationError), match=reason), stopping(pipe, strength=0.5, steps=2):
+            system.run(pipe)
+        return
+    with stopping(pipe, strength=0.5, steps=2) as handle:
+        got = system.run(pipe)
+        assert torch.equal(system.run(pipe), got)
+        assert handle.ledger.rows("", "prior") > 0
+    assert torch.equal(system.run(pipe), plain)
+    assert not torch.equal(got, plain)
+
+
 def test_a_smaller_or_better_sampled_prior_is_made_image_by_image(pipe):
     options = {"strength": 0.5, "steps": 3, "size": 8, "sampler": {"dpm-solver++": {"karras": True}}}
     with stopping(pipe, **options):
