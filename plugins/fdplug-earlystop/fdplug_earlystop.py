@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 FDPLUG_CONTRACT = "1.1"
 OWN = "own"
-GIVEN = {"image", "timestep", "timesteps", "video", "init_image"}
-"""Arguments of `prepare_latents` by which a pipeline begins with a picture already."""
 
 
 class EarlyStop(Transform):
@@ -106,12 +104,15 @@ class EarlyStop(Transform):
         Raises:
             ConfigError: the pipeline prepares no latents, or begins with a picture already.
         """
-        _check(pipe, self.leave_out)
+        from fdplug_earlystop_pipelines import check_pipeline
+
+        check_pipeline(pipe, self.leave_out)
         self._pipe, self._scheduler = pipe, pipe.scheduler
         self._prior = self._made(pipe)
         self._forget()
         patches = [
             Patch(pipe, "prepare_latents", self._around_prepare_latents),
+            Patch(pipe, "progress_bar", self._around_progress_bar),
             Patch(pipe.scheduler, "set_timesteps", self._around_set_timesteps),
             Patch(pipe.scheduler, "step", self._around_step),
         ]
@@ -154,6 +155,12 @@ class EarlyStop(Transform):
         if found is not None and found[0] is not self._frame:
             self._frame, self._call = found
 
+    def _around_progress_bar(self, original: Callable[..., Any], iterable: Any = None, total: int | None = None) -> Any:
+        """Let the bar end with the steps that are left."""
+        if total is not None and self._cut is not None:
+            total = round(total * self._cut.left / self._cut.whole)
+        return original(iterable=iterable, total=total)
+
     def _around_set_timesteps(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         from fdplug_earlystop_schedule import Cut, held
 
@@ -183,14 +190,14 @@ class EarlyStop(Transform):
     def _fill(self, latents: Tensor, asked: Mapping[str, Any]) -> None:
         """Put the noised prior in place of the noise; the pipeline holds this very tensor."""
         from fdplug_earlystop_latents import latents_of
-        from fdplug_earlystop_priors import Asked
+        from fdplug_earlystop_priors import Asked, prompts_of
         from fdplug_earlystop_schedule import noised
 
         self._waiting, self._ready, self._frame = None, False, None
         if self.strength < 1:
             noise = latents / float(getattr(self._scheduler, "init_noise_sigma", 1.0))
             height, width = asked.get("height"), asked.get("width")
-            prior = self._run(Asked(_prompts(self._call, len(noise)), noise, height, width, self._call))
+            prior = self._run(Asked(prompts_of(self._call, len(noise)), noise, height, width, self._call))
             clean = latents_of(self._pipe, prior, noise, height, width)
             latents.copy_(noised(self._scheduler, clean, noise))
         self._begun = latents.clone()
@@ -233,35 +240,6 @@ class EarlyStop(Transform):
             return
         for one in passes:
             self._ledger.add("prior", one.network, one.arguments, one.rows)
-
-
-def _prompts(call: Mapping[str, Any], rows: int) -> list[str] | None:
-    """Return a prompt for each image; None where embeddings were given."""
-    given = call.get("prompt")
-    if given is None:
-        return None
-    prompts = [given] if isinstance(given, str) else list(given)
-    return [prompt for prompt in prompts for _ in range(rows // len(prompts))]
-
-
-def _check(pipe: Any, leave_out: int) -> None:
-    from fdplug_earlystop_schedule import ends_clean
-
-    prepare = getattr(pipe, "prepare_latents", None)
-    if not callable(prepare):
-        raise ConfigError(f"{type(pipe).__name__} has no prepare_latents, in whose place early stop would begin")
-    found = sorted(GIVEN & set(inspect.signature(prepare).parameters))
-    if found:
-        raise ConfigError(
-            f"{type(pipe).__name__} begins with an image of its own ({', '.join(found)}); early stop is for pipelines "
-            "that begin with noise"
-        )
-    if leave_out and not ends_clean(pipe.scheduler):
-        name = type(pipe.scheduler).__name__
-        raise ConfigError(
-            f"leave_out needs a scheduler with noise levels or one that says what is clean, and {name} has neither: "
-            "take sampler ddim, euler or dpm-solver++"
-        )
 
 
 @fdplug.hookimpl

@@ -29,6 +29,10 @@ APART |= {"denoising_start", "denoising_end", "self"}
 """What a prior of the pipeline itself is not called with: its steps, noise and end are its own."""
 
 
+GIVEN = {"image", "timestep", "timesteps", "video", "init_image"}
+"""Arguments of `prepare_latents` by which a pipeline begins with a picture already."""
+
+
 class OfPipeline(Counted):
     """A pipeline's output in a few steps.
 
@@ -216,3 +220,24 @@ def built_in(given: Any) -> Sampler:
     if not isinstance(name, str) or name not in known:
         raise ConfigError(f"sampler must be one of {', '.join(sorted(known))}, or {{name: options}}; got {given!r:.60}")
     return known[name](**(options or {}))
+
+
+def check_pipeline(pipe: Any, leave_out: int) -> None:
+    """Refuse pipelines that cannot begin in the middle, and schedulers that cannot end early."""
+    from fdplug_earlystop_schedule import ends_clean
+
+    prepare = getattr(pipe, "prepare_latents", None)
+    if not callable(prepare):
+        raise ConfigError(f"{type(pipe).__name__} has no prepare_latents, in whose place early stop would begin")
+    found = sorted(GIVEN & set(inspect.signature(prepare).parameters))
+    if found:
+        raise ConfigError(
+            f"{type(pipe).__name__} begins with an image of its own ({', '.join(found)}); early stop is for pipelines "
+            "that begin with noise"
+        )
+    if leave_out and not ends_clean(pipe.scheduler):
+        name = type(pipe.scheduler).__name__
+        raise ConfigError(
+            f"leave_out needs a scheduler with noise levels or one that says what is clean, and {name} has neither: "
+            "take sampler ddim, euler or dpm-solver++"
+        )

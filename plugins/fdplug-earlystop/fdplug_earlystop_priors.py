@@ -108,3 +108,12 @@ def _captioned(folder: Path) -> dict[str, Path]:
         f"prior {folder} is neither a pipeline's folder (model_index.json) nor one of images with captions "
         f"({' or '.join(LISTS)})"
     )
+
+
+def prompts_of(call: Mapping[str, Any], rows: int) -> list[str] | None:
+    """Return a prompt for each image; None where embeddings were given."""
+    given = call.get("prompt")
+    if given is None:
+        return None
+    prompts = [given] if isinstance(given, str) else list(given)
+    return [prompt for prompt in prompts for _ in range(rows // len(prompts))]

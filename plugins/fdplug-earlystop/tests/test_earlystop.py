@@ -210,6 +210,7 @@ REFUSED = {
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "error::fdplug.errors.FdplugWarning")
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_every_system_is_its_own_prior_or_is_refused_with_the_reason(name):
     system = SYSTEMS[name]
@@ -362,6 +363,13 @@ def test_pipelines_that_begin_with_an_image_are_refused(pipe):
 def test_noise_injection_is_refused(pipe):
     with pytest.raises(StackError, match=r"needs injector 'none', .* a noised picture and no noise"):
         propagate(pipe, policy="all", transforms=[EarlyStop()])
+
+
+def test_the_bar_ends_with_the_steps_that_are_left(pipe, capsys):
+    pipe.set_progress_bar_config(disable=False)
+    with stopping(pipe, strength=0.5, steps=2):
+        latents(pipe)
+    assert "5/5" in capsys.readouterr().err
 
 
 def test_a_run_of_which_nothing_is_left_is_refused(pipe):
