@@ -18,18 +18,18 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the pages of plugins; whoever edits one is led to its class."""
+    """Add the pages that are written at build time; whoever edits that of a plugin is led to its class."""
     from mkdocs.structure.files import File
 
     from pages.catalogue import plugins
-    from pages.plugin_index import INDEX, index
-    from pages.plugin_page import page
+    from pages.generated import generated, readers
 
-    for plugin in plugins():
-        made = File.generated(config, plugin.page, content=page(plugin))
-        made.edit_uri = f"../{plugin.source[0]}"
+    sources = {plugin.page: plugin.source[0] for plugin in plugins()}
+    for name, text in generated().items():
+        made = File.generated(config, name, content=text)
+        made.edit_uri = f"../{sources[name]}" if name in sources else None
         files.append(made)
-    files.append(File.generated(config, INDEX, content=index()))
+    files.append(File.generated(config, "llms.txt", content=readers(config)))
     return files
 
 

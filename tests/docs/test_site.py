@@ -10,17 +10,19 @@ import yaml
 
 import fdplug
 from fdplug import errors, predict, registry, testing
+from fdplug.cli import COMMANDS
 from fdplug.config import PropagationConfig
-from pages.catalogue import manager, plugins
+from fdplug.predict.generation.config import GenerationConfig
+from pages.catalogue import manager
+from pages.generated import generated
 from pages.glossary import entries, explained
-from pages.plugin_index import INDEX, index
-from pages.plugin_page import page as plugin_page
+from pages.help_page import help_of
+from pages.llms import llms
 from tests.docs.test_docs import FENCE, ROOT, fences
 
 DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if not {"images", "shapes-curve"} & set(page.parts))
-GENERATED = {INDEX: index(), **{plugin.page: plugin_page(plugin) for plugin in plugins()}}
-TEXTS = {**{str(page.relative_to(DOCS)): page.read_text() for page in PAGES}, **GENERATED}
+TEXTS = {**{str(page.relative_to(DOCS)): page.read_text() for page in PAGES}, **generated()}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 
@@ -131,3 +133,27 @@ def test_the_glossary_is_in_order_and_explains_the_words_of_the_design():
     assert {"span", "key step", "prior noise", "time-major", "injector", "response", "trunk"} <= set(words)
     assert "*[key steps]: A step at which the part is computed." in explained()
     assert not re.search(r"^\*\[part\]", explained(), re.MULTILINE)
+
+
+def test_the_page_of_options_has_what_every_command_prints():
+    text = generated()["commands.md"]
+    for name in COMMANDS:
+        assert f"## fdplug {name}\n\n```text\nusage: fdplug {name}" in text
+    assert "--budget BUDGET" in help_of("optimize")
+    assert "--allow-pickle" in text
+
+
+def test_the_page_of_settings_has_every_setting_with_its_help():
+    text = generated()["configuration.md"]
+    for cls in (PropagationConfig, GenerationConfig):
+        for name, field in cls.fields().items():
+            rows = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
+            assert any(field.metadata["help"] in row for row in rows)
+    held = yaml.safe_load(FENCE.search(text)[2])
+    assert PropagationConfig(**held["model"]["propagation"]).part == "encoder"
+
+
+def test_programs_are_told_what_pages_there_are():
+    pages = {"index.md": "# fdplug\n\nMakes it [fast](x.md). And more.", "api/index.md": "# API\n\n*x*\n\nAll names."}
+    text = llms("https://site/", pages, list(pages))
+    assert "- [fdplug](https://site/): Makes it fast.\n- [API](https://site/api/): All names.\n" in text
