@@ -26,7 +26,7 @@ def no_leaked_propagation():
     yield
     import sys
 
-    if "fdplug.pipeline" in sys.modules:
-        active = [handle for handle in sys.modules["fdplug.pipeline"]._active.values() if handle.active]
-        sys.modules["fdplug.pipeline"]._active.clear()
+    if "fdplug.pipeline.active" in sys.modules:
+        active = [handle for handle in sys.modules["fdplug.pipeline.active"].ACTIVE.values() if handle.active]
+        sys.modules["fdplug.pipeline.active"].ACTIVE.clear()
         assert not active, f"left active: {active}"

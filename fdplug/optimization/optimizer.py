@@ -23,7 +23,7 @@ from fdplug.optimization.recipe import Recipes
 from fdplug.optimization.request import LEAST_HELD_OUT, Request, made_for, unjudged
 from fdplug.optimization.search import Champion, Search
 from fdplug.optimization.space import catalogue
-from fdplug.pipeline import is_propagated
+from fdplug.pipeline.active import is_propagated
 from fdplug.predict.data.captions import Caption
 from fdplug.presets.preset import Preset
 from fdplug.profiling.provenance import provenance

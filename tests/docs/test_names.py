@@ -38,7 +38,7 @@ def test_every_file_and_module_that_is_named_exists(page):
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("`fdplug/pipeline.py` and `python -m fdplug.testing.systems.table`", []),
+        ("`fdplug/lookup.py` and `python -m fdplug.testing.systems.table`", []),
         ("`fdplug/gone.py`", ["fdplug/gone.py"]),
         ("`tests/gone/`", ["tests/gone/"]),
         ("`python -m benchmarks.gone`", ["benchmarks.gone"]),
