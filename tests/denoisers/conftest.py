@@ -15,6 +15,7 @@ from fdplug.testing.systems import (
     flux_variants,
     image_transformers,
     joint_transformers,
+    other_unets,
     video_transformers,
 )
 
@@ -32,7 +33,7 @@ UNIFORM = {"uniform": {"interval": 3}}
 
 # Rows of the table of transformers that the default run takes: separate calls, samples in lists, long skips.
 REPRESENTATIVES = {"qwen-image", "z-image", "hunyuan-dit"}
-_TAIL = (flux_variants, image_transformers, joint_transformers, video_transformers, film_transformers)
+_TAIL = (flux_variants, image_transformers, joint_transformers, video_transformers, film_transformers, other_unets)
 LONG_TAIL = {system.name for module in _TAIL for system in module.SYSTEMS} - REPRESENTATIVES
 
 

@@ -9,9 +9,10 @@ from fdplug.registry import names
 from fdplug.testing import check_family
 from fdplug.testing.systems import SYSTEMS, image_transformers, video_transformers
 
-TABLE = ("wan-5b", "flux2-klein")  # a second system of a family
+TABLE = ("wan-5b", "wan-a14b", "wan-a14b-i2v", "flux2-klein")  # further systems of a family
 CHOSEN = (
     *("ddim", "dit", "pixart", "sd3", "flux", "svd", "text-to-video", "animatediff"),
+    *("kandinsky3", "audioldm2", "i2vgen-xl"),
     *(
         one.name
         for module in (image_transformers, video_transformers)

@@ -17,6 +17,7 @@ from fdplug.testing.systems import (
     flux_variants,
     image_transformers,
     joint_transformers,
+    other_unets,
     stable_diffusion,
     stable_diffusion_xl,
     transformers,
@@ -41,6 +42,7 @@ _MODULES = (
     video,
     video_transformers,
     film_transformers,
+    other_unets,
 )
 
 SYSTEMS: dict[str, System] = {system.name: system for module in _MODULES for system in module.SYSTEMS}
