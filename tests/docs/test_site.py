@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import tomllib
 
@@ -68,10 +69,13 @@ def test_the_navigation_has_four_parts():
     assert parts == ["Tutorials", "How-to", "Explanation", "Reference"]
 
 
+USUAL = {"policy", "cache", "injector", "part", "guidance", "decoding", "transforms"}
+
+
 def settings(held):
     """Every mapping of settings of `propagate` inside a document."""
     if isinstance(held, dict):
-        if held and set(held) <= set(PropagationConfig.fields()):
+        if set(held) <= set(PropagationConfig.fields()) and USUAL & set(held):
             yield held
         for name, value in held.items():
             if name != "loading":  # its components are weights, not settings
@@ -157,3 +161,9 @@ def test_programs_are_told_what_pages_there_are():
     pages = {"index.md": "# fdplug\n\nMakes it [fast](x.md). And more.", "api/index.md": "# API\n\n*x*\n\nAll names."}
     text = llms("https://site/", pages, list(pages))
     assert "- [fdplug](https://site/): Makes it fast.\n- [API](https://site/api/): All names.\n" in text
+
+
+@by_page
+def test_what_the_api_describes_is_there(page):
+    for name in re.findall(r"^::: ([\w.]+)$", page.read_text(), re.MULTILINE):
+        assert pkgutil.resolve_name(name) is not None
