@@ -18,8 +18,8 @@ def strip(steps: int, chosen: Collection[int], says: str) -> str:
     width = steps * (WIDTH + GAP)
     cells = "".join(_cell(step, step in chosen) for step in range(steps))
     return (
-        f'<svg class="strip" viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{says}">'
-        f"<title>{says}</title>{cells}</svg>"
+        f'<div><svg class="strip" viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{says}">'
+        f"<title>{says}</title>{cells}</svg></div>"
     )
 
 
