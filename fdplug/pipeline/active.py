@@ -34,6 +34,24 @@ def is_propagated(pipe: Any) -> bool:
     return any(one is not None and one.active for one in found)
 
 
+def check_unshared(pipe: Any, stages: Iterable[Stage]) -> None:
+    """Refuse a ready plugin object that holds what belongs to the run of another pipeline.
+
+    Raises:
+        PipelineError: another pipeline is propagated with the same object.
+    """
+    others = [one for one in set(ACTIVE.values()) if one.active and one.pipe is not pipe]
+    theirs = {id(one): other for other in others for stage in other.stages for one in stage.method.stateful().values()}
+    for stage in stages:
+        for kind, one in stage.method.stateful().items():
+            if id(one) in theirs:
+                raise PipelineError(
+                    f"this {kind} object ('{one.name}') holds what belongs to the run of a "
+                    f"{type(theirs[id(one)].pipe).__name__} that is propagated with it: give each pipeline an object "
+                    f"of its own, or the name, {kind}='{one.name}'"
+                )
+
+
 def make_room(pipe: Any, network: Any) -> None:
     """Remove an earlier propagation of the same pipeline; refuse to share a denoiser with another pipeline."""
     earlier = ACTIVE.get(id(network))

@@ -14,7 +14,7 @@ from fdplug.errors import ConfigError, PipelineError, warn
 from fdplug.guidance import Full
 from fdplug.lookup import find_families, find_family
 from fdplug.patching import Patch, PatchStack, call_patches
-from fdplug.pipeline.active import enter, leave, make_room
+from fdplug.pipeline.active import check_unshared, enter, leave, make_room
 from fdplug.pipeline.followed_scheduler import FollowedScheduler
 from fdplug.pipeline.refused import check_pipeline
 from fdplug.pipeline.stages import renewed, stage_of
@@ -67,6 +67,7 @@ def propagate(
     settings.check_components([family.component for family, _ in denoisers])
     built: Any = settings.built()
     stages = [stage_of(pipe, family, network, built, chosen) for family, network in denoisers]
+    check_unshared(pipe, stages)
     for stage in stages:
         make_room(pipe, stage.network)
     handle = _handle(pipe, stages, chosen, built.transforms)

@@ -38,6 +38,14 @@ def nothing_changed(policy: str, wanted: int, steps: int) -> str:
     return f"propagation changed nothing: {why}"
 
 
+def jumping(steps: Iterable[int]) -> str:
+    """Say that a loop does not go from one step to the next."""
+    return (
+        f"propagation changed nothing: this loop went to steps {some(steps)} of the scheduler's, not from each to the "
+        "next, so that every one was computed; set only the timesteps that the loop goes through"
+    )
+
+
 def never_called(network: nn.Module) -> str:
     """Say that a run goes by without its denoiser."""
     return (

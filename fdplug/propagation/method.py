@@ -53,6 +53,17 @@ class Method:
             ([(name, _stamp(getattr(self.settings, name))) for name in names], self.part.name, self.part.modules)
         )
 
+    def stateful(self) -> dict[str, Any]:
+        """Return by kind those of its objects that keep something from step to step."""
+        found: dict[str, Any] = {"cache": self.cache}
+        if self.policy.stepwise:
+            found["policy"] = self.policy
+        if not isinstance(self.guidance, Full):
+            found["guidance"] = self.guidance
+        if self.decoding is not AT_ONCE:
+            found["decoding"] = self.decoding
+        return found
+
     def check_solver(self, scheduler: Any, eta: float = 0.0) -> None:
         """Refuse solvers that add noise, where the part is the whole denoiser but its head: no replayed step sees it.
 

@@ -31,6 +31,7 @@ class Run:
         step: where it is.
         wanted: how many key steps the policy has asked for so far.
         unstepped: whether a step was taken without the scheduler's `step`.
+        jumps: how often it has gone to another step than the next.
         window: the steps that the pass of the denoiser answers which is being made; None between passes.
         replayed: whether a module has answered with features that were kept.
     """
@@ -60,6 +61,7 @@ class Run:
         self.scheduler = scheduler
         self.guides: list[Guided] = []
         self.unstepped = self.replayed = False
+        self.jumps = 0
         self.window: Window | None = None
         self._prior: Tensor | None = None
         self.wanted = 0
@@ -196,7 +198,12 @@ class Run:
         self.advance()
 
     def _jump(self, step: int) -> None:
-        """Go to another step; nothing kept is of use there, so that it becomes a key step."""
+        """Go to another step; nothing kept is of use there, so that it becomes a key step.
+
+        Where that happens again and again, nothing more is decoded ahead: it would be in vain.
+        """
+        self.jumps += 1
+        self.plan.one_by_one |= self.jumps > 1
         self.step = step
         self._lanes = {}
         self._keys = (NEVER, NEVER)

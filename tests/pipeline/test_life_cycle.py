@@ -199,6 +199,18 @@ def test_two_pipelines_of_one_class_do_not_meet():
             assert equal(latents(other), plain)
 
 
+def test_an_object_that_keeps_features_serves_one_pipeline_at_a_time():
+    """Two pipelines would get each other's features from it; names, and objects of their own, are fine."""
+    one, two = tiny_pipeline(), tiny_pipeline(seed=1)
+    cache = registry.build("cache", "reuse")
+    with fdplug.propagate(one, cache=cache):
+        with pytest.raises(PipelineError, match="give each pipeline an object of its own, or the name, cache='reuse'"):
+            fdplug.propagate(two, cache=cache)
+        fdplug.propagate(two, cache="reuse").remove()
+        fdplug.propagate(one, cache=cache).remove()
+    fdplug.propagate(two, cache=cache).remove()
+
+
 def test_undo_out_of_order_is_refused_and_says_who_is_on_top(pipe):
     on = fdplug.propagate(pipe)
     outer = Patch(pipe.unet, "_call_impl", lambda original, *args, **kwargs: original(*args, **kwargs))

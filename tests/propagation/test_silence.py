@@ -62,6 +62,52 @@ def test_noise_that_cannot_be_injected_is_told(bare):
         loop(bare, own_formula=True)
 
 
+@pytest.mark.parametrize("decoding", ["serial", "parallel"])
+def test_a_loop_that_leaves_steps_out_is_told_and_decodes_little_in_vain(bare, decoding):
+    """Every other one of the scheduler's timesteps: each is computed, as nothing is kept for a step so far away."""
+
+    @torch.no_grad()
+    def strided():
+        sample, text = torch.ones(1, 4, 8, 8), torch.ones(1, 6, 16)
+        bare.scheduler.set_timesteps(STEPS)
+        for timestep in bare.scheduler.timesteps[::2]:
+            noise = bare.unet(sample, timestep, encoder_hidden_states=text).sample
+            sample = bare.scheduler.step(noise, timestep, sample).prev_sample
+        return sample
+
+    stock = strided()
+    on = fdplug.propagate(bare, policy=KEYS, injector="none", decoding=decoding)
+    assert torch.allclose(strided(), stock, atol=1e-5)
+    with pytest.warns(NoEffectWarning, match=r"went to steps 0, 2, 4, 6, 8, \.\.\. of the scheduler's"):
+        on.remove()
+    assert on.ledger.rows("") <= 6 + 2 * 5
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_conditioning_changed_in_place_is_noticed_in_inference_mode_too(bare, mode):
+    """Its tensors do not count how often they are written to: the images are those of the other mode."""
+
+    def changing():
+        with mode():
+            sample, text = torch.ones(1, 4, 8, 8), torch.linspace(-1, 1, 96).view(1, 6, 16)
+            bare.scheduler.set_timesteps(STEPS)
+            for index, timestep in enumerate(bare.scheduler.timesteps):
+                if index == 3:
+                    text.neg_()
+                noise = bare.unet(sample, timestep, encoder_hidden_states=text).sample
+                sample = bare.scheduler.step(noise, timestep, sample).prev_sample
+            return sample
+
+    with fdplug.propagate(bare, policy=KEYS, injector="none", decoding="serial") as on:
+        serial = changing()
+        assert on.ledger.key_steps == (0, 3, 6)
+    with (
+        fdplug.propagate(bare, policy=KEYS, injector="none"),
+        pytest.warns(FdplugWarning, match="the conditioning changed within a span"),
+    ):
+        assert torch.allclose(changing(), serial, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["pipeline", "loop"])
 def test_an_exchanged_denoiser_is_followed_with_a_warning(pipe, bare, name):
     """As if it had been there from the beginning; the old one is clean."""

@@ -16,11 +16,14 @@ class Given:
     def __init__(self, values: Any) -> None:
         self._shape, self._tensors = trees.dissect(values)
         self._versions = [version(one) for one in self._tensors]
+        self._copies = [(one, one.clone()) for one in self._tensors if _is_uncounted(one)]
 
     @property
     def changed(self) -> bool:
         """Whether a tensor was written to since."""
-        return [version(one) for one in self._tensors] != self._versions
+        if [version(one) for one in self._tensors] != self._versions:
+            return True
+        return not all(torch.equal(one, copy) for one, copy in self._copies)
 
     @property
     def requires_gradient(self) -> bool:
@@ -61,6 +64,11 @@ def _same(one: Tensor, other: Tensor) -> bool:
     if one.data_ptr() == other.data_ptr() and one.stride() == other.stride():
         return True
     return torch.equal(one, other)
+
+
+def _is_uncounted(tensor: Tensor) -> bool:
+    """Whether only a copy tells that a tensor was written to, and none has to be fetched from an accelerator."""
+    return tensor.is_inference() and tensor.device.type == "cpu"
 
 
 def version(tensor: Tensor) -> int:

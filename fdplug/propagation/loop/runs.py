@@ -114,6 +114,7 @@ class Runs:
             scheduler: the scheduler, whose timesteps are set.
             set_before: they were set before propagation was switched on, perhaps for a run that is over.
         """
+        self._leave()
         self.forget()
         self._scheduler = scheduler
         self._set_before = set_before
@@ -141,8 +142,15 @@ class Runs:
         for stage in self.stages:
             stage.replay.clear()
 
+    def _leave(self) -> None:
+        """Say that a run, which is left before its end, was in vain: it went from step to step of its own choice."""
+        run = self.current
+        if run is not None and not run.over and self.method.policy.replays and run.jumps > 1 and not run.replayed:
+            self._tell(messages.jumping(self.ledger.key_steps))
+
     def release(self) -> None:
         """Drop the run, and let any thread begin the next."""
+        self._leave()
         self.forget()
         self._entry, self._prepared = (None, ""), {}
         self.guard.release()
