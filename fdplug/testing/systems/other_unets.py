@@ -88,22 +88,11 @@ def _kandinsky3_arguments(n: int) -> dict[str, Any]:
     return {**embedded(n), **masks, "height": 32, "width": 32, "output_type": "latent"}
 
 
-def _audioldm2() -> Any:
-    from diffusers import AudioLDM2UNet2DConditionModel, AutoencoderKL, DDIMScheduler
-    from transformers import GPT2Config, GPT2Model, SpeechT5HifiGan, SpeechT5HifiGanConfig, T5Config, T5EncoderModel
+def _sound_parts() -> dict[str, Any]:
+    """VAE and vocoder of a spectrogram with eight frequencies."""
+    from diffusers import AutoencoderKL, DDIMScheduler
+    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-    unet = AudioLDM2UNet2DConditionModel(
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        norm_num_groups=8,
-        sample_size=32,
-        in_channels=4,
-        out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=((None, 8, 16), (None, 8, 16)),
-        attention_head_dim=4,
-    ).eval()
     vae = AutoencoderKL(
         block_out_channels=(8, 16),
         in_channels=1,
@@ -125,15 +114,32 @@ def _audioldm2() -> Any:
             normalize_before=False,
         )
     ).eval()
+    return {"vae": vae, "vocoder": vocoder, "scheduler": DDIMScheduler(clip_sample=False)}
+
+
+def _audioldm2() -> Any:
+    from diffusers import AudioLDM2UNet2DConditionModel
+    from transformers import GPT2Config, GPT2Model, T5Config, T5EncoderModel
+
+    unet = AudioLDM2UNet2DConditionModel(
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        norm_num_groups=8,
+        sample_size=32,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=((None, 8, 16), (None, 8, 16)),
+        attention_head_dim=4,
+    ).eval()
     small = {"vocab_size": 8, "d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
     components = {
         "unet": unet,
-        "vae": vae,
-        "vocoder": vocoder,
         "text_encoder_2": T5EncoderModel(T5Config(**small)).eval(),  # asked for its kind alone, as embeddings are given
         "language_model": GPT2Model(GPT2Config(vocab_size=8, n_embd=8, n_layer=1, n_head=1)).eval(),
     }
-    return _made("AudioLDM2Pipeline", **components, scheduler=DDIMScheduler(clip_sample=False))
+    return _made("AudioLDM2Pipeline", **components, **_sound_parts())
 
 
 def _audioldm2_arguments(n: int) -> dict[str, Any]:
@@ -143,6 +149,36 @@ def _audioldm2_arguments(n: int) -> dict[str, Any]:
         "negative_generated_prompt_embeds": noise(1, TOKENS, 8, seed=22).expand(n, -1, -1),
     }
     return {**embedded(n), **generated, **masks, "audio_length_in_s": 0.004, "output_type": "latent"}
+
+
+def _musicldm() -> Any:
+    """The U-Net is Stable Diffusion's class, but has no text to attend to: that stands where classes do."""
+    from diffusers import UNet2DConditionModel
+    from transformers import ClapTextConfig, ClapTextModelWithProjection
+
+    unet = UNet2DConditionModel(
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        norm_num_groups=8,
+        sample_size=32,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=(8, 16),
+        class_embed_type="simple_projection",
+        projection_class_embeddings_input_dim=16,
+        class_embeddings_concat=True,
+        attention_head_dim=4,
+    ).eval()
+    small = {"vocab_size": 8, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    special = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
+    text = ClapTextModelWithProjection(ClapTextConfig(**small, intermediate_size=16, projection_dim=16, **special))
+    return _made("MusicLDMPipeline", unet=unet, text_encoder=text.eval(), **_sound_parts())
+
+
+def _musicldm_arguments(n: int) -> dict[str, Any]:
+    negative = noise(1, 16, seed=99).expand(n, -1)
+    sized = {"audio_length_in_s": 0.004, "output_type": "latent"}
+    return {"prompt_embeds": noise(n, 16), "negative_prompt_embeds": negative, **sized}
 
 
 def _i2vgen_xl() -> Any:
@@ -210,6 +246,15 @@ SYSTEMS = (
         build=_audioldm2,
         arguments=_audioldm2_arguments,
         resized={"audio_length_in_s": 0.008},
+    ),
+    System(
+        name="musicldm",
+        title="MusicLDM",
+        pipeline="MusicLDMPipeline",
+        build=_musicldm,
+        arguments=_musicldm_arguments,
+        resized={"audio_length_in_s": 0.008},
+        also="AudioLDM: the same U-Net",
     ),
     System(
         name="i2vgen-xl",
