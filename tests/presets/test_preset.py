@@ -15,7 +15,7 @@ from fdplug.lookup import find_family
 from fdplug.presets import Preset, load
 from fdplug.presets.preset import Chosen, MadeFor, names
 from fdplug.profiling.fingerprint import fingerprint
-from fdplug.testing import latents
+from fdplug.testing import latents, tiny_pipeline
 
 PROPAGATION = {
     "policy": {"explicit": {"steps": [0, 3, 5]}},
@@ -156,7 +156,25 @@ def test_every_preset_of_the_package_can_be_used(pipe):
     for name in names():
         held = load(name)
         assert held.evidence in ("measured", "published")
-        if held.made_for.denoiser in (None, fingerprint(find_family(pipe)[1])):
+        own = held.made_for.denoiser in (None, fingerprint(find_family(pipe)[1]))
+        if own and held.made_for.pipeline in (None, type(pipe).__name__):
             with fdplug.propagate(pipe, preset=name) as on:
                 latents(pipe, **{"num_inference_steps": 20, **on.arguments})
     assert "paper" in names()
+
+
+def test_the_published_settings_of_stable_diffusion_give_the_papers_key_steps(pipe):
+    """Seven of twenty, as Table 1 counts them."""
+    with fdplug.propagate(pipe, preset="sd15-fast") as on:
+        latents(pipe, **on.arguments)
+    assert on.ledger.key_steps == (0, 1, 2, 3, 5, 10, 15)
+    assert on.ledger.num_steps == 20
+
+
+def test_guidance_ends_with_the_first_half():
+    pipe = tiny_pipeline()
+    with pytest.warns(FdplugWarning, match="was measured with pipeline StableDiffusionXLPipeline"):
+        on = fdplug.propagate(pipe, preset="sdxl-guidance")
+    with on:
+        latents(pipe, num_inference_steps=10, guidance_scale=5.0)
+    assert on.ledger.rows("") == 5 * 2 + 5  # both rows for five steps, then the conditional one alone
