@@ -200,7 +200,7 @@ def test_three_rounds_are_timed_whatever_the_number_of_captions():
         (["--model", "./none"], PipelineError, "the model folder none does not exist"),
         (["--annotations", "none.json"], DataError, "cannot read the annotation file"),
         (["--scores", "shapes"], DataError, "is not of the shapes world"),
-        (["--real-images", "none", "--scores", "fid"], DataError, "the image folder none does not exist"),
+        (["--real-images", "none", "--scores", "fid"], DataError, "no image folder 'none'; name a folder of images"),
         (["--out", "/proc/none"], ConfigError, "cannot write to the folder"),
         (["--device", "gpu"], ConfigError, "no device 'gpu' here"),
         (["--stepz", "3"], ConfigError, "no option '--stepz'"),

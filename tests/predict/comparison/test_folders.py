@@ -161,7 +161,7 @@ def test_a_manifest_and_metrics_tell_captions_and_seconds(place, tmp_path, clip_
     ("arguments", "message"),
     [
         (["{fast}"], "nothing to compute: give --real-images, --baseline, or name --scores"),
-        (["{none}"], "the image folder .*none does not exist"),
+        (["{none}"], "no image folder '.*none'; name a folder of images"),
         (["{place}"], "holds no images"),
         (["{fast}", "--scores", "fod"], "no score 'fod', did you mean 'fid'"),
         (["{fast}", "--scores", "fid"], "fid: give --real-images"),

@@ -105,7 +105,7 @@ def test_what_lacks_is_said_before_the_model_is_loaded(model, annotations, tmp_p
     )
     cases = (
         (LogFid(extractor=vit), DataError, "have no 'scene' to draw"),
-        (LogFid(str(tmp_path / "none"), vit), DataError, "the image folder .*none does not exist"),
+        (LogFid(str(tmp_path / "none"), vit), DataError, "no image folder '.*none'; name a folder of images"),
         (LogFid(str(tmp_path / "x.npz"), vit), DataError, "there are no statistics"),
         (LogFidelity(str(tmp_path / "none")), ConfigError, "the baseline folder .* does not exist"),
     )
