@@ -107,7 +107,10 @@ def test_a_killed_comparison_of_videos_goes_on(saved, prompts, whole, tmp_path, 
         assert [row[key] for row in rows] == [row[key] for row in before]
 
 
-@pytest.mark.parametrize(("name", "subjects"), [("ddpm", "samples"), ("dit", "classes"), ("dit", "classes:7,3")])
+@pytest.mark.parametrize(
+    ("name", "subjects"),
+    [("ddpm", "samples"), ("dit", "classes"), pytest.param("dit", "classes:7,3", marks=pytest.mark.slow)],
+)
 def test_models_without_prompts_are_compared(saved, tmp_path, name, subjects):
     results = compared(saved(name), subjects, tmp_path / "out")
     expected = {"samples": ["", ""], "classes": ["class 0", "class 1"], "classes:7,3": ["class 7", "class 3"]}

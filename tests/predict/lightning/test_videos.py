@@ -88,7 +88,7 @@ def test_scores_that_are_for_images_are_refused(filmer, prompts, tmp_path):
         film(filmer, prompts, tmp_path, [callback])
 
 
-@pytest.mark.parametrize("operation", [9, 16, 25])
+@pytest.mark.parametrize("operation", [9, pytest.param(16, marks=pytest.mark.slow), 25])
 def test_a_killed_run_of_videos_goes_on(filmer, prompts, whole, tmp_path, operation):
     def run():
         return film(filmer, prompts, tmp_path / "out", [LogScores(["temporal"])])
