@@ -23,7 +23,7 @@ class Given:
         """Whether a tensor was written to since."""
         if [version(one) for one in self._tensors] != self._versions:
             return True
-        return not all(torch.equal(one, copy) for one, copy in self._copies)
+        return not all(_same(one, copy) for one, copy in self._copies)
 
     @property
     def requires_gradient(self) -> bool:
