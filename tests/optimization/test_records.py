@@ -35,6 +35,33 @@ def test_everything_is_there_again(tmp_path):
     last.close()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"fact": [], "value": 1}',
+        '{"fact": "request"}',
+        '{"failed": {}, "reason": "x"}',
+        '{"candidate": [1], "ids": [1], "values": {}, "seconds": 1}',
+        '{"candidate": "x", "ids": 5, "values": {}, "seconds": 1}',
+        '{"candidate": "x", "ids": [1, 2], "values": {"psnr": [1]}, "seconds": 1}',
+        '{"candidate": "x", "ids": [1], "values": {"psnr": ["<b>"]}, "seconds": 1}',
+        '{"candidate": "x", "ids": [1], "values": [], "seconds": 1}',
+        '{"candidate": "x", "ids": [1], "values": {"psnr": [1]}, "seconds": "1"}',
+        "{}",
+        "[]",
+    ],
+)
+def test_a_record_of_another_form_is_measured_again(line, tmp_path):
+    Records(tmp_path, {"seed": 0}).close()
+    with (tmp_path / "measurements.jsonl").open("a") as file:
+        file.write(f"{line.replace('x', ONE.key)}\n")
+    again = Records(tmp_path, {"seed": 0})
+    assert again.missing(ONE, [1, 2]) == [1, 2]
+    assert not again.failures
+    assert set(again.facts) == {"request"}
+    again.close()
+
+
 def test_another_search_is_refused_and_named(tmp_path):
     Records(tmp_path, {"seed": 0, "batch_size": 4}).close()
     with pytest.raises(ConfigError, match="holds a search with another seed; name another folder"):

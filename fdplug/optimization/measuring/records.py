@@ -12,12 +12,28 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from fdplug.errors import ConfigError
+from fdplug.files.schema import TEXT, ListOf, Object, OrNone, Plain, number, whole
 from fdplug.files.writing import writable_folder
 from fdplug.optimization.candidate import Candidate
 from fdplug.optimization.measuring.outcome import Outcome
 from fdplug.predict.storage.json_lines import JsonLines, read_json_lines
 
 Values = Mapping[str, Sequence[float]]
+
+
+_FORMS = {
+    "fact": Object({"fact": TEXT, "value": Plain("a value", lambda value: True)}),
+    "failed": Object({"failed": TEXT, "reason": TEXT}),
+    "candidate": Object(
+        {
+            "candidate": TEXT,
+            "ids": ListOf(whole()),
+            "values": Object(others=ListOf(OrNone(number()))),
+            "seconds": OrNone(number(0)),
+        }
+    ),
+}
+"""The records; what is of no such form, as a line that was changed by hand, is measured again."""
 
 
 class Records:
@@ -109,6 +125,11 @@ class Records:
             self._file.append(record)
 
     def _take(self, record: dict[str, Any]) -> None:
+        form = next((form for key, form in _FORMS.items() if key in record), None)
+        if form is None or next(iter(form.problems(record, "")), None) is not None:
+            return
+        if any(len(numbers) != len(record["ids"]) for numbers in record.get("values", {}).values()):
+            return
         if "fact" in record:
             self.facts[record["fact"]] = record["value"]
         elif "failed" in record:

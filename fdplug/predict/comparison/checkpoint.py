@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from fdplug.files.schema import TEXT, ListOf, Object, OrNone, number, whole
 from fdplug.predict.generation.generate import GenerationOutput, total
 from fdplug.predict.generation.generated_images import generated_images
 from fdplug.predict.storage.image_store import ImageStore
@@ -25,6 +26,23 @@ if TYPE_CHECKING:
 ROUNDS = "rounds.jsonl"
 
 
+_SECONDS = OrNone(number(0))
+_FACTS = Object(
+    {
+        "key_steps": ListOf(whole()),
+        "passes": ListOf(ListOf(whole())),
+        "gflops": Object(others=OrNone(number(0))),
+        "denoiser_calls": OrNone(whole()),
+        "timing": OrNone(
+            Object(
+                {"seconds": number(0), "denoiser_seconds": _SECONDS, "peak_memory_mb": OrNone(number())}, closed=True
+            )
+        ),
+    }
+)
+_ROUND = Object({"variant": TEXT, "round": whole(), "facts": _FACTS})
+
+
 class Checkpoint:
     """What every variant generated in every round.
 
@@ -36,9 +54,7 @@ class Checkpoint:
         self.folder = folder
         self._lines = JsonLines(folder / ROUNDS)
         self._facts = {
-            (str(line.get("variant")), line.get("round")): line["facts"]
-            for line in read_json_lines(folder / ROUNDS)
-            if isinstance(line.get("facts"), dict)
+            (line["variant"], line["round"]): line["facts"] for line in read_json_lines(folder / ROUNDS, _ROUND)
         }
         self._store = ImageStore(folder)
         self._store.merge()

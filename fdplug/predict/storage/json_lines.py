@@ -10,6 +10,7 @@ from typing import Any
 
 from fdplug.errors import OutputError
 from fdplug.files.json_text import parse_json
+from fdplug.files.schema import OBJECT, Form
 from fdplug.files.source import MEGABYTE, Source
 
 MOST = 2_000 * MEGABYTE
@@ -56,8 +57,8 @@ class JsonLines:
         return self._file
 
 
-def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a file; lines that are no json object are left out."""
+def read_json_lines(path: Path, form: Form = OBJECT) -> Iterator[dict[str, Any]]:
+    """The records of a file; lines that are no json object of this form, such as one cut off, are left out."""
     if not path.exists():
         return
     source = Source(path, "records", "remove it, or begin anew with --overwrite", limit=MOST)
@@ -66,5 +67,5 @@ def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
             record = parse_json(line.decode("utf-8"))
         except ValueError:
             continue
-        if isinstance(record, dict):
+        if next(iter(form.problems(record, "")), None) is None:
             yield record

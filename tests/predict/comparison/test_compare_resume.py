@@ -7,6 +7,7 @@ import json
 import pytest
 
 from fdplug.commands.compare import main
+from fdplug.predict.comparison.checkpoint import ROUNDS, Checkpoint
 from fdplug.predict.generation import generate
 from tests.predict.conftest import document, written
 from tests.predict.killing import run_until
@@ -30,6 +31,36 @@ def _arguments(model, annotations, out, fast=FAST):
         "ddim-4",
         fast,
     ]
+
+
+FACTS = {
+    "key_steps": [0],
+    "passes": [[0, 1]],
+    "gflops": {"full": 1.0},
+    "denoiser_calls": 4,
+    "timing": {"seconds": 1.0, "denoiser_seconds": None, "peak_memory_mb": None},
+}
+LINE = {"variant": "ddim-4", "round": 0, "facts": FACTS}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {**LINE, "round": []},
+        {**LINE, "variant": {}},
+        {**LINE, "facts": {}},
+        {**LINE, "facts": {**FACTS, "key_steps": None}},
+        {**LINE, "facts": {**FACTS, "gflops": [["full", 1]]}},
+        {**LINE, "facts": {**FACTS, "timing": {"seconds": 1.0}}},
+        {**LINE, "facts": {**FACTS, "timing": {**FACTS["timing"], "more": 1}}},
+    ],
+    ids=str,
+)
+def test_a_round_of_another_form_is_generated_again(line, tmp_path):
+    (tmp_path / ROUNDS).write_text(f"{json.dumps(LINE)}\n{json.dumps(line)}\n")
+    found = Checkpoint(tmp_path)
+    assert found._facts == {("ddim-4", 0): FACTS}
+    found.close()
 
 
 def _rows(out):
