@@ -21,7 +21,9 @@ from fdplug.predict.data.captions import read_captions
 from fdplug.predict.data.class_labels import read_class_names
 from fdplug.predict.data.prompts import read_parti, read_prompts
 from fdplug.predict.data.subset import read_ids
+from fdplug.predict.generation.loading import _refuse_code
 from fdplug.predict.storage.run_folder import RunFolder
+from fdplug.presets.preset import load as load_preset
 from fdplug.report import forms
 from fdplug.report.folder import read as read_comparison
 from fdplug.report.voting.pairs import Study, read_key
@@ -73,6 +75,7 @@ GOOD = {
     "votes": {"format": forms.VOTES_FORMAT, "study": STUDY.digest, "voter": "1", "votes": []},
     "counted": {"study": STUDY.digest, "title": "t", "head": ["a"], "body": [["1"]], "values": [[1]], "notes": []},
     "run": {"settings": {"model": "shapes"}},
+    "preset": {"format": 1, "about": "a", "settings": {"steps": 5}, "made_for": {"size": 64}, "evidence": "measured"},
     "denoiser": json.loads(
         '{"_class_name": "UNet2DModel", "sample_size": 8, "block_out_channels": [8], "norm_num_groups": 4,'
         ' "layers_per_block": 1, "down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"]}'
@@ -108,6 +111,8 @@ READERS = {
         lambda path: path.write_text("[ddim-5]"),
         lambda path: read_variants(list(variants([str(path)]))),
     ),
+    "preset": ("f.yaml", _json(GOOD["preset"]), load_preset),
+    "index": ("model_index.json", _json({"_class_name": "DDPMPipeline"}), lambda path: _refuse_code(path.parent, path)),
     "denoiser": ("config.json", _json(GOOD["denoiser"]), lambda path: load_denoiser(str(path))),
     "results": ("results.json", _json(results()), lambda path: read_comparison(path.parent)),
     "key": ("vote_key.json", _json(GOOD["key"]), lambda path: read_key(path.parent)),
@@ -210,7 +215,7 @@ def test_what_holds_something_else_is_refused(reader, kind, tmp_path):
 @pytest.mark.parametrize("reader", READERS)
 def test_names_that_cannot_be_are_refused(reader, tmp_path):
     name, _, read = READERS[reader]
-    if name in ("results.json", "vote_key.json", "votes.json", "run.json", "config.json"):
+    if name in ("results.json", "vote_key.json", "votes.json", "run.json", "config.json", "model_index.json"):
         pytest.skip("the name is ours")
     refusal(lambda: read(tmp_path / ("x" * 5000 + name)))
     refusal(lambda: read(tmp_path / f"a\0{name}"))

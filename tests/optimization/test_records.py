@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from fdplug.errors import ConfigError
@@ -54,7 +56,7 @@ def test_everything_is_there_again(tmp_path):
 def test_a_record_of_another_form_is_measured_again(line, tmp_path):
     Records(tmp_path, {"seed": 0}).close()
     with (tmp_path / "measurements.jsonl").open("a") as file:
-        file.write(f"{line.replace('x', ONE.key)}\n")
+        file.write(line.replace('"x"', json.dumps(ONE.key)) + "\n")
     again = Records(tmp_path, {"seed": 0})
     assert again.missing(ONE, [1, 2]) == [1, 2]
     assert not again.failures
