@@ -163,7 +163,10 @@ class Ledger:
             return  # somebody counts this very run, and a trace inside of a trace is none
         for one in self.examples.values():
             usual = self.usual.get(id(one.network), one.made_of)
-            if usual != one.made_of == made_of(one.network):
+            alike = all(
+                other.made_of == one.made_of for other in self.examples.values() if other.network is one.network
+            )
+            if alike and usual != one.made_of == made_of(one.network):  # no run in which it changed can be priced
                 # Processors may want more rows than an example has; then `gflops` says that it cannot price them.
                 with self.paused(), suppress(RuntimeError, ValueError):
                     outlined_flops(one.network, one.arguments, "full", one.made_of)
