@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted([*(ROOT / "fdplug").rglob("*.py"), *ROOT.glob("plugins/*/fdplug_*.py"), *ROOT.glob("pages/*.py")])
+FILES = sorted(
+    [*(ROOT / "fdplug").rglob("*.py"), *ROOT.glob("plugins/*/fdplug_*.py"), *ROOT.glob("docs/building/*.py")]
+)
 SECTION = re.compile(r"^(Args|Attributes|Raises):$")
 ENTRY = re.compile(r"^    ([*\w][\w, .*]*): (.*)$")
 # Names that are written with a capital wherever they stand.

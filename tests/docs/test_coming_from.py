@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 import fdplug
+from docs.building.catalogue import manager
 from fdplug import registry
 from fdplug.testing import tiny_pipeline
 from fdplug.testing.systems import SYSTEMS
-from pages.catalogue import manager
 from tests.docs.test_docs import ROOT, fences
 
 PAGE = ROOT / "docs" / "coming-from.md"

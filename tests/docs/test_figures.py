@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from pages.drawing import BATCH, DECODER, ENCODER, drawing, runs
-from pages.figures import PLACE, figure, results, with_figures
+from docs.building.drawing import BATCH, DECODER, ENCODER, drawing, runs
+from docs.building.figures import PLACE, figure, results, with_figures
 from tests.docs.test_docs import PAGES, ROOT
 
 PLACES = sorted({(page.name, words) for page in PAGES for words in PLACE.findall(page.read_text())})
@@ -60,7 +60,7 @@ def test_a_figure_that_is_not_there_is_an_error(words, said):
 
 def test_the_drawing_is_what_its_script_draws():
     file = ROOT / "docs" / "images" / "propagation.svg"
-    assert file.read_text() == drawing(), "python -m pages.drawing > docs/images/propagation.svg"
+    assert file.read_text() == drawing(), "python -m docs.building.drawing > docs/images/propagation.svg"
     ElementTree.fromstring(drawing())
     assert "\n\n" not in drawing()
 

@@ -13,7 +13,7 @@ from tests.test_layers import LAYERS
 ROOT = Path(__file__).parents[2]
 CONTRIBUTING, ARCHITECTURE = ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md"
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md", CONTRIBUTING])
-FOLDERS = ("fdplug", "tests", "docs", "plugins", "benchmarks", "pages")
+FOLDERS = ("fdplug", "tests", "docs", "plugins", "benchmarks")
 PATH = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]+)`")
 MODULE = re.compile(r"python -m ((?:fdplug|benchmarks|pages)[\w.]*)")
 

@@ -8,14 +8,14 @@ import shlex
 
 import pytest
 
+from docs.building.catalogue import FASTER_DIFFUSION, ROOT, manager, plugins
+from docs.building.examples import command, settings
+from docs.building.plugin_index import filled, index, navigation
+from docs.building.plugin_page import page
 from fdplug import registry
 from fdplug.cli import COMMANDS
 from fdplug.plugins import BUILT_IN
 from fdplug.stacking import Stackable
-from pages.catalogue import FASTER_DIFFUSION, ROOT, manager, plugins
-from pages.examples import command, settings
-from pages.plugin_index import filled, index, navigation
-from pages.plugin_page import page
 
 PLUGINS = plugins()
 FILES = {"policy:tuned", "policy:blockcache", "policy:magcache", "cache:tuned", "injector:tuned"}

@@ -10,15 +10,15 @@ import pytest
 import yaml
 
 import fdplug
+from docs.building.catalogue import manager
+from docs.building.generated import generated
+from docs.building.glossary import entries, explained
+from docs.building.help_page import help_of
+from docs.building.llms import llms
 from fdplug import errors, predict, registry, testing
 from fdplug.cli import COMMANDS
 from fdplug.config import PropagationConfig
 from fdplug.predict.generation.config import GenerationConfig
-from pages.catalogue import manager
-from pages.generated import generated
-from pages.glossary import entries, explained
-from pages.help_page import help_of
-from pages.llms import llms
 from tests.docs.test_docs import FENCE, ROOT, fences
 
 DOCS = ROOT / "docs"

@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from docs.building.catalogue import Plugin
 from fdplug import registry
-from pages.catalogue import Plugin
 
 PROMPT = "a small plain red circle on a gray background"
 SETTINGS = {
@@ -56,7 +56,7 @@ def options(plugin: Plugin) -> Mapping[str, Any]:
     known = registry.options(plugin.cls)
     missing = [name for name, one in known.items() if one.default is inspect.Parameter.empty and name not in given]
     if missing:
-        raise LookupError(f"give an example of {', '.join(missing)} for {plugin.fact} in pages/examples.py")
+        raise LookupError(f"give an example of {', '.join(missing)} for {plugin.fact} in docs/building/examples.py")
     return given
 
 

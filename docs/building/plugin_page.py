@@ -9,13 +9,13 @@ from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
 
+from docs.building.catalogue import ROOT, Plugin, called, plugins
+from docs.building.examples import command, flow, options, python, settings
+from docs.building.solver import solver
+from docs.building.strip import strip
 from fdplug import registry
 from fdplug.stacking import Stackable
 from fdplug.testing import schedule
-from pages.catalogue import ROOT, Plugin, called, plugins
-from pages.examples import command, flow, options, python, settings
-from pages.solver import solver
-from pages.strip import strip
 
 REPOSITORY = "https://github.com/fdplug/fdplug/blob/main"
 STEPS = 50

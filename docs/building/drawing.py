@@ -1,7 +1,7 @@
 """Draws how a run takes its time: every step computed, features replayed, and spans decoded in one batch.
 
 ```bash
-python -m pages.drawing > docs/images/propagation.svg
+python -m docs.building.drawing > docs/images/propagation.svg
 ```
 
 It is put into the page itself, so that it takes the page's colours.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pages.catalogue import ROOT
+from docs.building.catalogue import ROOT
 
 PAGE = ROOT / "docs" / "glossary.md"
 ENTRY = re.compile(r"^\*\*(.+)\*\*\n:   (.+(?:\n    .+)*)", re.MULTILINE)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from docs.building.catalogue import Plugin, plugins
 from fdplug.registry import KINDS
-from pages.catalogue import Plugin, plugins
 
 INDEX = "plugins/index.md"
 KIND = {

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # mkdocs runs this file by itself
+sys.path.insert(0, str(Path(__file__).parents[2]))  # mkdocs runs this file by itself
 
 
 def on_config(config: Any) -> Any:
     """Put the page of every plugin in the navigation, where mkdocs.yml has their directory."""
-    from pages.plugin_index import filled
+    from docs.building.plugin_index import filled
 
     config.nav = filled(config.nav)
     return config
@@ -21,8 +21,8 @@ def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are written at build time; whoever edits that of a plugin is led to its class."""
     from mkdocs.structure.files import File
 
-    from pages.catalogue import plugins
-    from pages.generated import generated, readers
+    from docs.building.catalogue import plugins
+    from docs.building.generated import generated, readers
 
     sources = {plugin.page: plugin.source[0] for plugin in plugins()}
     for name, text in generated().items():
@@ -35,8 +35,8 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Put figures from files of results into prose, and the meaning of words below."""
-    from pages.figures import with_figures
-    from pages.glossary import explained
+    from docs.building.figures import with_figures
+    from docs.building.glossary import explained
 
     text = with_figures(markdown)
     return text if page.file.src_uri in ("glossary.md", "changelog.md") else f"{text}\n\n{explained()}\n"

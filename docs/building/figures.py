@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pages.catalogue import ROOT
+from docs.building.catalogue import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
 PLACE = re.compile(r"\{\{ ([^}]+) \}\}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pages import help_page, settings_page
-from pages.catalogue import ROOT, plugins
-from pages.figures import with_figures
-from pages.llms import llms
-from pages.plugin_index import INDEX, index
-from pages.plugin_page import page
+from docs.building import help_page, settings_page
+from docs.building.catalogue import ROOT, plugins
+from docs.building.figures import with_figures
+from docs.building.llms import llms
+from docs.building.plugin_index import INDEX, index
+from docs.building.plugin_page import page
 
 
 def generated() -> dict[str, str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from docs.building.catalogue import Plugin
 from fdplug.propagation.solver import Solver, solver_of
-from pages.catalogue import Plugin
 
 STEPS = 10
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}

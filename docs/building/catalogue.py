@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from docs.building.docstring import Docstring, docstring, papers
 from fdplug import registry
 from fdplug.plugins import BUILT_IN, PluginManager
 from fdplug.registry import KINDS, Entry
-from pages.docstring import Docstring, docstring, papers
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FASTER_DIFFUSION = "2312.09608"
 
 
