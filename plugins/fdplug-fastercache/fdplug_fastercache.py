@@ -30,8 +30,8 @@ class FasterCache(Guidance):
     """All rows early and at every n-th step; in between, the last difference, weighed by frequency (FasterCache).
 
     Args:
-        every: how many steps apart full steps are, after the first ones; the paper's 5.
-        begin: share of the run's steps that all are full, before the first is left out; the paper's third.
+        every: how many steps apart full steps are, after the first ones.
+        begin: share of the run's steps that all are full, before the first is left out.
         alpha: by how much a band is raised; 0 is guidance `cached`, 0.1 what diffusers' FasterCache takes.
         turn: noise time, from 0 (clean) to 1 (pure noise), above which low frequencies are raised and below which high
             ones are.
