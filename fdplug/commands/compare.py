@@ -27,7 +27,7 @@ from fdplug.predict.comparison.runner import Comparison
 from fdplug.predict.comparison.scoring import NONE, Networks, Scoring, chosen
 from fdplug.predict.comparison.table import print_table, print_texts
 from fdplug.predict.comparison.variant import DEFAULT_NAMES, Variant, read_variants
-from fdplug.predict.data.captions import SHAPES, Caption
+from fdplug.predict.data.captions import Caption
 from fdplug.predict.data.references import has_references
 from fdplug.predict.data.subjects import has_texts, read_subjects, subjects_file
 from fdplug.predict.data.subset import selection_hash
@@ -43,6 +43,7 @@ from fdplug.profiling.peak_memory import PeakMemory
 from fdplug.profiling.provenance import hashes, networks, provenance
 from fdplug.report.write import write as write_report
 from fdplug.settings import plain
+from fdplug.shapes import MODELS
 from fdplug.suites import published, suite
 
 
@@ -126,7 +127,7 @@ def _checked(options: argparse.Namespace) -> Request:
     captions = annotated[: options.captions]
     if known is not None:
         check_conditioning(known, captions, generation.size, generation.arguments)
-    if len(captions) < options.captions and options.annotations == SHAPES:
+    if len(captions) < options.captions and options.annotations in MODELS:
         raise ConfigError(f"--limit is {options.captions}, but there are only {len(captions)} captions; give less")
     return Request(
         variants=variants,

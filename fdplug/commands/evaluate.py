@@ -31,6 +31,7 @@ from fdplug.scores.features.statistics import FeatureStatistics, save_statistics
 from fdplug.scores.fid import Fid
 from fdplug.scores.fidelity import Fidelity
 from fdplug.scores.score_set import ScoreSet
+from fdplug.shapes import MODELS
 
 
 def main(argv: list[str]) -> int:
@@ -75,7 +76,7 @@ def chosen(given: str, sets: list[ImageSet], options: argparse.Namespace) -> lis
     if given != "auto":
         return parse_scores(given)
     pairs: list[Spec] = [Fidelity.name] if options.baseline else []
-    if options.annotations == SHAPES or all(one.model == SHAPES for one in sets):
+    if options.annotations in MODELS or all(one.model in MODELS for one in sets):
         return [SHAPES, *pairs]
     return [*([Fid.name] if options.real_images else []), *pairs] or _nothing()
 
@@ -123,10 +124,11 @@ def _rows(
 def _reference(options: argparse.Namespace, scores: ScoreSet, first: ImageSet, advance: Any) -> Reference | None:
     """The real images; for the scores of the embedded model its drawn scenes."""
     given: Any = options.real_images
-    if given in (None, SHAPES):
+    if given is None or given in MODELS:
         if SHAPES not in scores.names and given is None:
             return None
-        given = ReferenceImages(read_captions(SHAPES))
+        own = [one for one in (given, options.annotations, first.model, SHAPES) if one in MODELS]
+        given = ReferenceImages(read_captions(own[0]))
     size = (options.size, options.size) if options.size else first.size()
     return Reference(given, size, advance)
 

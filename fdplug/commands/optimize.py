@@ -24,9 +24,10 @@ from fdplug.optimization.output.report import REPORT
 from fdplug.optimization.output.table import legend, notes, table
 from fdplug.optimization.request import Request, split
 from fdplug.predict.comparison.scoring import Networks, built, chosen
-from fdplug.predict.data.captions import SHAPES, Caption, read_captions
+from fdplug.predict.data.captions import Caption, read_captions
 from fdplug.predict.data.prompts import read_prompts
 from fdplug.scores.score_set import ScoreSet
+from fdplug.shapes import MODELS
 
 
 def main(argv: list[str]) -> int:
@@ -81,12 +82,12 @@ def _prepared(options: argparse.Namespace, console: Console, work: Path) -> Opti
 
 
 def _captions(given: str) -> Sequence[Caption]:
-    return read_captions(given) if given == SHAPES or given.endswith(".json") else read_prompts(given)
+    return read_captions(given) if given in MODELS or given.endswith(".json") else read_prompts(given)
 
 
 def _scores(options: argparse.Namespace) -> ScoreSet:
     """Return the scores for `--scores`; those of `shapes` are taken by themselves for its own captions only."""
-    if options.scores == "auto" and options.model == SHAPES and options.prompts != SHAPES:
+    if options.scores == "auto" and options.model in MODELS and options.prompts not in MODELS:
         return ScoreSet([])
     return built(chosen(options.scores, options.model, None, options.clip_model), Networks(clip=options.clip_model))
 

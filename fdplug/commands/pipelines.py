@@ -11,6 +11,7 @@ from fdplug import registry
 from fdplug.commands.options.shared import inline, read_settings
 from fdplug.errors import ConfigError
 from fdplug.errors.wording import shown
+from fdplug.predict.data.captions import default_annotations
 from fdplug.predict.generation.conditioning import check_conditioning
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import check_size, check_steps
@@ -19,10 +20,16 @@ from fdplug.predict.generation.loading_arguments import check_loading
 
 
 def check_model_options(options: argparse.Namespace) -> GenerationConfig:
-    """Check what `add_model_options` added, without loading anything; returns what decides the images."""
+    """Check what `add_model_options` added, without loading anything; returns what decides the images.
+
+    Where captions may be given and are not, they are the model's own, or those of `shapes`.
+    """
     generation = read_settings(options, GenerationConfig)
     check_model(options.model)
     check_loading(inline(options.loading))
+    for name in ("annotations", "prompts"):
+        if getattr(options, name, "") is None:
+            setattr(options, name, default_annotations(options.model))
     return generation
 
 

@@ -24,6 +24,7 @@ from fdplug.config import PropagationConfig, refuse_flat
 from fdplug.errors import ConfigError, FdplugError
 from fdplug.files.writing import writable_folder
 from fdplug.files.yaml_text import parse_yaml
+from fdplug.predict.data.captions import default_annotations
 from fdplug.predict.data.datamodules import Captions, ClassLabels, CocoCaptions, PartiPrompts, PromptFile, Samples
 from fdplug.predict.lightning.callbacks import single_scores  # noqa: F401  jsonargparse knows by name what is imported
 from fdplug.predict.lightning.callbacks.costs import LogCosts
@@ -74,6 +75,7 @@ class PredictCLI(LightningCLI):
         given = self.config["predict"]["model"]["propagation"]
         if given is not None:
             PropagationConfig.of(dict(given))  # says what is wrong in the words of the setting
+        _follow(self.config["predict"])
         self.overwrite = bool(self.config["predict"].pop("overwrite"))  # it is no setting to be kept with the images
         if self.config["predict"]["writer"]["overwrite"]:
             raise ConfigError("writer.overwrite would be kept in config.yaml; give --overwrite on the command line")
@@ -176,6 +178,13 @@ def _value(text: str) -> Any:
     value = parse_yaml(text)
     # `{a, b}` and `a:` are texts to jsonargparse, not mappings to nothing
     return text if isinstance(value, dict) and value and all(one is None for one in value.values()) else value
+
+
+def _follow(config: Any) -> None:
+    """Take the captions of the model that runs where none are named; `shapes` has those for every other model."""
+    data = config["data"]
+    if data["class_path"].endswith(CocoCaptions.__name__) and data["init_args"].get("annotations") is None:
+        data["init_args"]["annotations"] = default_annotations(config["model"]["model"])
 
 
 def _refused(message: str) -> list[str]:

@@ -16,6 +16,7 @@ from fdplug.errors.wording import one_line, shown
 from fdplug.files.json_text import read_json
 from fdplug.files.schema import OBJECT, check
 from fdplug.files.source import Source, is_folder
+from fdplug.shapes import MODELS, pipeline_folder
 
 LARGEST, MOST_LAYERS = 1_000_000, 1_000
 LAYERS = ("layers_per_block", "transformer_layers_per_block", "num_layers", "num_single_layers")
@@ -53,8 +54,8 @@ def find_model(model: str) -> Found:
     """Build a denoiser on the meta device.
 
     Args:
-        model: the name of a configuration inside the package, `shapes`, a `config.json`, a pipeline's folder, a hub id,
-            or a class of diffusers, which stands for its own defaults; only configurations are read.
+        model: the name of a configuration inside the package, an embedded model, a `config.json`, a folder of a
+            pipeline, a hub id, or a class of diffusers, which stands for its own defaults; only configurations are read.
 
     Raises:
         PipelineError: there is no such configuration, or it is none of a diffusers model.
@@ -96,18 +97,12 @@ def _limit_sizes(model: str, config: dict[str, Any]) -> None:
 def _source(model: str) -> _Source:
     if model in public_configs():
         return _Source(json.loads((inside() / f"{model}.json").read_text(encoding="utf-8")))
-    path = _shapes() if model == "shapes" else Path(os.path.expanduser(model))
+    path = pipeline_folder(model) if model in MODELS else Path(os.path.expanduser(model))
     if is_folder(path):
         return _from_folder(path)
     if path.suffix == ".json":
         return _Source(_read(path))
     return _Source({"_class_name": model}) if _model_class(model) else _from_hub(model)
-
-
-def _shapes() -> Path:
-    from fdplug import shapes
-
-    return Path(shapes.pipeline_folder())
 
 
 def _from_folder(folder: Path) -> _Source:
@@ -146,6 +141,6 @@ def _hub_pipeline(model: str) -> str:
 
 def _allowed() -> str:
     return (
-        f"a model is one of {', '.join(public_configs())}, shapes, a config.json, a pipeline's folder, a hub id or a "
-        "class of diffusers"
+        f"a model is one of {', '.join((*public_configs(), *MODELS))}, a config.json, a pipeline's folder, a hub id or "
+        "a class of diffusers"
     )

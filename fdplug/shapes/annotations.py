@@ -1,6 +1,6 @@
-"""The annotation file: 1,000 held-out captions in COCO's form, with the scene behind each reference picture.
+"""The annotation files: 1,000 held-out captions in COCO's form, with the scene behind each reference picture.
 
-``python -m fdplug.shapes.annotations`` writes it again, byte by byte the same.
+``python -m fdplug.shapes.annotations`` writes them again, byte by byte the same.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fdplug.shapes import annotations_file
+from fdplug.shapes import FLOW, MODELS, annotations_file
 from fdplug.shapes.drawing import SIZE, draw
-from fdplug.shapes.scene import Scene, held_out, random_scene
+from fdplug.shapes.scene import FLOW_WORLD, WHOLE_WORLD, Scene, World, held_out, random_scene
 
 COUNT = 1000
 SEED = 2017
+WORLDS = {"shapes": WHOLE_WORLD, FLOW: FLOW_WORLD}
+"""What the captions of each embedded model are about."""
 _INFO = {
     "description": "fdplug shapes: held-out captions of procedurally drawn scenes",
     "version": "2.0",
@@ -40,12 +42,12 @@ class Reference:
         return draw(self.scene)
 
 
-def held_out_scenes(count: int = COUNT, seed: int = SEED) -> list[Scene]:
-    """`count` scenes with different held-out captions, in a fixed order."""
+def held_out_scenes(count: int = COUNT, seed: int = SEED, world: World = WHOLE_WORLD) -> list[Scene]:
+    """`count` scenes of `world` with different held-out captions, in a fixed order."""
     rng = np.random.default_rng(seed)
     scenes: dict[str, Scene] = {}
     while len(scenes) < count:
-        scene = random_scene(rng)
+        scene = random_scene(rng, world)
         if held_out(scene.caption):
             scenes.setdefault(scene.caption, scene)
     return list(scenes.values())
@@ -88,4 +90,5 @@ def write_annotations(path: Path, scenes: list[Scene]) -> None:
 
 
 if __name__ == "__main__":
-    write_annotations(annotations_file(), held_out_scenes())
+    for model in MODELS:
+        write_annotations(annotations_file(model), held_out_scenes(world=WORLDS[model]))

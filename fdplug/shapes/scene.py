@@ -113,21 +113,52 @@ class Scene:
             raise ValueError(f"not a scene: {error!r}; expected what Scene.to_dict() writes") from error
 
 
-def random_scene(rng: np.random.Generator) -> Scene:
-    """Draw a scene of one, two or three objects (see `COUNT_SHARES`), any look, any of four relations."""
-    return _scene_of(rng, lambda look: True)
+@dataclass(frozen=True)
+class World:
+    """The scenes that a model is about.
+
+    Attributes:
+        count_shares: shares of pictures with one, two and three objects.
+        sizes: sizes of objects.
+        fills: fills of objects.
+        shapes: shapes of objects.
+        backgrounds: backgrounds.
+    """
+
+    count_shares: tuple[float, float, float] = COUNT_SHARES
+    sizes: tuple[str, ...] = SIZES
+    fills: tuple[str, ...] = FILLS
+    shapes: tuple[str, ...] = SHAPES
+    backgrounds: tuple[str, ...] = BACKGROUNDS
 
 
-def training_scene(rng: np.random.Generator) -> Scene:
+WHOLE_WORLD = World()
+"""Everything that the grammar can say: the world of `shapes`."""
+FLOW_WORLD = World(
+    count_shares=(0.5, 0.5, 0.0),
+    sizes=("large",),
+    fills=("plain", "striped"),
+    shapes=("circle", "triangle", "cross"),
+    backgrounds=("gray", "brown", "teal", "ribbed", "woven"),
+)
+"""The easier world of `shapes-flow`: one or two large objects, two fills, three shapes, no speckles."""
+
+
+def random_scene(rng: np.random.Generator, world: World = WHOLE_WORLD) -> Scene:
+    """Draw a scene of `world` with any look and any of four relations."""
+    return _scene_of(rng, world, lambda look: True)
+
+
+def training_scene(rng: np.random.Generator, world: World = WHOLE_WORLD) -> Scene:
     """Draw a scene in which no look is held out: the only source of training pictures."""
-    return _scene_of(rng, lambda look: not look.held_out)
+    return _scene_of(rng, world, lambda look: not look.held_out)
 
 
-def _scene_of(rng: np.random.Generator, allowed: Callable[[Look], bool]) -> Scene:
-    count = 1 + int(rng.choice(MOST_OBJECTS, p=COUNT_SHARES))
+def _scene_of(rng: np.random.Generator, world: World, allowed: Callable[[Look], bool]) -> Scene:
+    count = 1 + int(rng.choice(MOST_OBJECTS, p=world.count_shares))
     layout = "one" if count == 1 else _choice(rng, LAYOUTS[1:])
-    background = _choice(rng, BACKGROUNDS)
-    things = tuple(_random_thing(rng, centre, layout, count, allowed) for centre in _centres(layout, count))
+    background = _choice(rng, world.backgrounds)
+    things = tuple(_random_thing(rng, centre, layout, world, count, allowed) for centre in _centres(layout, count))
     return Scene(layout, background, things, _random_tint(rng), int(rng.integers(2**31)))
 
 
@@ -138,11 +169,16 @@ def _centres(layout: str, count: int) -> list[tuple[float, float]]:
 
 
 def _random_thing(
-    rng: np.random.Generator, centre: tuple[float, float], layout: str, count: int, allowed: Callable[[Look], bool]
+    rng: np.random.Generator,
+    centre: tuple[float, float],
+    layout: str,
+    world: World,
+    count: int,
+    allowed: Callable[[Look], bool],
 ) -> Thing:
-    look = _random_look(rng)
+    look = _random_look(rng, world)
     while not allowed(look):
-        look = _random_look(rng)
+        look = _random_look(rng, world)
     jitter = (_ALONG[count], _ACROSS[count])
     reach = jitter[::-1] if layout in ("above", "below") else jitter
     x, y = (round(float(middle + rng.uniform(-1, 1) * far), 3) for middle, far in zip(centre, reach, strict=True))
@@ -150,8 +186,8 @@ def _random_thing(
     return Thing(look.size, look.fill, look.colour, look.shape, x, y, radius, _random_tint(rng))
 
 
-def _random_look(rng: np.random.Generator) -> Look:
-    return Look(_choice(rng, SIZES), _choice(rng, FILLS), _choice(rng, COLOURS), _choice(rng, SHAPES))
+def _random_look(rng: np.random.Generator, world: World) -> Look:
+    return Look(_choice(rng, world.sizes), _choice(rng, world.fills), _choice(rng, COLOURS), _choice(rng, world.shapes))
 
 
 def _random_tint(rng: np.random.Generator) -> tuple[int, int, int]:

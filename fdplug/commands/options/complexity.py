@@ -16,7 +16,7 @@ def parser() -> Parser:
     """Return the parser of the command's options."""
     parser = Parser(prog="fdplug complexity", description=DESCRIPTION)
     add = parser.add_argument
-    model = "a configuration of the package, shapes, a config.json, a pipeline's folder, or a hub id"
+    model = "a configuration of the package, shapes or shapes-flow, a config.json, a pipeline's folder, or a hub id"
     add("--model", default=MODEL, help=f"{model} (default {MODEL})")
     size = "height and width of the denoiser's sample, in latent pixels; the model's own if left out"
     add("--sample-size", metavar="N", type=int, help=size)

@@ -16,8 +16,8 @@ def parser() -> Parser:
     add = parser.add_argument
     add("folders", metavar="FOLDER", nargs="+", help="images, as fdplug predict and fdplug compare write them")
     shared.add_scores(parser, "auto")
-    shared.add_annotations(parser, None, "the folder's own manifest if left out")
-    real = "real images to compare with: a folder, statistics that --save-statistics wrote, or shapes"
+    shared.add_annotations(parser, "the folder's own manifest if left out")
+    real = "real images to compare with: a folder, statistics that --save-statistics wrote, or shapes or shapes-flow"
     add("--real-images", metavar="FOLDER", help=real)
     add("--baseline", metavar="FOLDER", help="un-accelerated images of the same names")
     add("--extractor", default=INCEPTION, help="inception[:WEIGHTS], or hub id or folder of a vision model")

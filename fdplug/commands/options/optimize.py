@@ -17,8 +17,10 @@ def parser() -> Parser:
     """Return the parser of the command's options."""
     parser = Parser(prog="fdplug optimize", description=DESCRIPTION, epilog=EPILOG)
     add = parser.add_argument
-    prompts = "txt, jsonl, csv, tsv or parquet; captions as json; or shapes (default shapes)"
-    add("--prompts", metavar="FILE", default="shapes", help=prompts)
+    prompts = (
+        "txt, jsonl, csv, tsv or parquet; captions as json; or an embedded model's by its name (default: the model's)"
+    )
+    add("--prompts", metavar="FILE", help=prompts)
     add("--budget", metavar="BUDGET", default="2x", help="what you can spend or want to keep, see below (default 2x)")
     add("--time", metavar="TIME", help="what all may take, such as 20min; no limit if left out")
     add("--out", metavar="FILE", default="fast.yaml", help="preset to write (default fast.yaml)")

@@ -25,8 +25,8 @@ Options = argparse._ActionsContainer
 LETTERS = {int: "N", float: "X"}
 """How a number is called in help, by what reads it."""
 
-MODEL = "shapes (embedded), a hub id, a folder, a .safetensors file"
-ANNOTATIONS = "captions in the form of captions_val2017.json, or shapes"
+MODEL = "shapes or shapes-flow (embedded), a hub id, a folder, a .safetensors file"
+ANNOTATIONS = "captions in the form of captions_val2017.json, or shapes or shapes-flow"
 REAL_IMAGES = "their real images, for scores that need them"
 LOADING = "more of diffusers' loading: {variant: fp16}, ..."
 INPUTS = "pictures to begin from, one each, or {image: FOLDER, ...}"
@@ -49,9 +49,9 @@ def add_device(parser: Options) -> None:
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps, ...; auto takes a CUDA GPU if there is one")
 
 
-def add_annotations(parser: Options, default: str | None = SHAPES, otherwise: str = f"default {SHAPES}") -> None:
+def add_annotations(parser: Options, otherwise: str = f"default: the model's, or {SHAPES}") -> None:
     """Add the file of captions."""
-    parser.add_argument("--annotations", metavar="FILE", default=default, help=f"{ANNOTATIONS} ({otherwise})")
+    parser.add_argument("--annotations", metavar="FILE", help=f"{ANNOTATIONS} ({otherwise})")
 
 
 def add_limit(parser: Options, default: int, help: str, name: str = "captions") -> None:

@@ -21,6 +21,7 @@ from fdplug.scores.fid import Fid
 from fdplug.scores.fidelity import Fidelity
 from fdplug.scores.score_set import ScoreSet
 from fdplug.scores.temporal import Motion, Temporal
+from fdplug.shapes import MODELS
 
 if TYPE_CHECKING:
     from fdplug.scores.features.reference import Advance
@@ -115,7 +116,7 @@ def chosen(given: str, model: str, images: str | None, clip_model: str, made: st
     if given == AUTO and made == VIDEO:
         return [*([ClipScore.name] if clip_model != NONE else []), Temporal.name, Motion.name]
     if given == AUTO:
-        if model == SHAPES:
+        if model in MODELS:
             return [SHAPES]
         return [*([ClipScore.name] if clip_model != NONE else []), *([Fid.name] if images else [])]
     for name in map(str.strip, given.split(",")):

@@ -21,6 +21,7 @@ from fdplug.files.source import MEGABYTE, Source
 from fdplug.predict.data.caption_text import problem_of
 from fdplug.predict.data.seeds import seed_of
 from fdplug.predict.storage.names import image_name
+from fdplug.shapes import MODELS, annotations_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,7 +67,7 @@ def read_captions(
     """Captions of an annotation file.
 
     Args:
-        annotations: path of a json file, or `"shapes"` for the held-out captions of the embedded model.
+        annotations: path of a json file, or `"shapes"` or `"shapes-flow"` for the held-out captions of that model.
         limit: take the first so many only.
         pick: which captions of an image: `first` (lowest annotation id), `random`, or `all` (ids are then those of the
             annotations).
@@ -88,12 +89,14 @@ def read_captions(
 
 
 def annotation_path(annotations: str | Path) -> Path:
-    """The file behind an `annotations` setting; `"shapes"` is the one inside the package."""
-    if str(annotations) != SHAPES:
-        return Path(annotations)
-    from fdplug import shapes
+    """The file behind an `annotations` setting; the name of an embedded model is that of one inside the package."""
+    name = str(annotations)
+    return annotations_file(name) if name in MODELS else Path(annotations)
 
-    return Path(shapes.annotations_file())
+
+def default_annotations(model: str) -> str:
+    """The annotations for a model where none are given: its own held-out captions, or those of `shapes`."""
+    return model if model in MODELS else SHAPES
 
 
 def _load(source: Source) -> dict[str, Any]:

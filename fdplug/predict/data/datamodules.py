@@ -91,7 +91,8 @@ class CocoCaptions(Captions):
     The rule: of each image the caption with the lowest annotation id, stripped; images in the order of their ids.
 
     Args:
-        annotations: path of the json file, or `shapes` for the held-out captions of the embedded model.
+        annotations: path of the json file, or `shapes` or `shapes-flow` for the held-out captions of that model; if
+            left out, those of `shapes`, and on the command line those of the model that runs.
         real_images: folder of the real images, for scores that need them; every `file_name` must be there.
         pick: which captions of an image: `first`, `random`, or `all`; with `all` an image is named by the id of its
             annotation.
@@ -101,7 +102,7 @@ class CocoCaptions(Captions):
 
     def __init__(
         self,
-        annotations: str = SHAPES,
+        annotations: str | None = None,
         real_images: str | None = None,
         pick: str = "first",
         pick_seed: int = 0,
@@ -109,7 +110,7 @@ class CocoCaptions(Captions):
     ) -> None:
         super().__init__(**subset)
         check_choice("pick", pick, PICKS)
-        self.annotations = annotations
+        self.annotations = SHAPES if annotations is None else annotations
         self.real_images = None if real_images is None else Path(real_images)
         self.pick = pick
         self.pick_seed = checks.whole("pick_seed", pick_seed, 0)

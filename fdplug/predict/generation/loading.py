@@ -12,7 +12,6 @@ from fdplug.errors import FdplugError, PipelineError
 from fdplug.files.json_text import read_json
 from fdplug.files.schema import OBJECT, check
 from fdplug.files.source import Source, is_file, is_folder
-from fdplug.predict.data.captions import SHAPES
 from fdplug.predict.generation.loading_arguments import (
     FROM_FILE,
     check_loading,
@@ -22,6 +21,7 @@ from fdplug.predict.generation.loading_arguments import (
     load_component,
 )
 from fdplug.scores.features.loading import quiet_loading
+from fdplug.shapes import GUIDANCE, MODELS, pipeline_folder
 
 if TYPE_CHECKING:
     import torch
@@ -50,8 +50,8 @@ def check_model(model: str) -> None:
 
 
 _ALLOWED = (
-    "a model is 'shapes', a hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5, a pipeline's folder, or a "
-    ".safetensors file"
+    f"a model is {' or '.join(map(repr, MODELS))}, a hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5, a "
+    "pipeline's folder, or a .safetensors file"
 )
 
 
@@ -68,7 +68,7 @@ def load_pipeline(
     """Load a pipeline.
 
     Args:
-        model: `"shapes"`, a hub id, or the folder of a diffusers pipeline.
+        model: `"shapes"`, `"shapes-flow"`, a hub id, or the folder of a diffusers pipeline.
         device: where it runs.
         dtype: `float32`, `float16`, `bfloat16`, or `auto` (float16 on a GPU, float32 elsewhere).
         allow_pickle: also load `.bin` files, which can run code when loaded.
@@ -219,19 +219,13 @@ def resolve_dtype(dtype: str, device: torch.device | str) -> torch.dtype:
 
 def default_guidance(model: str) -> float | None:
     """The guidance scale a model is made for; None leaves it to the pipeline."""
-    if model != SHAPES:
-        return None
-    from fdplug import shapes
-
-    return float(shapes.GUIDANCE)
+    return GUIDANCE if model in MODELS else None
 
 
 def _local_folder(model: str) -> Path | None:
     """The folder that `model` names, or None for a hub id."""
-    if model == SHAPES:
-        from fdplug import shapes
-
-        return Path(shapes.pipeline_folder())
+    if model in MODELS:
+        return pipeline_folder(model)
     path = Path(os.path.expanduser(model))
     looks_local = (
         path.is_absolute()

@@ -45,7 +45,7 @@ class TextToImage(LightningModule):
     in `setup`, from safetensors only unless `allow_pickle`; code that comes with a model is never run.
 
     Args:
-        model: `shapes` (the embedded model), a hub id, or the folder of a diffusers pipeline.
+        model: `shapes` or `shapes-flow` (embedded), a hub id, or the folder of a diffusers pipeline.
         propagation: how features are propagated; None runs the pipeline as it is.
         dtype: `auto` (float16 on a GPU), `float32`, `float16` or `bfloat16`.
         allow_pickle: also load `.bin` weights, which can run code when loaded.

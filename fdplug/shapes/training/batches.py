@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fdplug.shapes.drawing import draw_with_mask
-from fdplug.shapes.scene import Scene, random_scene, training_scene
+from fdplug.shapes.scene import WHOLE_WORLD, Scene, World, random_scene, training_scene
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Batch:
         return [scene.caption for scene in self.scenes]
 
 
-def training_batch(rng: np.random.Generator, count: int) -> Batch:
-    """Draw `count` scenes whose captions are not held out."""
-    return batch_of([training_scene(rng) for _ in range(count)])
+def training_batch(rng: np.random.Generator, count: int, world: World = WHOLE_WORLD) -> Batch:
+    """Draw `count` scenes of `world` whose captions are not held out."""
+    return batch_of([training_scene(rng, world) for _ in range(count)])
 
 
 def any_batch(rng: np.random.Generator, count: int) -> Batch:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-STAGES = ("vae", "text", "unet", "evaluators", "export")
-UNET_STEPS = 4200
+STAGES = {
+    "shapes": ("vae", "text", "unet", "evaluators", "export"),
+    "shapes-flow": ("pooling", "flow", "export"),
+}
+"""The stages of each model, in order. `shapes-flow` takes autoencoder and text tower from the package."""
+STEPS = {"shapes": 4200, "shapes-flow": 4000}
+"""Steps of each model's denoiser in a run of the default length."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,37 +19,51 @@ class TrainConfig:
     """One run of the training script.
 
     Args:
+        model: `shapes` or `shapes-flow`.
         out: folder for checkpoints, logs and the exported model.
         seed: with `steps` and `processes` it fixes every number of the run (on one machine and one torch).
-        steps: steps of the U-Net stage; the other stages scale in proportion.
+        steps: steps of the denoiser; the other stages scale in proportion. None: as in `STEPS`.
         minutes: if given, each stage's steps are set by timing it first, so that the whole takes about this long.
         processes: worker processes, one thread each, whose gradients are averaged.
         device: ``cpu`` or ``cuda``.
         resume: continue from the checkpoints in `out` instead of refusing to overwrite them.
-        stages: which stages to run, in the order of `STAGES`.
+        stages: which stages to run, in the order of `STAGES`; None: all.
         save_every: steps between checkpoints.
     """
 
+    model: str = "shapes"
     out: Path
     seed: int = 0
-    steps: int = UNET_STEPS
+    steps: int | None = None
     minutes: float | None = None
     processes: int = 2
     device: str = "cpu"
     resume: bool = False
-    stages: tuple[str, ...] = STAGES
+    stages: tuple[str, ...] | None = None
     save_every: int = 200
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.processes < 1 or self.save_every < 1:
+        if self.model not in STAGES:
+            raise ValueError(f"unknown model {self.model!r}; choose from {', '.join(STAGES)}")
+        if self.length < 1 or self.processes < 1 or self.save_every < 1:
             raise ValueError("steps, processes and save_every must be at least 1")
-        unknown = sorted(set(self.stages) - set(STAGES))
+        unknown = sorted(set(self.chosen) - set(STAGES[self.model]))
         if unknown:
-            raise ValueError(f"unknown stages {unknown}; choose from {', '.join(STAGES)}")
+            raise ValueError(f"unknown stages {unknown}; choose from {', '.join(STAGES[self.model])}")
+
+    @property
+    def length(self) -> int:
+        """Steps of the denoiser."""
+        return STEPS[self.model] if self.steps is None else self.steps
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The stages to run."""
+        return STAGES[self.model] if self.stages is None else self.stages
 
     def scaled(self, steps: int) -> int:
         """The steps of a stage that takes `steps` in a run of the default length."""
-        return max(2, round(steps * self.steps / UNET_STEPS))
+        return max(2, round(steps * self.length / STEPS[self.model]))
 
     def at_most(self, count: int) -> int:
         """`count` pictures for preparing or examining; fewer in a run shorter than the default."""

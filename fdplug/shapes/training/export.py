@@ -53,10 +53,10 @@ def _export_pipeline(config: TrainConfig, folder: Path) -> None:
     pipe.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
     for name in ("vocab.json", "merges.txt", "tokenizer_config.json"):
         shutil.copy(config.out / "tokenizer" / name, folder / "tokenizer" / name)
-    _tidy(folder / "text_encoder" / "config.json")
+    tidy(folder / "text_encoder" / "config.json")
 
 
-def _tidy(path: Path) -> None:
+def tidy(path: Path) -> None:
     """Let the text tower load as fp32 unless asked otherwise, as the other parts do, and drop where it came from."""
     settings = {**json.loads(path.read_text()), "dtype": "float32"}
     settings.pop("_name_or_path", None)

@@ -42,9 +42,10 @@ class Stage(ABC):
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         """The loss of this worker's batch at `step`, and figures for the log."""
 
-    def groups(self) -> list[dict[str, object]]:
-        """Parameter groups for AdamW, each with its share of the learning rate as ``scale``."""
-        return [{"params": [p for p in self.module.parameters() if p.requires_grad], "scale": 1.0}]
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW; each parameter group has its share of the learning rate as ``scale``."""
+        groups = [{"params": [p for p in self.module.parameters() if p.requires_grad], "scale": 1.0}]
+        return torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, weight_decay=1e-4, fused=True)
 
     def examine(self) -> dict[str, float]:
         """Figures worth logging when the stage is done."""
@@ -59,9 +60,7 @@ def rate(step: int, steps: int, warmup: int, decay: float) -> float:
 
 def run_stage(stage: Stage, workers: Workers, config: TrainConfig) -> None:
     """Train `stage` to its end, from its checkpoint if there is one."""
-    optimizer = torch.optim.AdamW(
-        stage.groups(), lr=stage.learning_rate, betas=stage.betas, weight_decay=1e-4, fused=True
-    )
+    optimizer = stage.optimizer()
     ema = None if stage.ema is None else Ema(stage.module, stage.ema)
     path = config.out / f"{stage.name}.pt"
     step = load_checkpoint(path, stage.module, optimizer, ema)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from fdplug.shapes.training.config import TrainConfig
 from fdplug.shapes.training.evaluators import ClassifierStage, EmbeddingStage
 from fdplug.shapes.training.export import export
+from fdplug.shapes.training.flow import FlowStage
+from fdplug.shapes.training.flow_export import export_flow
 from fdplug.shapes.training.loop import Stage, run_stage, timed_steps
+from fdplug.shapes.training.pooling import PoolingStage
 from fdplug.shapes.training.text import TextStage
 from fdplug.shapes.training.unet import UnetStage
 from fdplug.shapes.training.vae import VaeStage
@@ -18,8 +23,19 @@ TRAINED: dict[str, tuple[type[Stage], ...]] = {
     "text": (TextStage,),
     "unet": (UnetStage,),
     "evaluators": (ClassifierStage, EmbeddingStage),
+    "pooling": (PoolingStage,),
+    "flow": (FlowStage,),
 }
-TIME_SHARES = {"vae": 0.25, "text": 0.02, "unet": 0.6, "classifier": 0.09, "embedding": 0.04}
+EXPORTS: dict[str, Callable[[TrainConfig], Path]] = {"shapes": export, "shapes-flow": export_flow}
+TIME_SHARES = {
+    "pooling": 0.02,
+    "flow": 0.96,
+    "vae": 0.25,
+    "text": 0.02,
+    "unet": 0.6,
+    "classifier": 0.09,
+    "embedding": 0.04,
+}
 
 
 def train(config: TrainConfig) -> None:
@@ -29,14 +45,14 @@ def train(config: TrainConfig) -> None:
         FileExistsError: if the run would overwrite checkpoints and `config.resume` is false.
     """
     config.out.mkdir(parents=True, exist_ok=True)
-    found = sorted(stage.name for name in config.stages for stage in TRAINED.get(name, ()) if _begun(stage, config))
+    found = sorted(stage.name for name in config.chosen for stage in TRAINED.get(name, ()) if _begun(stage, config))
     if found and not config.resume:
         raise FileExistsError(
             f"{config.out} has checkpoints of {', '.join(found)}; add --resume or choose another --out"
         )
-    for name in config.stages:
+    for name in config.chosen:
         if name == "export":
-            export(config)
+            EXPORTS[config.model](config)
         else:
             launch(_work, replace(config, stages=(name,)), config.processes)
 
@@ -46,7 +62,7 @@ def _begun(stage: type[Stage], config: TrainConfig) -> bool:
 
 
 def _work(workers: Workers, config: TrainConfig) -> None:
-    for kind in TRAINED[config.stages[0]]:
+    for kind in TRAINED[config.chosen[0]]:
         stage = kind(workers, config)
         if config.minutes is not None:
             seconds = 60 * config.minutes * TIME_SHARES[stage.name]

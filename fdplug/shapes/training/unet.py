@@ -14,7 +14,7 @@ from fdplug.shapes.coding import encode
 from fdplug.shapes.networks import LATENT_SIZE, build_scheduler, build_unet
 from fdplug.shapes.training.batches import generators, training_batch
 from fdplug.shapes.training.checkpoints import load_result
-from fdplug.shapes.training.config import UNET_STEPS, TrainConfig
+from fdplug.shapes.training.config import TrainConfig
 from fdplug.shapes.training.loop import Stage
 from fdplug.shapes.training.text import new_tokenizer, tokens_of, trained_text_encoder
 from fdplug.shapes.training.vae import probe, trained_vae
@@ -43,7 +43,7 @@ class UnetStage(Stage):
 
     def __init__(self, workers: Workers, config: TrainConfig) -> None:
         super().__init__(workers, config)
-        self.steps = config.scaled(UNET_STEPS)
+        self.steps = max(2, config.length)
         unet: Any = build_unet()
         self.module = self.unet = unet.to(config.device)
         self.text = trained_text_encoder(config)

@@ -1,0 +1,53 @@
+"""Stage `export` of `shapes-flow`: the trained parts as a Stable Diffusion 3 folder, in fp16."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import StableDiffusion3Pipeline
+from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
+from transformers import CLIPTextModelWithProjection
+
+from fdplug.shapes import pipeline_folder
+from fdplug.shapes.flow_networks import build_flow_scheduler, build_second_text_encoder
+from fdplug.shapes.training.config import TrainConfig
+from fdplug.shapes.training.curves import draw_curves
+from fdplug.shapes.training.export import tidy
+from fdplug.shapes.training.flow import shipped_vae, trained_transformer
+from fdplug.shapes.training.log import LOG_NAME
+from fdplug.shapes.training.pooling import flow_tokenizer, trained_flow_text_encoder
+
+
+def export_flow(config: TrainConfig) -> Path:
+    """Write ``flow/``, log and loss curves into ``config.out / "export"``; return that folder."""
+    folder = config.out / "export"
+    shutil.rmtree(folder, ignore_errors=True)
+    pipe = flow_pipeline(trained_transformer(config), trained_flow_text_encoder(config))
+    pipe.to(dtype=torch.float16).save_pretrained(folder / "flow", safe_serialization=True)
+    for name in ("text_encoder", "text_encoder_2"):
+        tidy(folder / "flow" / name / "config.json")
+    shutil.rmtree(folder / "flow" / "vae")  # the very files of `shapes`
+    shutil.copytree(pipeline_folder() / "vae", folder / "flow" / "vae")
+    draw_curves(config.out / LOG_NAME, folder / "curves.png")
+    shutil.copy(config.out / LOG_NAME, folder / LOG_NAME)
+    return folder
+
+
+def flow_pipeline(transformer: SD3Transformer2DModel, tower: CLIPTextModelWithProjection) -> Any:
+    """A stock pipeline of the trained parts, with the empty second tower and without T5."""
+    tokenizer: Any = flow_tokenizer()
+    build: Any = StableDiffusion3Pipeline
+    return build(
+        transformer=transformer,
+        scheduler=build_flow_scheduler(),
+        vae=shipped_vae(),
+        text_encoder=tower,
+        tokenizer=tokenizer,
+        text_encoder_2=build_second_text_encoder(len(tokenizer)).eval(),
+        tokenizer_2=tokenizer,
+        text_encoder_3=None,
+        tokenizer_3=None,
+    )
