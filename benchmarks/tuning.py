@@ -25,7 +25,7 @@ from fdplug import registry
 from fdplug.config import PropagationConfig
 from fdplug.policies import Paper, Schedule, Uniform
 from fdplug.predict.comparison.progress import bars
-from fdplug.predict.data.captions import SHAPES, Caption, read_captions
+from fdplug.predict.data.captions import SHAPES, Caption, default_annotations, read_captions
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import run
 from fdplug.predict.generation.loading import default_guidance, load_pipeline
@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default=SHAPES)
     parser.add_argument("--sampler", default="ddim")
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--annotations", default=SHAPES)
+    parser.add_argument("--annotations", help="default: those of the model, or shapes")
     parser.add_argument("--counts", type=int, nargs="+", default=[3, 5, 7, 9, 12, 17], help="of key steps")
     parser.add_argument("--calibration", type=int, default=8, help="captions to tune on")
     parser.add_argument("--captions", type=int, default=128, help="captions to judge on")
@@ -176,7 +176,7 @@ class Experiment:
 
 def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Find, judge, and return everything."""
-    captions = read_captions(options.annotations)
+    captions = read_captions(options.annotations or default_annotations(options.model))
     tuning, judging = captions[-options.calibration :], captions[: options.captions]
     if {one.image_id for one in tuning} & {one.image_id for one in judging}:
         raise SystemExit(f"{len(captions)} captions are too few: tuning and judging would share some")

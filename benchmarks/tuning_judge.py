@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from fdplug.config import PropagationConfig
-from fdplug.predict.data.captions import SHAPES, Caption
+from fdplug.predict.data.captions import Caption
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import run
 from fdplug.scores.psnr import decibels
+from fdplug.shapes import MODELS
 from fdplug.tuning.trials import policy_of
 
 Array = npt.NDArray[np.float64]
@@ -50,13 +51,13 @@ class Judge:
     Args:
         pipe: the pipeline.
         generation: guidance and seed; the steps are each candidate's own.
-        model: `shapes` is also judged by its evaluators.
+        model: an embedded one is also judged by its evaluators.
     """
 
     def __init__(self, pipe: Any, generation: GenerationConfig, model: str) -> None:
         self.pipe, self.generation = pipe, generation
         self.evaluators: Any = None
-        if model == SHAPES:
+        if model in MODELS:
             from fdplug.shapes import evaluators
 
             self.evaluators = evaluators.load()

@@ -54,8 +54,8 @@ def find_model(model: str) -> Found:
     """Build a denoiser on the meta device.
 
     Args:
-        model: the name of a configuration inside the package, an embedded model, a `config.json`, a folder of a
-            pipeline, a hub id, or a class of diffusers, which stands for its own defaults; only configurations are read.
+        model: the name of a configuration inside the package, an embedded model, a `config.json`, the
+            folder of a pipeline, a hub id, or a class of diffusers with its own defaults; only configurations are read.
 
     Raises:
         PipelineError: there is no such configuration, or it is none of a diffusers model.

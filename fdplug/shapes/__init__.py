@@ -23,10 +23,10 @@ _CAPTIONS = {"shapes": "captions_val_shapes.json", FLOW: "captions_val_shapes_fl
 
 
 def pipeline_folder(model: str = "shapes") -> Path:
-    """The folder of a model that `from_pretrained` loads: of a stock ``StableDiffusion(3)Pipeline``.
+    """The folder of a model, which a stock pipeline loads.
 
-    ``StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)`` loads that of `shapes`,
-    ``StableDiffusion3Pipeline.from_pretrained(folder)`` that of `shapes-flow`.
+    ``StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)`` loads that of `shapes`, and
+    ``StableDiffusion3Pipeline.from_pretrained(folder, text_encoder_3=None, tokenizer_3=None)`` that of `shapes-flow`.
     """
     return _DATA / _PIPELINES[_known(model)]
 

@@ -103,7 +103,9 @@ def _loaded(model: str, given: Mapping[str, Any], allow_pickle: bool, dtype: Any
 
     if is_single_file(model):
         return _from_single_file(model, given, options)
-    place = str(_local_folder(model) or model)
+    folder = _local_folder(model)
+    place = str(folder or model)
+    options = {**({} if folder is None else _absent(folder)), **options}
     index = _index(model) if given.get("components") or given.get("quantization_config") else {}
     for name, file in (given.get("components") or {}).items():
         options[name] = load_component(file, place, name, index, dtype)
@@ -237,10 +239,19 @@ def _local_folder(model: str) -> Path | None:
     return path if looks_local else None
 
 
+def _absent(folder: Path) -> dict[str, None]:
+    """The parts that a pipeline was saved without, such as SD3's T5: diffusers wants to be told again."""
+    return {name: None for name, value in _components(folder / "model_index.json").items() if value == [None, None]}
+
+
+def _components(index: Path) -> dict[str, Any]:
+    source = Source(index, "index of the pipeline", _ALLOWED, PipelineError)
+    return check(source, OBJECT, read_json(source))
+
+
 def _refuse_code(folder: Path, index: Path) -> None:
     """A folder may name classes of diffusers and transformers only."""
-    source = Source(index, "index of the pipeline", _ALLOWED, PipelineError)
-    components = check(source, OBJECT, read_json(source))
+    components = _components(index)
     modules = {name: value[0] for name, value in components.items() if isinstance(value, list) and value}
     if not isinstance(components.get("_class_name"), str):
         raise PipelineError(f"{index} names a custom pipeline class; fdplug runs no code that comes with a model")

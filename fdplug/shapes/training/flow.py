@@ -32,6 +32,7 @@ UNIFORM_SHARE = 0.2
 LATE_MEAN = -0.5
 NULL_SHARE = 0.75
 MOST_NULLS = 512
+NO_SHIFT = 0.0
 
 
 class FlowStage(Stage):
@@ -142,8 +143,9 @@ def noise_levels(count: int, mean: float, random: torch.Generator) -> Tensor:
 
 
 def shipped_vae() -> AutoencoderKL:
-    """The autoencoder of `shapes`, frozen."""
+    """The autoencoder of `shapes`, frozen, with the mean of its latents for SD3."""
     vae: Any = AutoencoderKL.from_pretrained(pipeline_folder() / "vae")
+    vae.register_to_config(shift_factor=NO_SHIFT)
     return vae.eval().requires_grad_(False)
 
 
