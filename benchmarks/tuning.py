@@ -28,7 +28,7 @@ from fdplug.predict.comparison.progress import bars
 from fdplug.predict.data.captions import SHAPES, Caption, default_annotations, read_captions
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import run
-from fdplug.predict.generation.loading import default_guidance, load_pipeline
+from fdplug.predict.generation.loading import load_pipeline, own_settings
 from fdplug.profiling.provenance import provenance
 from fdplug.tuning.calibration import Calibration, calibrate
 from fdplug.tuning.local_search import refine
@@ -182,7 +182,7 @@ def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         raise SystemExit(f"{len(captions)} captions are too few: tuning and judging would share some")
     pipe = load_pipeline(options.model)
     pipe.scheduler = registry.build("sampler", options.sampler).build(pipe.scheduler.config)
-    generation = GenerationConfig(steps=options.steps, guidance=default_guidance(options.model), seed=options.seed)
+    generation = GenerationConfig(steps=options.steps, seed=options.seed).resolved(**own_settings(options.model))
     pipe.scheduler.set_timesteps(options.steps)
     experiment = Experiment(pipe, tuning, generation, options)
     candidates = list(experiment.candidates(console))

@@ -35,7 +35,7 @@ from fdplug.predict.generation.beyond_settings import beyond_settings
 from fdplug.predict.generation.conditioning import check_conditioning, image_size
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import check_size
-from fdplug.predict.generation.loading import default_guidance, load_pipeline, pipeline_class
+from fdplug.predict.generation.loading import load_pipeline, own_settings, pipeline_class
 from fdplug.predict.generation.media import kind_of
 from fdplug.predict.storage.names import IMAGE
 from fdplug.presets.fitting import check_preset
@@ -115,7 +115,7 @@ def _checked(options: argparse.Namespace) -> Request:
     checks.whole("timed-rounds", options.timed_rounds, 1)
     checks.whole("feature-changes", options.drift, 0)
     generation = pipelines.check_model_options(options)
-    generation = generation.resolved(default_guidance(options.model))
+    generation = generation.resolved(**own_settings(options.model))
     variants = [_of_run(variant, generation) for variant in read_variants(list(_asked(options)))]
     if options.reference is not None:
         checks.check_choice("--reference", options.reference, [variant.name for variant in variants])

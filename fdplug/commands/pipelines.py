@@ -15,7 +15,7 @@ from fdplug.predict.data.captions import default_annotations
 from fdplug.predict.generation.conditioning import check_conditioning
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import check_size, check_steps
-from fdplug.predict.generation.loading import check_model, default_guidance, load_pipeline
+from fdplug.predict.generation.loading import check_model, load_pipeline, own_settings
 from fdplug.predict.generation.loading_arguments import check_loading
 
 
@@ -53,7 +53,7 @@ def opened(
     check_size(pipe, generation.size)
     pipe.scheduler = registry.build("sampler", generation.sampler).fit(pipe.scheduler)
     check_steps(pipe.scheduler, generation.resolved_steps)
-    return pipe, generation.resolved(default_guidance(options.model))
+    return pipe, generation.resolved(**own_settings(options.model))
 
 
 def device(name: str) -> Any:

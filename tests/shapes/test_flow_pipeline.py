@@ -15,7 +15,7 @@ from fdplug import PropagationConfig, shapes
 from fdplug.predict.data.captions import read_captions
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import GenerationOutput, run
-from fdplug.predict.generation.loading import default_guidance, load_pipeline
+from fdplug.predict.generation.loading import load_pipeline, own_settings
 
 FOLDER = shapes.pipeline_folder("shapes-flow")
 CARD = Path(fdplug.__file__).parent / "shapes" / "FLOW.md"
@@ -27,7 +27,7 @@ def pipe() -> Any:
 
 
 def drawn(pipe: Any, count: int, steps: int, propagation: PropagationConfig | None = None) -> GenerationOutput:
-    generation = GenerationConfig(steps=steps, guidance=shapes.GUIDANCE)
+    generation = GenerationConfig(steps=steps).resolved(**own_settings("shapes-flow"))
     return run(pipe, read_captions("shapes-flow", count), generation, propagation)
 
 
@@ -38,7 +38,8 @@ def accuracy(judges: Any, pixels: torch.Tensor) -> float:
 
 def test_it_is_an_embedded_model() -> None:
     assert "shapes-flow" in shapes.MODELS
-    assert default_guidance("shapes-flow") == shapes.GUIDANCE
+    assert own_settings("shapes-flow") == {"guidance": 4.0, "arguments": {"max_sequence_length": 0}}
+    assert own_settings("some/model") == {}
     with pytest.raises(ValueError, match="no embedded model 'flow'; choose from shapes, shapes-flow"):
         shapes.pipeline_folder("flow")
 
@@ -127,7 +128,7 @@ def test_the_zeros_of_t5_change_little(pipe: Any, judges: Any) -> None:
 
 
 def drawn_part(pipe: Any, start: int) -> torch.Tensor:
-    generation = GenerationConfig(steps=28, guidance=shapes.GUIDANCE)
+    generation = GenerationConfig(steps=28).resolved(**own_settings("shapes-flow"))
     return run(pipe, read_captions("shapes-flow")[start : start + 32], generation).images
 
 

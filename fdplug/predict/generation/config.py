@@ -64,10 +64,11 @@ class GenerationConfig(Settings):
         """The steps of the run, the sampler's own default filled in."""
         return self.steps if self.steps is not None else registry.build("sampler", self.sampler).steps
 
-    def resolved(self, guidance: float | None) -> GenerationConfig:
-        """Return the same with steps filled in, and the model's own `guidance` where none was given."""
+    def resolved(self, guidance: float | None = None, arguments: Mapping[str, Any] | None = None) -> GenerationConfig:
+        """Return the same with steps filled in, and the model's own `guidance` and `arguments` where not given."""
         given = guidance if self.guidance is None else self.guidance
-        return self.changed(steps=self.resolved_steps, guidance=given)
+        own = {**(arguments or {}), **(self.arguments or {})} or None
+        return self.changed(steps=self.resolved_steps, guidance=given, arguments=own)
 
     def call_options(self) -> dict[str, Any]:
         """Return the keyword arguments of the pipeline call."""

@@ -21,7 +21,7 @@ from fdplug.predict.generation.loading_arguments import (
     load_component,
 )
 from fdplug.scores.features.loading import quiet_loading
-from fdplug.shapes import GUIDANCE, MODELS, pipeline_folder
+from fdplug.shapes import GUIDANCE, MODELS, call_options, pipeline_folder
 
 if TYPE_CHECKING:
     import torch
@@ -219,9 +219,9 @@ def resolve_dtype(dtype: str, device: torch.device | str) -> torch.dtype:
     return getattr(torch, dtype)
 
 
-def default_guidance(model: str) -> float | None:
-    """The guidance scale a model is made for; None leaves it to the pipeline."""
-    return GUIDANCE if model in MODELS else None
+def own_settings(model: str) -> dict[str, Any]:
+    """What `GenerationConfig.resolved` fills in for an embedded model; nothing for any other."""
+    return {"guidance": GUIDANCE, "arguments": call_options(model)} if model in MODELS else {}
 
 
 def _local_folder(model: str) -> Path | None:

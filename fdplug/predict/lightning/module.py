@@ -22,8 +22,8 @@ from fdplug.predict.generation.generated_images import generated_images
 from fdplug.predict.generation.loading import (
     DTYPES,
     check_model,
-    default_guidance,
     load_pipeline,
+    own_settings,
     pipeline_class,
     resolve_dtype,
 )
@@ -79,7 +79,7 @@ class TextToImage(LightningModule):
         self.propagation = None if chosen is None else PropagationConfig.of(chosen)
         self.generation = GenerationConfig(**generation)
         check_model(model)
-        self.generation = self.generation.resolved(default_guidance(model))
+        self.generation = self.generation.resolved(**own_settings(model))
         self.model = model
         self.loading: dict[str, Any] = {
             "dtype": dtype,

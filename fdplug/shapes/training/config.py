@@ -10,7 +10,7 @@ STAGES = {
     "shapes-flow": ("pooling", "flow", "export"),
 }
 """The stages of each model, in order. `shapes-flow` takes autoencoder and text tower from the package."""
-STEPS = {"shapes": 4200, "shapes-flow": 4000}
+STEPS = {"shapes": 4200, "shapes-flow": 2000}
 """Steps of each model's denoiser in a run of the default length."""
 
 

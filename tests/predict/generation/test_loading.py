@@ -26,7 +26,9 @@ def _index(folder, **changes):
 
 @pytest.mark.parametrize("name", ["./none", "/none/x", "none", "none/", "a/b/c"])
 def test_a_missing_folder_is_refused_without_loading(name):
-    with pytest.raises(PipelineError, match=r"the model folder .* does not exist; a model is 'shapes', a hub id"):
+    with pytest.raises(
+        PipelineError, match=r"folder .* does not exist; a model is 'shapes' or 'shapes-flow', a hub id"
+    ):
         check_model(name)
 
 
