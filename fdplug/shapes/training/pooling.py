@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from fdplug.shapes import pipeline_folder
 from fdplug.shapes.flow_networks import FLOW_CONTEXT, TOWER_LAYERS, build_flow_text_encoder
@@ -74,22 +74,22 @@ class PoolingStage(Stage):
         return torch.stack(losses).sum(), {"exact": agreement(answers, wanted)["all"].float().mean().item()}
 
 
-def flow_tokenizer() -> object:
+def flow_tokenizer() -> CLIPTokenizer:
     """The tokenizer of `shapes` with prompts of 30 positions."""
     tokenizer = load_tokenizer(pipeline_folder() / "tokenizer")
     tokenizer.model_max_length = FLOW_CONTEXT
     return tokenizer
 
 
-def flow_tokens(tokenizer: object, captions: list[str]) -> Tensor:
+def flow_tokens(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
     """Token indices (N, 30), padded as the pipeline pads."""
-    return tokenizer(  # type: ignore[operator]
+    return tokenizer(
         captions, padding="max_length", max_length=FLOW_CONTEXT, truncation=True, return_tensors="pt"
     ).input_ids
 
 
 def trained_flow_text_encoder(config: TrainConfig) -> CLIPTextModelWithProjection:
     """The finished text tower without its heads, frozen."""
-    module = PoolingModule(len(flow_tokenizer()))  # type: ignore[arg-type]
+    module = PoolingModule(len(flow_tokenizer()))
     load_result(config.out / "pooling.pt", module)
     return module.to(config.device).eval().requires_grad_(False).tower
