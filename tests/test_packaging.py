@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+LARGEST = 30_000_000
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,7 @@ def wheel(tmp_path_factory):
     assert done.returncode == 0, done.stdout + done.stderr
     folder = out / "unpacked"
     (file,) = out.glob("*.whl")
+    assert file.stat().st_size <= LARGEST
     zipfile.ZipFile(file).extractall(folder)
     return folder
 
@@ -36,6 +38,7 @@ def test_the_wheel_holds_weights_configs_and_types(wheel):
     assert {file.suffix for file in (wheel / "fdplug" / "report" / "page").iterdir()} == {".j2", ".css", ".js"}
     assert (wheel / "fdplug" / "suites" / "data" / "table5.yaml").exists()
     assert list((wheel / "fdplug" / "shapes").rglob("unet/*.safetensors"))
+    assert list((wheel / "fdplug" / "shapes").rglob("transformer/*.safetensors"))
     assert not [file for file in (wheel / "fdplug" / "shapes").rglob("*") if "train" in file.name]
     assert not [file for file in wheel.rglob("*") if file.suffix in {".pt", ".bin", ".pkl", ".ckpt"}]
 

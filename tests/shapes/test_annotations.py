@@ -6,24 +6,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fdplug.shapes import annotations_file
-from fdplug.shapes.annotations import held_out_scenes, references, write_annotations
+from fdplug.shapes import MODELS, annotations_file
+from fdplug.shapes.annotations import WORLDS, held_out_scenes, references, write_annotations
 from fdplug.shapes.drawing import draw
 from fdplug.shapes.scene import Scene
 
 
-def test_the_first_records_come_from_the_generator() -> None:
-    assert held_out_scenes(30) == [reference.scene for reference in references()[:30]]
+@pytest.mark.parametrize("model", MODELS)
+def test_the_first_records_come_from_the_generator(model: str) -> None:
+    found = [reference.scene for reference in references(annotations_file(model))[:30]]
+    assert held_out_scenes(30, world=WORLDS[model]) == found
 
 
 @pytest.mark.slow
-def test_all_records_come_from_the_generator() -> None:
-    assert held_out_scenes() == [reference.scene for reference in references()]
+@pytest.mark.parametrize("model", MODELS)
+def test_all_records_come_from_the_generator(model: str) -> None:
+    found = [reference.scene for reference in references(annotations_file(model))]
+    assert held_out_scenes(world=WORLDS[model]) == found
 
 
-def test_the_file_is_what_its_scenes_give(tmp_path: Path) -> None:
-    write_annotations(tmp_path / "again.json", [reference.scene for reference in references()])
-    assert (tmp_path / "again.json").read_bytes() == annotations_file().read_bytes()
+@pytest.mark.parametrize("model", MODELS)
+def test_the_file_is_what_its_scenes_give(model: str, tmp_path: Path) -> None:
+    write_annotations(tmp_path / "again.json", [one.scene for one in references(annotations_file(model))])
+    assert (tmp_path / "again.json").read_bytes() == annotations_file(model).read_bytes()
 
 
 def test_the_file_has_the_form_of_coco() -> None:
