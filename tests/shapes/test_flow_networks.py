@@ -16,8 +16,8 @@ from fdplug.shapes.flow_networks import (
     prompt_states,
 )
 from fdplug.shapes.networks import build_vae
-from fdplug.shapes.training.flow_export import flow_pipeline
-from fdplug.shapes.training.pooling import PoolingModule, flow_tokenizer, flow_tokens
+from fdplug.shapes.training.flow.export import flow_pipeline
+from fdplug.shapes.training.flow.pooling import PoolingModule, flow_tokenizer, flow_tokens
 
 CAPTIONS = [
     "a large striped blue cross left of a large plain green triangle on a woven background",

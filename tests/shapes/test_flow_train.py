@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from fdplug.shapes import pipeline_folder
-from fdplug.shapes.training import flow, loop, pooling
+from fdplug.shapes.training import loop
 from fdplug.shapes.training.config import TrainConfig
-from fdplug.shapes.training.flow import noise_levels
+from fdplug.shapes.training.flow import pooling
+from fdplug.shapes.training.flow import transformer as flow
+from fdplug.shapes.training.flow.transformer import noise_levels
 from fdplug.shapes.training.log import LOG_NAME, read
 from fdplug.shapes.training.stages import train
 

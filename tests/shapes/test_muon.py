@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fdplug.shapes.training.muon import MOMENTUM, Muon, orthogonalised
+from fdplug.shapes.training.flow.muon import MOMENTUM, Muon, orthogonalised
 from fdplug.shapes.training.workers import Workers
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from fdplug.shapes.training.config import TrainConfig
 from fdplug.shapes.training.evaluators import ClassifierStage, EmbeddingStage
 from fdplug.shapes.training.export import export
-from fdplug.shapes.training.flow import FlowStage
-from fdplug.shapes.training.flow_export import export_flow
+from fdplug.shapes.training.flow.export import export_flow
+from fdplug.shapes.training.flow.pooling import PoolingStage
+from fdplug.shapes.training.flow.transformer import FlowStage
 from fdplug.shapes.training.loop import Stage, run_stage, timed_steps
-from fdplug.shapes.training.pooling import PoolingStage
 from fdplug.shapes.training.text import TextStage
 from fdplug.shapes.training.unet import UnetStage
 from fdplug.shapes.training.vae import VaeStage

@@ -17,9 +17,9 @@ from fdplug.shapes.flow_networks import FLOW_CONTEXT, build_flow_scheduler, buil
 from fdplug.shapes.training.config import TrainConfig
 from fdplug.shapes.training.curves import draw_curves
 from fdplug.shapes.training.export import tidy
-from fdplug.shapes.training.flow import NO_SHIFT, shipped_vae, trained_transformer
+from fdplug.shapes.training.flow.pooling import flow_tokenizer, trained_flow_text_encoder
+from fdplug.shapes.training.flow.transformer import NO_SHIFT, shipped_vae, trained_transformer
 from fdplug.shapes.training.log import LOG_NAME
-from fdplug.shapes.training.pooling import flow_tokenizer, trained_flow_text_encoder
 
 
 def export_flow(config: TrainConfig) -> Path:

@@ -19,9 +19,9 @@ from fdplug.shapes.scene import FLOW_WORLD
 from fdplug.shapes.training.batches import generators, training_batch
 from fdplug.shapes.training.checkpoints import load_result
 from fdplug.shapes.training.config import TrainConfig
+from fdplug.shapes.training.flow.muon import Muon
+from fdplug.shapes.training.flow.pooling import flow_tokenizer, flow_tokens, trained_flow_text_encoder
 from fdplug.shapes.training.loop import Stage
-from fdplug.shapes.training.muon import Muon
-from fdplug.shapes.training.pooling import flow_tokenizer, flow_tokens, trained_flow_text_encoder
 from fdplug.shapes.training.unet import CAPTION_DROPOUT, CHUNK, object_weights, surroundings
 from fdplug.shapes.training.workers import Workers
 
