@@ -26,7 +26,7 @@ from fdplug.predict.comparison.results import SHOWN, ResultFolder
 from fdplug.predict.comparison.runner import Comparison
 from fdplug.predict.comparison.scoring import NONE, Networks, Scoring, chosen
 from fdplug.predict.comparison.table import print_table, print_texts
-from fdplug.predict.comparison.variant import DEFAULT_NAMES, Variant, read_variants
+from fdplug.predict.comparison.variant import DEFAULT_NAMES, FLOW_DEFAULT_NAMES, Variant, read_variants
 from fdplug.predict.data.captions import Caption
 from fdplug.predict.data.references import has_references
 from fdplug.predict.data.subjects import has_texts, read_subjects, subjects_file
@@ -35,7 +35,7 @@ from fdplug.predict.generation.beyond_settings import beyond_settings
 from fdplug.predict.generation.conditioning import check_conditioning, image_size
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import check_size
-from fdplug.predict.generation.loading import load_pipeline, own_settings, pipeline_class
+from fdplug.predict.generation.loading import load_pipeline, own_settings, pipeline_class, predicts_flow
 from fdplug.predict.generation.media import kind_of
 from fdplug.predict.storage.names import IMAGE
 from fdplug.presets.fitting import check_preset
@@ -145,7 +145,8 @@ def _of_run(variant: Variant, generation: GenerationConfig) -> Variant:
 
 def _asked(options: argparse.Namespace) -> Iterable[Any]:
     if options.suite is None:
-        return shared.variants(options.variants or list(DEFAULT_NAMES))
+        usual = FLOW_DEFAULT_NAMES if predicts_flow(options.model) else DEFAULT_NAMES
+        return shared.variants(options.variants or list(usual))
     if options.variants is not None:
         raise ConfigError("give either --suite or --variants, not both")
     return suite.load(options.suite).variants

@@ -5,13 +5,14 @@ from __future__ import annotations
 from fdplug.commands.options import shared
 from fdplug.commands.parser import Parser
 from fdplug.predict.comparison.batch_plan import TIMED
-from fdplug.predict.comparison.variant import DEFAULT_NAMES
+from fdplug.predict.comparison.variant import DEFAULT_NAMES, FLOW_DEFAULT_NAMES
 from fdplug.scores.features import CLIP_MODEL
 from fdplug.suites import suite
 
 EPILOG = f"""A variant is a name such as ddim-25, ddim-50+paper or ddim-50+uniform6 (sampler-steps+policy), a
 mapping such as '{{name: x, sampler: ddim, propagation: {{policy: {{uniform: {{interval: 4}}}}}}}}', a YAML or JSON file
-with a list of these, or a preset that `fdplug optimize` wrote. The default ones are {", ".join(DEFAULT_NAMES)}."""
+with a list of these, or a preset that `fdplug optimize` wrote. The default ones are {", ".join(DEFAULT_NAMES)};
+for a model that predicts a flow {", ".join(FLOW_DEFAULT_NAMES)}."""
 
 
 def parser() -> Parser:

@@ -146,6 +146,8 @@ DEFAULT_NAMES = (
     "dpm-solver++-10",
 )
 """The rows of the paper's Table 1 for Stable Diffusion, as many uniform key steps, and just fewer steps."""
+FLOW_DEFAULT_NAMES = ("own-28", "own-28+uniform2", "own-28+uniform4", "own-20", "own-14", "own-10")
+"""For models that predict a flow: the pipeline's own scheduler, two numbers of key steps, and just fewer steps."""
 
 
 def read_variants(given: Any) -> list[Variant]:

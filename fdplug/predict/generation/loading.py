@@ -185,6 +185,12 @@ def pipeline_class(model: str) -> Any:
     return getattr(diffusers, str(_index(model).get("_class_name")), None)
 
 
+def predicts_flow(model: str) -> bool:
+    """Whether a model comes with a scheduler for flows, by its `model_index.json` alone."""
+    scheduler = _index(model).get("scheduler")
+    return isinstance(scheduler, list) and str(scheduler[-1]).startswith("Flow")
+
+
 def _index(model: str) -> dict[str, Any]:
     """Return what a model's `model_index.json` holds; nothing where it is not to be had."""
     import diffusers

@@ -7,9 +7,11 @@ import dataclasses
 import pytest
 
 from fdplug import registry
+from fdplug.commands.compare import _asked
+from fdplug.commands.options.compare import parser
 from fdplug.errors import ConfigError, UnknownPluginError
 from fdplug.predict import Variant
-from fdplug.predict.comparison.variant import DEFAULT_NAMES, baseline_of, read_variants
+from fdplug.predict.comparison.variant import DEFAULT_NAMES, FLOW_DEFAULT_NAMES, baseline_of, read_variants
 from fdplug.schedule import Schedule
 
 
@@ -119,3 +121,10 @@ def test_one_variant_may_be_what_all_are_compared_with():
     variants = read_variants(["ddim-50", "ddim-50+paper", "euler-16"])
     found = [getattr(baseline_of(variant, variants, "ddim-50"), "name", None) for variant in variants]
     assert found == [None, "ddim-50", "ddim-50"]
+
+
+def test_the_default_variants_fit_the_model():
+    options = parser().parse_args(["--model", "shapes-flow"])
+    assert [variant.name for variant in read_variants(list(_asked(options)))] == list(FLOW_DEFAULT_NAMES)
+    options = parser().parse_args([])
+    assert [variant.name for variant in read_variants(list(_asked(options)))] == list(DEFAULT_NAMES)

@@ -10,7 +10,7 @@ import torch
 
 from fdplug.errors import ConfigError, PipelineError
 from fdplug.predict.generation.generate import check_size
-from fdplug.predict.generation.loading import check_model, load_pipeline, resolve_dtype
+from fdplug.predict.generation.loading import check_model, load_pipeline, predicts_flow, resolve_dtype
 from fdplug.testing import tiny_text_encoder
 
 
@@ -92,3 +92,10 @@ def test_a_size_the_pipeline_cannot_make_is_refused(loaded):
     check_size(loaded, 16)
     with pytest.raises(ConfigError, match="a multiple of 8 up to 16384 for StableDiffusionPipeline, got 17"):
         check_size(loaded, 17)
+
+
+def test_a_model_for_flows_is_told_by_its_index(tmp_path):
+    assert predicts_flow("shapes-flow")
+    assert not predicts_flow("shapes")
+    (tmp_path / "model_index.json").write_text('{"scheduler": [null, null]}')
+    assert not predicts_flow(str(tmp_path))
