@@ -118,27 +118,46 @@ def verdict(rows: Sequence[Row], budget: Budget, maximize: str = "psnr", tried: 
     (reference,) = (row for row in rows if REFERENCE in row.roles)
     barred = [row for row in rows if BAR in row.roles]
     best = next((row for row in rows if BEST in row.roles), None)
-    found = _within(reference, barred, best, maximize) if budget.is_ceiling else _above(reference, barred, best, budget)
+    if budget.is_ceiling:
+        found = _within(reference, barred, [row for row in rows if _is_searched(row)], maximize)
+    else:
+        found = _above(reference, barred, best, budget)
     if best is None and not tried:
         return replace(found, reason="only fewer steps were tried, none of the other settings")
     return found
 
 
-def _within(reference: Row, barred: Sequence[Row], best: Row | None, key: str) -> Verdict:
-    """Take the best quality: that of the search only if it is more than twice its error above the bar's."""
+def _is_searched(row: Row) -> bool:
+    """Whether it comes from the search, for one reason or another, and is no row of fewer steps."""
+    return bool({BEST, LOSSLESS, FASTEST} & {*row.roles}) and BAR not in row.roles
+
+
+def _within(reference: Row, barred: Sequence[Row], searched: Sequence[Row], key: str) -> Verdict:
+    """Take the best quality: of the search only what is more than twice its error above the bar, in no more time.
+
+    Where the best of the search takes longer than the bar, one of its cheaper rows may still win.
+    """
     bar = max(barred, key=lambda row: row.outcome.mean(key), default=None)
+    ordered = sorted(searched, key=lambda row: -row.outcome.mean(key))
+    best = next((row for row in ordered if BEST in row.roles), None)
     if best is None or bar is None:
         row = best or bar or reference
         return Verdict(row, bar, best, bar is None and best is not None, "nothing else keeps the budget")
-    gained = best.against(bar, key)
-    worse = [name for name in best.outcome.values if name != key and best.against(bar, name).is_loss]
-    slower = _ratio(best, bar) > LATE
-    if gained.is_gain and not worse and not slower:
-        return Verdict(best, bar, best, True, f"{_signed(gained)} {_unit(key)} over the best fewer steps")
-    why = f"{_signed(gained)} {_unit(key)}"
-    why += f", but {_ratio(best, bar):.2f} times its seconds" if slower else ""
+    for row in ordered:
+        if row.against(bar, key).is_gain and not _worse(row, bar, key) and _ratio(row, bar) <= LATE:
+            return Verdict(
+                row, bar, best, True, f"{_signed(row.against(bar, key))} {_unit(key)} over the best fewer steps"
+            )
+    why = f"{_signed(best.against(bar, key))} {_unit(key)}"
+    why += f", but {_ratio(best, bar):.2f} times its seconds" if _ratio(best, bar) > LATE else ""
+    worse = _worse(best, bar, key)
     why += f", but worse in {' and '.join(worse)}" if worse else ""
     return Verdict(bar, bar, best, False, f"nothing here beats it at this budget: the best other is at {why}")
+
+
+def _worse(row: Row, bar: Row, key: str) -> list[str]:
+    """Return the scores in which a row loses against the bar, by more than twice the error."""
+    return [name for name in row.outcome.values if name != key and row.against(bar, name).is_loss]
 
 
 def _above(reference: Row, barred: Sequence[Row], best: Row | None, budget: Budget) -> Verdict:

@@ -7,7 +7,7 @@ import pytest
 
 from fdplug.optimization.budget import Budget
 from fdplug.optimization.candidate import Candidate
-from fdplug.optimization.judging import BAR, BEST, REFERENCE, Row, verdict
+from fdplug.optimization.judging import BAR, BEST, FASTEST, REFERENCE, Row, verdict
 from fdplug.optimization.measuring.outcome import Outcome
 from fdplug.optimization.measuring.price import Price
 
@@ -58,6 +58,16 @@ def test_more_seconds_or_a_lower_score_do_not_win(seconds, right, said):
     found = verdict([REFERENCE_ROW, row(BAR, 24, 34, 2.0), best], Budget.parse("2x"))
     assert not found.beats
     assert said in found.reason
+
+
+def test_where_the_best_takes_longer_a_cheaper_row_of_the_search_may_win():
+    slow, cheaper = row(BEST, 49, 40, 2.4), row(FASTEST, 48, 36, 1.5)
+    found = verdict([REFERENCE_ROW, row(BAR, 24, 34, 2.0), slow, cheaper], Budget.parse("2x"))
+    assert found.beats
+    assert found.row.candidate.steps == 48
+    assert found.reason == "+2 ±0 dB over the best fewer steps"
+    worse = row(FASTEST, 48, 36, 1.5, right=0.5)
+    assert not verdict([REFERENCE_ROW, row(BAR, 24, 34, 2.0), slow, worse], Budget.parse("2x")).beats
 
 
 def test_without_a_bar_the_best_is_taken_and_without_both_all_stays():
