@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,8 @@ def find_model(model: str) -> Found:
         raise PipelineError(f"{shown(model)}: {name} is no model of diffusers; {_allowed()}")
     _limit_sizes(model, source.config)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # diffusers tells itself what it is going to rename
             network = cls.from_config(source.config)
     except Exception as error:  # what a constructor raises on wrong values is anything
         reason = f"{type(error).__name__}: {one_line(error)}"

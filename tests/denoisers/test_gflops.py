@@ -113,4 +113,4 @@ def test_the_ledger_counts_what_fvcore_counts(cases, name):
         assert {family.component for family, _ in find_families(case.pipe)} <= set(names)
         counted = on.ledger.gflops() * 1e9
         count = watched if name in UNTRACEABLE else traced
-        assert counted == pytest.approx(sum(count(case, names).values()), rel=1e-3 if name in ONCE else 1e-6)
+        assert counted == pytest.approx(sum(count(case, names).values()), rel=2e-3 if name in ONCE else 1e-6)
