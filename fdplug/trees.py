@@ -57,6 +57,8 @@ class Skeleton:
 
 def dissect(tree: Any) -> tuple[Skeleton, tuple[Tensor, ...]]:
     """Return the shape of `tree` and its distinct tensors, in order."""
+    if isinstance(tree, Tensor):
+        return Skeleton(_Slot(0)), (tree,)
     found: list[Tensor] = []
 
     def slot(tensor: Tensor) -> _Slot:

@@ -55,6 +55,8 @@ class Watched:
 
     def _couples(self, name: str, module: nn.Module) -> str | None:
         held = vars(module)
+        if _is_plain(held) and _is_row_wise_class(type(module)):
+            return None
         processor = held.get("processor", held["_modules"].get("processor"))
         kind = type(processor)
         if processor is not None and (not kind.__module__.startswith("diffusers.models.") or "PAG" in kind.__name__):
@@ -119,6 +121,17 @@ def _contents(holder: Any, depth: int = 4) -> Any:
 def _is_row_wise(module: str) -> bool:
     package = module.partition(".")[0]
     return package in _ROW_WISE or package.startswith("fdplug_")
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_row_wise_class(kind: type) -> bool:
+    return _is_row_wise(kind.__module__)
+
+
+def _is_plain(held: dict[str, Any]) -> bool:
+    """Whether a module has no attention processor, and nothing is around its forward."""
+    wrapped = "forward" in held or held["_forward_pre_hooks"] or held["_forward_hooks"]
+    return not (wrapped or "processor" in held or "processor" in held["_modules"])
 
 
 def _wrapped(held: dict[str, Any]) -> Iterator[tuple[str, Any]]:
