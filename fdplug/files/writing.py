@@ -76,8 +76,8 @@ def write_bytes(data: bytes, path: Path) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove the temporary files of processes that were killed while they wrote to `folder`."""
-    for path in folder.glob(f".*{PART}"):
+    """Remove the temporary files of processes that were killed while they wrote to `folder` or to one inside it."""
+    for path in folder.rglob(f".*{PART}"):
         with suppress(OSError):
             path.unlink(missing_ok=True)
 

@@ -141,7 +141,7 @@ class Propagation:
     def apply(self) -> None:
         """Wire everything, or nothing if something fails."""
         try:
-            self.ledger.outdated = ()
+            self.ledger.outdated, self._runs.is_released = (), False
             self.ledger.usual = {id(stage.network): made_of(stage.network) for stage in self.stages}
             for transform in self._transforms:
                 self._forget_costs()

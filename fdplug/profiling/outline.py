@@ -22,8 +22,20 @@ def _values(outline: Tensor) -> list[Any]:
 
 
 def made_of(network: nn.Module) -> tuple[Any, ...]:
-    """Return what decides the cost of a pass besides its arguments: modules, weights, processors, active adapters."""
-    return tuple((name, *_made_of(vars(module), type(module))) for name, module in network.named_modules())
+    """Return what decides the cost of a pass besides its arguments: modules, weights, processors, active adapters.
+
+    What `torch.compile` wraps around modules does not.
+    """
+    modules = network.named_modules()
+    return tuple((_plain(name), *_made_of(vars(one), type(one))) for name, one in modules if not _is_wrapper(one))
+
+
+def _is_wrapper(module: nn.Module) -> bool:
+    return "_orig_mod" in module._modules
+
+
+def _plain(name: str) -> str:
+    return name if "_orig_mod" not in name else ".".join(one for one in name.split(".") if one != "_orig_mod")
 
 
 def _made_of(held: dict[str, Any], kind: type) -> tuple[Any, ...]:

@@ -38,7 +38,7 @@ def test_a_family_keeps_to_the_contract(name):
 def with_a_fitting_scheduler(system):
     """The pipeline; where its scheduler adds noise or combines predictions, with one that fits every part."""
     pipe = system.make()
-    if system.name == "hunyuan-dit":
+    if system.name in ("hunyuan-dit", "pixart"):
         pipe.scheduler = build("sampler", "ddim").fit(pipe.scheduler)
     if system.name == "stable-audio":
         pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, solver_order=1)

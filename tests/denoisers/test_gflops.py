@@ -100,7 +100,10 @@ def watched(case, names):
 
 
 UNTRACEABLE = {"hunyuan-video", "easyanimate", "stable-audio"}  # torch's tracer fails on their code
-ONCE = {"mochi", "stable-audio"}  # positions or the time are worked out once a call, however many rows there are
+# Positions, times or masks are worked out once a call, however many rows there are, and counted for each: a share that
+# is large only in a tiny model.
+ONCE = {"flux2": 1e-2, "flux2-klein": 1e-3, "prx": 1e-4, "lumina2": 1e-2, "hidream": 1e-3, "mochi": 1e-2}
+ONCE |= {"stable-audio": 2e-3, "i2vgen-xl": 2e-2}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -113,4 +116,4 @@ def test_the_ledger_counts_what_fvcore_counts(cases, name):
         assert {family.component for family, _ in find_families(case.pipe)} <= set(names)
         counted = on.ledger.gflops() * 1e9
         count = watched if name in UNTRACEABLE else traced
-        assert counted == pytest.approx(sum(count(case, names).values()), rel=2e-3 if name in ONCE else 1e-6)
+        assert counted == pytest.approx(sum(count(case, names).values()), rel=ONCE.get(name, 1e-6))

@@ -37,6 +37,7 @@ class Runs:
         ledger: what ran in the last run.
         current: the run that goes on, or that was the last to end; None before the first call of the denoiser.
         is_paused: whether the denoiser is what it is without us.
+        is_released: whether propagation was switched off.
         guard: lets one thread at a time have a run.
     """
 
@@ -60,7 +61,7 @@ class Runs:
         self.stages, self.stage = stages, stages[0]
         self.ledger = Ledger(self.paused)
         self.current: Run | None = None
-        self.is_paused = False
+        self.is_paused = self.is_released = False
         self.guard = ThreadGuard()
         self._follow, self._count, self._serves, self._boundary = follow, count, serves, boundary
         self._scheduler: Any = None  # the one that has set its timesteps, as long as a run may begin or go on
@@ -149,7 +150,8 @@ class Runs:
             self._tell(messages.jumping(self.ledger.key_steps))
 
     def release(self) -> None:
-        """Drop the run, and let any thread begin the next."""
+        """Drop the run, for good; calls by what was compiled while propagation was on are passed over from now on."""
+        self.is_released = True
         self._leave()
         self.forget()
         self._entry, self._prepared = (None, ""), {}
@@ -159,7 +161,7 @@ class Runs:
 
     def follows(self) -> bool:
         """Whether a run may begin or go on."""
-        if self.is_paused:
+        if self.is_paused or self.is_released:
             return False
         caller = calling_pipeline()
         if caller is not None and not self._serves(caller):
