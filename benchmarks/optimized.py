@@ -50,7 +50,9 @@ def cells(path: Path, preset: Mapping[str, Any]) -> list[str]:
     barred = [row for row in rows if "fewer steps" in row["roles"]]
     bar = max(barred, key=lambda row: row["psnr"], default=None)
     model, _, budget = path.stem.rpartition("-")
-    others = ["none keeps it", "", "", ""] if bar is None else figures(bar)
+    others = ["none", "", "", ""] if bar is None else figures(bar)
+    if "no number of fewer steps keeps" in preset["figures"]["verdict"]:
+        others[0] += ", which does not keep it"
     return [f"{model}, {budget}", *figures(taken), *others]
 
 
