@@ -225,8 +225,10 @@ class Propagation:
         methods = {stage.component: stage.method for stage in self.stages}
         stages = tuple(renewed(methods, family, network) for family, network in find_families(self.pipe))
         self._denoiser.check()
+        own = {id(stage.network) for stage in self.stages}
         for stage in stages:
-            make_room(self.pipe, stage.network)
+            if id(stage.network) not in own:
+                make_room(self.pipe, stage.network)
             stage.method.policy.prepare(stage.network)
         self._denoiser.remove()
         leave(self.stages)

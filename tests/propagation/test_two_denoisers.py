@@ -178,11 +178,14 @@ def test_a_second_denoiser_that_is_exchanged_is_followed():
     other.transformer_2 = copy.deepcopy(other.transformer)
     with fdplug.propagate(other, **EVERY_THIRD):
         expected = SYSTEM.run(other)
-    with fdplug.propagate(pipe, **EVERY_THIRD):
+    with fdplug.propagate(pipe, **EVERY_THIRD) as on:
         SYSTEM.run(pipe)
         pipe.transformer_2 = copy.deepcopy(pipe.transformer)
         with pytest.warns(FdplugWarning, match="transformer_2 was exchanged"):
             assert torch.equal(SYSTEM.run(pipe), expected)
+        assert on.active
+        assert len(on.ledger.key_steps) < len(on.ledger.steps)
+        assert torch.equal(SYSTEM.run(pipe), expected)
 
 
 def test_another_pipeline_may_not_share_either(pipe):
