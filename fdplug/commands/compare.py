@@ -143,10 +143,13 @@ def _of_run(variant: Variant, generation: GenerationConfig) -> Variant:
     return replace(variant, guidance=None) if variant.guidance == generation.guidance else variant
 
 
+def _usual(model: str) -> list[str]:
+    return list(FLOW_DEFAULT_NAMES if predicts_flow(model) else DEFAULT_NAMES)
+
+
 def _asked(options: argparse.Namespace) -> Iterable[Any]:
     if options.suite is None:
-        usual = FLOW_DEFAULT_NAMES if predicts_flow(options.model) else DEFAULT_NAMES
-        return shared.variants(options.variants or list(usual))
+        return shared.variants(options.variants or _usual(options.model))
     if options.variants is not None:
         raise ConfigError("give either --suite or --variants, not both")
     return suite.load(options.suite).variants

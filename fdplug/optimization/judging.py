@@ -144,10 +144,9 @@ def _within(reference: Row, barred: Sequence[Row], searched: Sequence[Row], key:
         row = best or bar or reference
         return Verdict(row, bar, best, bar is None and best is not None, "nothing else keeps the budget")
     for row in ordered:
-        if row.against(bar, key).is_gain and not _worse(row, bar, key) and _ratio(row, bar) <= LATE:
-            return Verdict(
-                row, bar, best, True, f"{_signed(row.against(bar, key))} {_unit(key)} over the best fewer steps"
-            )
+        gained = row.against(bar, key)
+        if gained.is_gain and not _worse(row, bar, key) and _ratio(row, bar) <= LATE:
+            return Verdict(row, bar, best, True, f"{_signed(gained)} {_unit(key)} over the best fewer steps")
     why = f"{_signed(best.against(bar, key))} {_unit(key)}"
     why += f", but {_ratio(best, bar):.2f} times its seconds" if _ratio(best, bar) > LATE else ""
     worse = _worse(best, bar, key)

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from fdplug.shapes import pipeline_folder
-from fdplug.shapes.training import loop
 from fdplug.shapes.training.config import TrainConfig
 from fdplug.shapes.training.flow import pooling
 from fdplug.shapes.training.flow import transformer as flow
 from fdplug.shapes.training.flow.transformer import noise_levels
 from fdplug.shapes.training.log import LOG_NAME, read
 from fdplug.shapes.training.stages import train
+from tests.shapes.trained import break_off_once, weights
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,28 +38,15 @@ def trained(config: TrainConfig, small_batches: None) -> None:
     train(config)
 
 
-def _weights(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.safetensors"))}
-
-
 def test_a_resumed_run_is_bit_identical(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resumed = replace(config, out=tmp_path, resume=True)
-    real = loop._advance
-    broken: set[str] = set()
-
-    def break_off_once(stage: Any, step: int, *rest: Any) -> dict[str, float]:
-        if step == 1 and stage.name not in broken:
-            broken.add(stage.name)
-            raise KeyboardInterrupt
-        return real(stage, step, *rest)
-
-    monkeypatch.setattr(loop, "_advance", break_off_once)
+    broken = break_off_once(monkeypatch)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             train(resumed)
     train(resumed)
     assert broken == {"pooling", "flow"}
-    assert _weights(tmp_path / "export") == _weights(config.out / "export")
+    assert weights(tmp_path / "export") == weights(config.out / "export")
 
 
 def test_the_export_is_a_stock_pipeline_in_half_precision(config: TrainConfig) -> None:

@@ -14,6 +14,7 @@ from fdplug.shapes.training import evaluators, loop, text, unet, vae
 from fdplug.shapes.training.config import TrainConfig
 from fdplug.shapes.training.log import LOG_NAME, forget, read
 from fdplug.shapes.training.stages import train
+from tests.shapes.trained import break_off_once, weights
 
 STAGES = ("vae", "text", "unet", "classifier", "embedding")
 
@@ -39,29 +40,16 @@ def trained(config: TrainConfig, small_batches: None) -> None:
     train(config)
 
 
-def _weights(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.safetensors"))}
-
-
 def test_a_resumed_run_is_bit_identical(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resumed = replace(config, out=tmp_path, resume=True)
-    real = loop._advance
-    broken: set[str] = set()
-
-    def break_off_once(stage: Any, step: int, *rest: Any) -> dict[str, float]:
-        if step == 1 and stage.name not in broken:
-            broken.add(stage.name)
-            raise KeyboardInterrupt
-        return real(stage, step, *rest)
-
-    monkeypatch.setattr(loop, "_advance", break_off_once)
+    broken = break_off_once(monkeypatch)
     for _ in STAGES:
         with pytest.raises(KeyboardInterrupt):
             train(resumed)
     train(resumed)
     assert broken == set(STAGES)
-    assert _weights(tmp_path / "export") == _weights(config.out / "export")
-    assert len(_weights(tmp_path / "export")) == 5
+    assert weights(tmp_path / "export") == weights(config.out / "export")
+    assert len(weights(tmp_path / "export")) == 5
 
 
 def test_the_export_holds_a_pipeline_a_log_and_curves(config: TrainConfig) -> None:

@@ -29,7 +29,8 @@ class Watched:
     def __init__(self, network: nn.Module, part: Part) -> None:
         self._network = network = plain(network)
         inside = {id(one) for name in part.modules for one in network.get_submodule(name).modules()}
-        self._outside = {name: one for name, one in network.named_modules() if id(one) not in inside}
+        self._modules = dict(network.named_modules())
+        self._outside = {name: one for name, one in self._modules.items() if id(one) not in inside}
 
     @functools.cached_property
     def _settings(self) -> Settings:
@@ -50,7 +51,7 @@ class Watched:
         Args:
             everywhere: look inside of the part, too.
         """
-        modules = dict(self._network.named_modules()) if everywhere else self._outside
+        modules = self._modules if everywhere else self._outside
         return next(filter(None, map(self._couples, modules, modules.values())), None)
 
     def _couples(self, name: str, module: nn.Module) -> str | None:

@@ -1,8 +1,10 @@
-"""Checkpoints of one stage, and the running average of its weights."""
+"""What a stage keeps on disk: its checkpoints, what it has encoded; and the running average of its weights."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,3 +72,11 @@ def load_result(path: Path, module: nn.Module) -> None:
     with torch.no_grad():
         for parameter, value in zip(module.parameters(), state["average"], strict=False):
             parameter.copy_(value)
+
+
+def kept(path: Path, make: Callable[[], tuple[Tensor, ...]]) -> Any:
+    """Return the tensors of a file; where there is none yet, write what `make` returns, whole or not at all."""
+    if not path.exists():
+        torch.save(make(), path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").replace(path)
+    return torch.load(path, weights_only=True)

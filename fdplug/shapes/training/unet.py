@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fdplug.shapes.coding import encode
 from fdplug.shapes.networks import LATENT_SIZE, build_scheduler, build_unet
 from fdplug.shapes.training.batches import generators, training_batch
-from fdplug.shapes.training.checkpoints import load_result
+from fdplug.shapes.training.checkpoints import kept, load_result
 from fdplug.shapes.training.config import TrainConfig
 from fdplug.shapes.training.loop import Stage
 from fdplug.shapes.training.text import new_tokenizer, tokens_of, trained_text_encoder
@@ -78,12 +78,8 @@ class UnetStage(Stage):
         Returns:
             Scaled latents (M, 4, 16, 16), captions as tokens (M, CONTEXT), and where objects are (M, 16, 16), bool.
         """
-        path = self.config.out / f"pool-{self.workers.rank}-of-{self.workers.world}.pt"
-        if not path.exists():
-            torch.save(self._encoded(), path.with_suffix(".tmp"))
-            path.with_suffix(".tmp").replace(path)
-        latents, tokens, masks = torch.load(path, weights_only=True)
-        return latents, tokens, masks
+        file = f"pool-{self.workers.rank}-of-{self.workers.world}.pt"
+        return kept(self.config.out / file, self._encoded)
 
     def _encoded(self) -> tuple[Tensor, Tensor, Tensor]:
         vae, tokenizer = trained_vae(self.config), new_tokenizer()

@@ -8,7 +8,7 @@ from typing import Any
 from fdplug import testing
 from fdplug.testing.systems.from_embeddings import TOKENS, embedded, masked
 from fdplug.testing.systems.stable_diffusion import SMALL
-from fdplug.testing.systems.system import System, noise, picture
+from fdplug.testing.systems.system import System, image_encoder, noise, picture
 
 _WIDE = {"height": 48, "width": 64}
 
@@ -183,7 +183,6 @@ def _musicldm_arguments(n: int) -> dict[str, Any]:
 
 def _i2vgen_xl() -> Any:
     from diffusers import DDIMScheduler, I2VGenXLUNet
-    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
     unet = I2VGenXLUNet(
         block_out_channels=(8, 16),
@@ -197,20 +196,10 @@ def _i2vgen_xl() -> Any:
     ).eval()
     pipe = testing.tiny_pipeline(**SMALL)
     kept = {name: pipe.components[name] for name in ("vae", "text_encoder", "tokenizer")}
-    vision = CLIPVisionConfig(
-        hidden_size=16,
-        projection_dim=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        image_size=16,
-        patch_size=8,
-    )
     return _made(
         "I2VGenXLPipeline",
         unet=unet,
-        image_encoder=CLIPVisionModelWithProjection(vision).eval(),
-        feature_extractor=CLIPImageProcessor(size=16, crop_size=16),
+        **image_encoder(),
         scheduler=DDIMScheduler(clip_sample=False, set_alpha_to_one=False),
         **kept,
     )

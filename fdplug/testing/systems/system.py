@@ -106,3 +106,22 @@ def noise(*shape: int, seed: int = 7) -> Tensor:
 def picture(n: int, size: int = 16, seed: int = 3) -> Tensor:
     """Return n pictures with values between 0 and 1, (n, 3, size, size)."""
     return noise(n, 3, size, size, seed=seed).sigmoid()
+
+
+def image_encoder() -> dict[str, Any]:
+    """Return CLIP's image encoder at tiny size and what prepares pictures for it, as components of a pipeline."""
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    vision = CLIPVisionConfig(
+        hidden_size=16,
+        projection_dim=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=16,
+        patch_size=8,
+    )
+    return {
+        "image_encoder": CLIPVisionModelWithProjection(vision).eval(),
+        "feature_extractor": CLIPImageProcessor(size=16, crop_size=16),
+    }

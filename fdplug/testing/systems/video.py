@@ -6,7 +6,7 @@ from typing import Any
 
 from fdplug import testing
 from fdplug.testing.systems.stable_diffusion import SMALL
-from fdplug.testing.systems.system import System, picture, words
+from fdplug.testing.systems.system import System, image_encoder, picture, words
 
 
 def _text_to_video() -> Any:
@@ -49,7 +49,6 @@ def _stable_video_diffusion() -> Any:
         StableVideoDiffusionPipeline,
         UNetSpatioTemporalConditionModel,
     )
-    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
     unet = UNetSpatioTemporalConditionModel(
         sample_size=8,
@@ -66,20 +65,10 @@ def _stable_video_diffusion() -> Any:
     vae = AutoencoderKLTemporalDecoder(
         block_out_channels=(32, 32), down_block_types=("DownEncoderBlock2D",) * 2, layers_per_block=1, sample_size=16
     )
-    vision = CLIPVisionConfig(
-        hidden_size=16,
-        projection_dim=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        image_size=16,
-        patch_size=8,
-    )
     return StableVideoDiffusionPipeline(
         unet=unet.eval(),
         vae=vae.eval(),
-        image_encoder=CLIPVisionModelWithProjection(vision).eval(),
-        feature_extractor=CLIPImageProcessor(size=16, crop_size=16),
+        **image_encoder(),
         scheduler=EulerDiscreteScheduler(
             beta_schedule="scaled_linear",
             prediction_type="v_prediction",

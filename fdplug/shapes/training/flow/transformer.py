@@ -17,7 +17,7 @@ from fdplug.shapes.coding import encode
 from fdplug.shapes.flow_networks import CountedNull, build_transformer, prompt_states
 from fdplug.shapes.scene import FLOW_WORLD
 from fdplug.shapes.training.batches import generators, training_batch
-from fdplug.shapes.training.checkpoints import load_result
+from fdplug.shapes.training.checkpoints import kept, load_result
 from fdplug.shapes.training.config import TrainConfig
 from fdplug.shapes.training.flow.muon import Muon
 from fdplug.shapes.training.flow.pooling import flow_tokenizer, flow_tokens, trained_flow_text_encoder
@@ -111,12 +111,8 @@ class FlowStage(Stage):
         Returns:
             Scaled latents (M, 4, 16, 16), captions as tokens (M, 30), and where objects are (M, 16, 16), bool.
         """
-        path = self.config.out / f"flow-pool-{self.workers.rank}-of-{self.workers.world}.pt"
-        if not path.exists():
-            torch.save(self._encoded(), path.with_suffix(".tmp"))
-            path.with_suffix(".tmp").replace(path)
-        latents, tokens, masks = torch.load(path, weights_only=True)
-        return latents, tokens, masks
+        file = f"flow-pool-{self.workers.rank}-of-{self.workers.world}.pt"
+        return kept(self.config.out / file, self._encoded)
 
     def _encoded(self) -> tuple[Tensor, Tensor, Tensor]:
         vae, tokenizer = shipped_vae(), flow_tokenizer()
