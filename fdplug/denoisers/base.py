@@ -27,8 +27,10 @@ def plain(network: nn.Module) -> nn.Module:
 
 def is_compiled(network: nn.Module) -> bool:
     """Whether `torch.compile` was called on the network or on a module inside it."""
-    held = map(vars, network.modules())
-    return any("_orig_mod" in one["_modules"] or one.get("_compiled_call_impl") is not None for one in held)
+    from fdplug import trees
+
+    found = trees.modules(network)
+    return any(["_orig_mod" in one._modules or one._compiled_call_impl is not None for one in found])
 
 
 def spread(values: Tensor, rows: int) -> Tensor:

@@ -32,4 +32,7 @@ class UNet2DCondition(DenoiserFamily):
 
     def couples_rows(self, denoiser: nn.Module) -> bool:
         """Whether an attention processor counts on a fixed batch: Text2Video-Zero's frames look at the first one."""
-        return any(hasattr(vars(one).get("processor"), "batch_size") for one in denoiser.modules())
+        from fdplug import trees
+
+        held = [vars(one) for one in trees.modules(denoiser)]
+        return any(hasattr(one["processor"], "batch_size") for one in held if "processor" in one)

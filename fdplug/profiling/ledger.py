@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import FdplugError, PropagationError
 from fdplug.errors.wording import one_line
-from fdplug.profiling.outline import made_of, outlined
+from fdplug.profiling.outline import made_of, outlined, processors_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,8 +66,8 @@ class Ledger:
         received: bytes that came from other processes, where they share the work.
         repeats: by how much the denoiser's batch is larger than what the pipeline hands over, 0 where it does not run;
             set by transforms that batch steps.
-        usual: by the network's id, what the denoiser is made of between runs: a pipeline may exchange its processors
-            for the time of a run.
+        usual: by the network's id, the classes of the denoiser's attention processors between runs: a pipeline may
+            exchange them for the time of a run.
         outdated: the transforms that were in place and are no more: what a pass cost with them cannot be counted.
     """
 
@@ -77,7 +77,7 @@ class Ledger:
     def __init__(self, paused: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         """Write nothing yet; `paused()` gives a context in which the networks run as they are, to be measured."""
         self.paused = paused
-        self.usual: dict[int, tuple[Any, ...]] = {}
+        self.usual: dict[int, list[type]] = {}
         self.reset(0)
 
     def reset(self, num_steps: int) -> None:
@@ -162,11 +162,11 @@ class Ledger:
         if torch.jit.is_tracing():
             return  # somebody counts this very run, and a trace inside of a trace is none
         for one in self.examples.values():
-            usual = self.usual.get(id(one.network), one.made_of)
-            alike = all(
-                other.made_of == one.made_of for other in self.examples.values() if other.network is one.network
-            )
-            if alike and usual != one.made_of == made_of(one.network):  # no run in which it changed can be priced
+            now = processors_of(one.network)
+            if self.usual.get(id(one.network), now) == now:
+                continue
+            others = [other.made_of for other in self.examples.values() if other.network is one.network]
+            if {*others, made_of(one.network)} == {one.made_of}:  # no run in which it changed can be priced
                 # Processors may want more rows than an example has; then `gflops` says that it cannot price them.
                 with self.paused(), suppress(RuntimeError, ValueError):
                     outlined_flops(one.network, one.arguments, "full", one.made_of)

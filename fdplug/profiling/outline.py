@@ -26,19 +26,26 @@ def made_of(network: nn.Module) -> tuple[Any, ...]:
 
     What `torch.compile` wraps around modules does not.
     """
-    modules = network.named_modules()
-    return tuple((_plain(name), *_made_of(vars(one), type(one))) for name, one in modules if not _is_wrapper(one))
+    found = trees.named_modules(network)
+    held = [(name, vars(one)) for name, one in found.items()]
+    weights = [one for _, each in held if each["_parameters"] for one in each["_parameters"].values()]
+    return (
+        tuple((_plain(name), type(one)) for name, one in found.items() if "_orig_mod" not in one._modules),
+        tuple((one.shape, one.dtype) for one in weights if one is not None),
+        tuple((_plain(name), type(each["processor"])) for name, each in held if "processor" in each),
+        tuple((_plain(name), *_switched(each)) for name, each in held if not _SWITCHES.isdisjoint(each)),
+    )
 
 
-def _is_wrapper(module: nn.Module) -> bool:
-    return "_orig_mod" in module._modules
+def processors_of(network: nn.Module) -> list[type]:
+    """Return the classes of a network's attention processors, which a pipeline may exchange for the time of a run."""
+    held = [vars(one) for one in trees.modules(network)]
+    return [type(one["processor"]) for one in held if "processor" in one]
 
 
 def _plain(name: str) -> str:
     return name if "_orig_mod" not in name else ".".join(one for one in name.split(".") if one != "_orig_mod")
 
 
-def _made_of(held: dict[str, Any], kind: type) -> tuple[Any, ...]:
-    switches = [] if _SWITCHES.isdisjoint(held) else [(key, repr(held[key])) for key in sorted(_SWITCHES & held.keys())]
-    weights = [(one.shape, one.dtype) for one in held["_parameters"].values() if one is not None]
-    return kind, type(held.get("processor")), *switches, *weights
+def _switched(held: dict[str, Any]) -> list[str]:
+    return [f"{key}: {held[key]!r}" for key in sorted(_SWITCHES & held.keys())]

@@ -84,7 +84,7 @@ class Run:
     def _work_on(self, stage: Stage) -> None:
         self.stage = stage
         self.watched = Watched(stage.network, stage.method.part)
-        self.inside = Inside(stage.network, stage.method.part)
+        self.inside = Inside(self.watched.inside)
 
     def _make_plan(self) -> None:
         """Plan for all steps, or for those of the current stage, where each has settings of its own."""

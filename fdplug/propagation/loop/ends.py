@@ -52,7 +52,9 @@ def start(run: Run, call: Call, method: Method, network: nn.Module, ledger: Ledg
         why = mixing or method.family.one_by_one(network)
         if why:
             _decode_one_by_one(run, method, ledger, why)
-    if method.family.listed and method.decoding is not AT_ONCE:
+    if method.decoding is AT_ONCE:
+        return
+    if method.family.listed:
         raise PropagationError(messages.rows_listed(network, method.decoding.name))
     method.decoding.begin(run.timesteps, call, method.described(), network, ledger)
 

@@ -14,7 +14,9 @@ from fdplug.propagation.calls.given import version
 TORCH = frozenset(vars(nn.Module())) - {"training"}
 PLAIN = (bool, int, float, str, type(None))
 # Modules of torch's own without options that somebody would change in the middle of a run.
-_SIMPLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.GroupNorm, nn.LayerNorm, nn.SiLU, nn.GELU, nn.Dropout)
+_SIMPLE = frozenset(
+    {nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.GroupNorm, nn.LayerNorm, nn.SiLU, nn.GELU, nn.Dropout}
+)
 _CONTAINERS = (dict, list, tuple)
 
 Place = tuple[Callable[[Any], Iterable[Any]], Any]  # what reads values, and what holds them
@@ -62,10 +64,11 @@ class Settings:
 
     def _find(self) -> None:
         """Look for the places."""
+        held = [vars(one) for one in self._modules]
         places = [place for one in self._modules for place in _places(one)]
-        self._places = [(read, held) for read, held in places if held]
-        self._sized = [*map(vars, self._modules), *(held for _, held in places)]
-        self._names = [*map(tuple, map(vars, self._modules))]
+        self._places = [place for place in places if place[1]]
+        self._sized = [*held, *[place[1] for place in places]]
+        self._names = [*map(tuple, held)]
         self._tensors = [one for one in self._values() if isinstance(one, Tensor)]
 
     def snapshot(self) -> Snapshot:
@@ -83,7 +86,7 @@ class Settings:
             found = None if self._last is None else self._look()
         except KeyError:  # an attribute is gone
             return None
-        return found if found and self._last and found.is_same(self._last) else None
+        return self._last if found and self._last and found.is_same(self._last) else None
 
     def forget(self) -> None:
         """Hold on to none of the values."""
@@ -102,17 +105,16 @@ class Settings:
             return list(map(version, self._tensors))
 
 
-def _places(module: nn.Module) -> Iterator[Place]:
-    """Yield where a module keeps what may be set."""
+def _places(module: nn.Module) -> list[Place]:
+    """Return where a module keeps what may be set."""
     held = vars(module)
-    yield list, held["_forward_pre_hooks"]
-    yield list, held["_forward_hooks"]
+    found: list[Place] = [(list, held["_forward_pre_hooks"]), (list, held["_forward_hooks"])]
     if "_hf_hook" not in held:  # accelerate puts weights in and out again around every call of what it offloads
-        yield dict.values, held["_parameters"]
-        yield dict.values, held["_buffers"]
+        found += (dict.values, held["_parameters"]), (dict.values, held["_buffers"])
     if type(module) not in _SIMPLE:
-        yield dict.values, held["_modules"]
-        yield from _attributes(held, [name for name in held if name not in TORCH])
+        found.append((dict.values, held["_modules"]))
+        found += _attributes(held, [name for name in held if name not in TORCH])
+    return found
 
 
 def _attributes(held: dict[str, Any], names: Collection[str]) -> Iterator[Place]:

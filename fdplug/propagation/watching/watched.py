@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from fdplug import trees
 from fdplug.denoisers.base import plain
 from fdplug.propagation.calls.given import version
 from fdplug.propagation.watching.snapshot import PLAIN, TORCH, Settings, Snapshot
@@ -24,13 +25,21 @@ _ROW_WISE = {
 
 
 class Watched:
-    """The modules of a denoiser outside of its part."""
+    """The modules of a denoiser, those outside of its part above all.
+
+    Attributes:
+        inside: the modules of the part, whose features are replayed.
+    """
 
     def __init__(self, network: nn.Module, part: Part) -> None:
         self._network = network = plain(network)
-        inside = {id(one) for name in part.modules for one in network.get_submodule(name).modules()}
-        self._modules = dict(network.named_modules())
-        self._outside = {name: one for name, one in self._modules.items() if id(one) not in inside}
+        self._modules = trees.named_modules(network)
+        self.inside = [one for name in part.modules for one in trees.modules(network.get_submodule(name))]
+
+    @functools.cached_property
+    def _outside(self) -> dict[str, nn.Module]:
+        inside = set(map(id, self.inside))
+        return {name: one for name, one in self._modules.items() if id(one) not in inside}
 
     @functools.cached_property
     def _settings(self) -> Settings:
@@ -39,25 +48,23 @@ class Watched:
     @functools.cached_property
     def couples_anywhere(self) -> bool:
         """Whether something may look across the rows of a batch, inside of the part or outside."""
-        return self.couples_rows(everywhere=True) is not None
+        return self._coupling(self._modules) is not None
 
-    def couples_rows(self, everywhere: bool = False) -> str | None:
-        """Say what may look across the rows of a batch; None where all is known to be row-wise.
+    def couples_rows(self) -> str | None:
+        """Say what may look across the rows of a batch outside of the part; None where all is known to be row-wise.
 
         Diffusers' own attention processors are, but for perturbed-attention guidance, which cuts the batch into thirds.
         What others put around a module, or in place of one, may do anything; for the denoiser's own class its family
         speaks.
-
-        Args:
-            everywhere: look inside of the part, too.
         """
-        modules = self._modules if everywhere else self._outside
-        return next(filter(None, map(self._couples, modules, modules.values())), None)
+        return self._coupling(self._outside) if self.couples_anywhere else None
+
+    def _coupling(self, modules: Mapping[str, nn.Module]) -> str | None:
+        unusual = [(name, one) for name, one in modules.items() if not _is_plain(vars(one), type(one))]
+        return next(filter(None, map(self._couples, *zip(*unusual, strict=True))), None) if unusual else None
 
     def _couples(self, name: str, module: nn.Module) -> str | None:
         held = vars(module)
-        if _is_plain(held) and _is_row_wise_class(type(module)):
-            return None
         processor = held.get("processor", held["_modules"].get("processor"))
         kind = type(processor)
         if processor is not None and (not kind.__module__.startswith("diffusers.models.") or "PAG" in kind.__name__):
@@ -76,7 +83,8 @@ class Watched:
 
     def is_as(self, before: Snapshot) -> bool:
         """Whether they are set to what they were set to before."""
-        return self._settings.snapshot().is_alike(before)
+        now = self._settings.snapshot()
+        return now is before or now.is_alike(before)
 
     def forget(self) -> None:
         """Hold on to nothing that they were set to."""
@@ -86,10 +94,8 @@ class Watched:
 class Inside:
     """The attention processors inside of a part that are not diffusers' own, and what they hold."""
 
-    def __init__(self, network: nn.Module, part: Part) -> None:
-        network = plain(network)
-        modules = [one for name in part.modules for one in network.get_submodule(name).modules()]
-        held = [vars(one).get("processor", vars(one)["_modules"].get("processor")) for one in modules]
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        held = [vars(one).get("processor", one._modules.get("processor")) for one in modules]
         own = [one for one in held if one is not None and not type(one).__module__.startswith("diffusers.models.")]
         self._state = [(one, _contents(one)) for one in own]
 
@@ -129,10 +135,10 @@ def _is_row_wise_class(kind: type) -> bool:
     return _is_row_wise(kind.__module__)
 
 
-def _is_plain(held: dict[str, Any]) -> bool:
-    """Whether a module has no attention processor, and nothing is around its forward."""
-    wrapped = "forward" in held or held["_forward_pre_hooks"] or held["_forward_hooks"]
-    return not (wrapped or "processor" in held or "processor" in held["_modules"])
+def _is_plain(held: dict[str, Any], kind: type) -> bool:
+    """Whether a module is of a known package, has no attention processor, and nothing is around its forward."""
+    wrapped = held["_forward_pre_hooks"] or held["_forward_hooks"] or "forward" in held
+    return not (wrapped or "processor" in held or "processor" in held["_modules"]) and _is_row_wise_class(kind)
 
 
 def _wrapped(held: dict[str, Any]) -> Iterator[tuple[str, Any]]:
