@@ -25,12 +25,9 @@ def plain(network: nn.Module) -> nn.Module:
     return getattr(network, "_orig_mod", network)
 
 
-def is_compiled(network: nn.Module) -> bool:
-    """Whether `torch.compile` was called on the network or on a module inside it."""
-    from fdplug import trees
-
-    found = trees.modules(network)
-    return any(["_orig_mod" in one._modules or one._compiled_call_impl is not None for one in found])
+def is_compiled(module: nn.Module) -> bool:
+    """Whether `torch.compile` was called on this very module."""
+    return "_orig_mod" in module._modules or module._compiled_call_impl is not None
 
 
 def spread(values: Tensor, rows: int) -> Tensor:

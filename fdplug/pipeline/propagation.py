@@ -22,7 +22,6 @@ from fdplug.presets.fitting import check_denoiser, tell_differences, transforms
 from fdplug.presets.preset import Preset, load
 from fdplug.profiling import flops
 from fdplug.profiling.ledger import Ledger
-from fdplug.profiling.outline import processors_of
 from fdplug.propagation.calls.caller import calling_pipeline
 from fdplug.propagation.loop.runs import Runs
 from fdplug.propagation.method import Method
@@ -143,7 +142,6 @@ class Propagation:
         """Wire everything, or nothing if something fails."""
         try:
             self.ledger.outdated, self._runs.is_released = (), False
-            self.ledger.usual = {id(stage.network): processors_of(stage.network) for stage in self.stages}
             for transform in self._transforms:
                 self._forget_costs()
                 transform.bind(self.ledger)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import FdplugError, PropagationError
 from fdplug.errors.wording import one_line
-from fdplug.profiling.outline import made_of, outlined, processors_of
+from fdplug.profiling.outline import made_of, outlined
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,8 +66,6 @@ class Ledger:
         received: bytes that came from other processes, where they share the work.
         repeats: by how much the denoiser's batch is larger than what the pipeline hands over, 0 where it does not run;
             set by transforms that batch steps.
-        usual: by the network's id, the classes of the denoiser's attention processors between runs: a pipeline may
-            exchange them for the time of a run.
         outdated: the transforms that were in place and are no more: what a pass cost with them cannot be counted.
     """
 
@@ -77,7 +75,6 @@ class Ledger:
     def __init__(self, paused: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         """Write nothing yet; `paused()` gives a context in which the networks run as they are, to be measured."""
         self.paused = paused
-        self.usual: dict[int, list[type]] = {}
         self.reset(0)
 
     def reset(self, num_steps: int) -> None:
@@ -153,8 +150,8 @@ class Ledger:
     def _of(self, module: str, network: str | None) -> list[LedgerEntry]:
         return [one for one in self.entries if one.module == module and network in (None, one.network)]
 
-    def close(self) -> None:
-        """Learn that the run is over: measure what a denoiser costs that will not be as it is once its call is over."""
+    def measure(self) -> None:
+        """Measure what the passes of this run cost, as the denoiser will not be what it is once its call is over."""
         import torch
 
         from fdplug.profiling.flops import outlined_flops
@@ -162,9 +159,6 @@ class Ledger:
         if torch.jit.is_tracing():
             return  # somebody counts this very run, and a trace inside of a trace is none
         for one in self.examples.values():
-            now = processors_of(one.network)
-            if self.usual.get(id(one.network), now) == now:
-                continue
             others = [other.made_of for other in self.examples.values() if other.network is one.network]
             if {*others, made_of(one.network)} == {one.made_of}:  # no run in which it changed can be priced
                 # Processors may want more rows than an example has; then `gflops` says that it cannot price them.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
@@ -37,10 +39,10 @@ def made_of(network: nn.Module) -> tuple[Any, ...]:
     )
 
 
-def processors_of(network: nn.Module) -> list[type]:
-    """Return the classes of a network's attention processors, which a pipeline may exchange for the time of a run."""
-    held = [vars(one) for one in trees.modules(network)]
-    return [type(one["processor"]) for one in held if "processor" in one]
+def processors_of(modules: Iterable[nn.Module]) -> Counter[type]:
+    """Return the classes of the attention processors of modules."""
+    held = map(vars, modules)
+    return Counter([type(one["processor"]) for one in held if "processor" in one])
 
 
 def _plain(name: str) -> str:

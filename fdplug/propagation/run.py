@@ -34,6 +34,7 @@ class Run:
         jumps: how often it has gone to another step than the next.
         window: the steps that the pass of the denoiser answers which is being made; None between passes.
         replayed: whether a module has answered with features that were kept.
+        exchanged: whether the denoiser has other attention processors than between runs.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Run:
         """
         self.scheduler = scheduler
         self.guides: list[Guided] = []
-        self.unstepped = self.replayed = False
+        self.unstepped = self.replayed = self.exchanged = False
         self.jumps = 0
         self.window: Window | None = None
         self._prior: Tensor | None = None
@@ -85,6 +86,8 @@ class Run:
         self.stage = stage
         self.watched = Watched(stage.network, stage.method.part)
         self.inside = Inside(self.watched.inside)
+        stage.replay.writes = self.watched.is_compiled
+        self.exchanged |= self.watched.processors != stage.processors
 
     def _make_plan(self) -> None:
         """Plan for all steps, or for those of the current stage, where each has settings of its own."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fdplug import trees
+from fdplug.denoisers.base import plain
+from fdplug.profiling.outline import processors_of
 from fdplug.propagation.replay import Replay
 
 if TYPE_CHECKING:
@@ -19,11 +22,13 @@ class Stage:
         network: the denoiser.
         method: the plain objects to work with.
         replay: what the modules of its part answer.
+        processors: the classes of its attention processors between runs: a pipeline may exchange them for one run.
     """
 
     def __init__(self, network: nn.Module | Any, method: Method) -> None:
         self.network, self.method = network, method
         self.replay = Replay(method.cache, method.part)
+        self.processors = processors_of(trees.modules(plain(network)))
 
     @property
     def component(self) -> str:

@@ -70,7 +70,8 @@ def _decode_one_by_one(run: Run, method: Method, ledger: Ledger, why: str) -> No
 def finish(run: Run, method: Method, ledger: Ledger) -> None:
     """Conclude a run that has taken its last step; warn if nothing was replayed and no row left out."""
     method.decoding.finish()
-    ledger.close()
+    if run.exchanged:
+        ledger.measure()
     for guided in run.guides:
         guided.conclude()
     if run.guides:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from fdplug.denoisers.base import is_compiled
 from fdplug.errors import NoEffectWarning, warn
 from fdplug.injectors import NoNoise
 from fdplug.profiling.ledger import WHOLE, Ledger
@@ -203,7 +202,6 @@ class Runs:
     def _start(self, call: Call) -> Run:
         for stage in self.stages:
             stage.method.check_solver(self._scheduler)
-            stage.replay.writes = is_compiled(stage.network)
         self.method.warn_of_order(self._scheduler)
         run = Run(self._scheduler, self.stages, self.stage, call, self._count(), self._boundary)
         uncounted = messages.uncounted(call.role.component, self._outside, self._enter(), calling_pipeline())

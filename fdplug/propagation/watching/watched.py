@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from types import MethodType
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from fdplug import trees
-from fdplug.denoisers.base import plain
+from fdplug.denoisers.base import is_compiled, plain
+from fdplug.profiling.outline import processors_of
 from fdplug.propagation.calls.given import version
 from fdplug.propagation.watching.snapshot import PLAIN, TORCH, Settings, Snapshot
 
@@ -29,17 +31,17 @@ class Watched:
 
     Attributes:
         inside: the modules of the part, whose features are replayed.
+        is_compiled: whether `torch.compile` was called on the denoiser or on a module inside it.
     """
 
     def __init__(self, network: nn.Module, part: Part) -> None:
-        self._network = network = plain(network)
-        self._modules = trees.named_modules(network)
-        self.inside = [one for name in part.modules for one in trees.modules(network.get_submodule(name))]
-
-    @functools.cached_property
-    def _outside(self) -> dict[str, nn.Module]:
-        inside = set(map(id, self.inside))
-        return {name: one for name, one in self._modules.items() if id(one) not in inside}
+        self._network = plain(network)
+        self._modules = trees.named_modules(self._network)
+        self.is_compiled = self._network is not network or any(map(is_compiled, self._modules.values()))
+        below = tuple(f"{name}." for name in part.modules)
+        inside = {name for name in self._modules if name.startswith(below) or name in part.modules}
+        self.inside = [one for name, one in self._modules.items() if name in inside]
+        self._outside = {name: one for name, one in self._modules.items() if name not in inside}
 
     @functools.cached_property
     def _settings(self) -> Settings:
@@ -76,6 +78,11 @@ class Watched:
             if not _is_row_wise(_origin(around)):
                 return f"the {what} of {place}, from {_origin(around)}"
         return None
+
+    @property
+    def processors(self) -> Counter[type]:
+        """The classes of all attention processors, which a pipeline may exchange for the time of a run."""
+        return processors_of(self._modules.values())
 
     def snapshot(self) -> Snapshot:
         """Return what the modules are set to: options, adapters and their strengths, processors, hooks, weights."""
