@@ -31,6 +31,7 @@ from fdplug.scores.features.statistics import FeatureStatistics, save_statistics
 from fdplug.scores.fid import Fid
 from fdplug.scores.fidelity import Fidelity
 from fdplug.scores.score_set import ScoreSet
+from fdplug.shapes import CAPTIONS as EMBEDDED
 from fdplug.shapes import MODELS
 
 
@@ -76,7 +77,7 @@ def chosen(given: str, sets: list[ImageSet], options: argparse.Namespace) -> lis
     if given != "auto":
         return parse_scores(given)
     pairs: list[Spec] = [Fidelity.name] if options.baseline else []
-    if options.annotations in MODELS or all(one.model in MODELS for one in sets):
+    if options.annotations in EMBEDDED or all(one.model in MODELS for one in sets):
         return [SHAPES, *pairs]
     return [*([Fid.name] if options.real_images else []), *pairs] or _nothing()
 
@@ -90,7 +91,8 @@ def _check(scores: ScoreSet, sets: list[ImageSet], baseline: ImageSet | None, op
     if scores.need(CAPTIONS):
         for one in (*sets, *([baseline] if baseline else [])):
             one.need_captions()
-    comparing = [name for name in scores.comparing if name != SHAPES]  # the embedded model brings its own real images
+    # those of the embedded models bring their own real images
+    comparing = [name for name in scores.comparing if not name.startswith(SHAPES)]
     if comparing and options.real_images is None:
         needed = "a folder of them, or for fid a file of their statistics"
         raise ConfigError(f"{' and '.join(comparing)}: give --real-images, {needed}")
@@ -124,10 +126,10 @@ def _rows(
 def _reference(options: argparse.Namespace, scores: ScoreSet, first: ImageSet, advance: Any) -> Reference | None:
     """The real images; for the scores of the embedded model its drawn scenes."""
     given: Any = options.real_images
-    if given is None or given in MODELS:
-        if SHAPES not in scores.names and given is None:
+    if given is None or given in EMBEDDED:
+        if given is None and not any(name.startswith(SHAPES) for name in scores.names):
             return None
-        own = [one for one in (given, options.annotations, first.model, SHAPES) if one in MODELS]
+        own = [one for one in (given, options.annotations, first.model, SHAPES) if one in EMBEDDED]
         given = ReferenceImages(read_captions(own[0]))
     size = (options.size, options.size) if options.size else first.size()
     return Reference(given, size, advance)

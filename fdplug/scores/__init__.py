@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from fdplug.hooks import hookimpl
 from fdplug.scores.base import BASELINE, CAPTIONS, REFERENCE, Batch, CombinedScore, MeanScore, Number, Score
 from fdplug.scores.clip_score import ClipScore
+from fdplug.scores.detail import Detail
 from fdplug.scores.fid import Fid
 from fdplug.scores.fidelity import Fidelity
 from fdplug.scores.ftc import Ftc
@@ -19,6 +20,8 @@ from fdplug.scores.inception_score import InceptionScore
 from fdplug.scores.lpips import Lpips
 from fdplug.scores.precision_recall import PrecisionRecall
 from fdplug.scores.shapes import ShapesScores
+from fdplug.scores.shapes_classes import ShapesClasses
+from fdplug.scores.shapes_lpips import ShapesLpips
 from fdplug.scores.temporal import Motion, Temporal
 
 __all__ = ["BASELINE", "CAPTIONS", "REFERENCE", "Batch", "CombinedScore", "MeanScore", "Number", "Score"]
@@ -27,4 +30,5 @@ __all__ = ["BASELINE", "CAPTIONS", "REFERENCE", "Batch", "CombinedScore", "MeanS
 @hookimpl
 def fdplug_scores() -> Iterator[type[Score]]:
     """Yield the built-in scores, in the order of their columns."""
-    yield from (Fid, InceptionScore, PrecisionRecall, ClipScore, ShapesScores, Fidelity, Lpips, Temporal, Motion, Ftc)
+    yield from (Fid, InceptionScore, PrecisionRecall, ClipScore, ShapesScores, ShapesClasses, Fidelity, Lpips)
+    yield from (ShapesLpips, Detail, Temporal, Motion, Ftc)

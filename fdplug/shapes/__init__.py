@@ -9,17 +9,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FLOW", "GUIDANCE", "MODELS", "annotations_file", "call_options", "evaluators_folder", "pipeline_folder"]
+__all__ = [
+    "CAPTIONS",
+    "CLASSES",
+    "FLOW",
+    "GUIDANCE",
+    "MODELS",
+    "annotations_file",
+    "call_options",
+    "evaluators_folder",
+    "pipeline_folder",
+]
 
-FLOW = "shapes-flow"
+FLOW, CLASSES = "shapes-flow", "shapes-flow-classes"
 MODELS: tuple[str, ...] = ("shapes", FLOW)
 """Names of the embedded models; each also names its held-out captions."""
+CAPTIONS: tuple[str, ...] = (*MODELS, CLASSES)
+"""Names of captions: those of the models, and classes of one object, written out, for `shapes-flow`."""
 GUIDANCE: float = 4.0
 """The recommended guidance scale of both models, at which their cards were measured."""
 
 _DATA = Path(__file__).parent / "data"
 _PIPELINES = {"shapes": "pipeline", FLOW: "flow"}
-_CAPTIONS = {"shapes": "captions_val_shapes.json", FLOW: "captions_val_shapes_flow.json"}
+_CAPTIONS = {
+    "shapes": "captions_val_shapes.json",
+    FLOW: "captions_val_shapes_flow.json",
+    CLASSES: "captions_classes_shapes_flow.json",
+}
 
 
 def pipeline_folder(model: str = "shapes") -> Path:
@@ -36,9 +52,9 @@ def evaluators_folder() -> Path:
     return _DATA / "evaluators"
 
 
-def annotations_file(model: str = "shapes") -> Path:
-    """The held-out captions of a model in the form of COCO's ``captions_val2017.json``."""
-    return _DATA / _CAPTIONS[_known(model)]
+def annotations_file(name: str = "shapes") -> Path:
+    """Captions in the form of COCO's ``captions_val2017.json``: the held-out ones of a model, or ``CLASSES``."""
+    return _DATA / _CAPTIONS[_known(name, CAPTIONS)]
 
 
 def call_options(model: str = "shapes") -> dict[str, Any]:
@@ -50,7 +66,8 @@ def call_options(model: str = "shapes") -> dict[str, Any]:
     return {"max_sequence_length": 0} if _known(model) == FLOW else {}
 
 
-def _known(model: str) -> str:
-    if model not in MODELS:
-        raise ValueError(f"no embedded model {model!r}; choose from {', '.join(MODELS)}")
-    return model
+def _known(name: str, names: tuple[str, ...] = MODELS) -> str:
+    if name not in names:
+        what = "model" if names is MODELS else "captions"
+        raise ValueError(f"no embedded {what} {name!r}; choose from {', '.join(names)}")
+    return name

@@ -1,4 +1,4 @@
-"""The annotation files: 1,000 held-out captions in COCO's form, with the scene behind each reference picture.
+"""The annotation files: 1,000 captions each in COCO's form, with the scene behind each reference picture.
 
 ``python -m fdplug.shapes.annotations`` writes them again, byte by byte the same.
 """
@@ -13,16 +13,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fdplug.shapes import FLOW, MODELS, annotations_file
+from fdplug.shapes import CLASSES, FLOW, MODELS, annotations_file
 from fdplug.shapes.drawing import SIZE, draw
-from fdplug.shapes.scene import FLOW_WORLD, WHOLE_WORLD, Scene, World, held_out, random_scene
+from fdplug.shapes.scene import (
+    CLASS_WORLD,
+    FLOW_WORLD,
+    WHOLE_WORLD,
+    Scene,
+    World,
+    held_out,
+    random_scene,
+    training_scene,
+)
 
 COUNT = 1000
+NUM_CLASSES = 200
 SEED = 2017
 WORLDS = {"shapes": WHOLE_WORLD, FLOW: FLOW_WORLD}
 """What the captions of each embedded model are about."""
+_HELD_OUT, _CLASSES = "held-out captions of procedurally drawn scenes", "classes of one object, written out as captions"
 _INFO = {
-    "description": "fdplug shapes: held-out captions of procedurally drawn scenes",
     "version": "2.0",
     "note": "draw the reference image of a record with fdplug.shapes.drawing.draw(Scene.from_dict(record['scene']))",
 }
@@ -53,8 +63,23 @@ def held_out_scenes(count: int = COUNT, seed: int = SEED, world: World = WHOLE_W
     return list(scenes.values())
 
 
-def coco_record(scenes: list[Scene]) -> dict[str, Any]:
-    """The COCO record of `scenes`; ids count from 1."""
+def class_scenes(count: int = COUNT, seed: int = SEED) -> list[Scene]:
+    """`count` scenes of one object that training could show, every class as often: all classes once, then again.
+
+    A class is everything that a caption of `shapes-flow` says about one object and its background: 2 fills, 20 pairs of
+    colour and shape, 5 backgrounds; 200 classes, in an order without rule.
+    """
+    rng = np.random.default_rng(seed)
+    scenes: dict[str, list[Scene]] = {}
+    rounds = -(-count // NUM_CLASSES)
+    while len(scenes) < NUM_CLASSES or min(map(len, scenes.values())) < rounds:
+        scene = training_scene(rng, CLASS_WORLD)
+        scenes.setdefault(scene.caption, []).append(scene)
+    return [found[one] for one in range(rounds) for found in scenes.values()][:count]
+
+
+def coco_record(scenes: list[Scene], what: str = _HELD_OUT) -> dict[str, Any]:
+    """The COCO record of `scenes`, which says what they are; ids count from 1."""
     images = [
         {
             "id": number,
@@ -67,7 +92,8 @@ def coco_record(scenes: list[Scene]) -> dict[str, Any]:
         for number, s in enumerate(scenes, start=1)
     ]
     captions = [{"id": i, "image_id": i, "caption": scene.caption} for i, scene in enumerate(scenes, start=1)]
-    return {"info": _INFO, "licenses": _LICENSES, "images": images, "annotations": captions}
+    info = {"description": f"fdplug shapes: {what}", **_INFO}
+    return {"info": info, "licenses": _LICENSES, "images": images, "annotations": captions}
 
 
 def references(path: Path | None = None) -> list[Reference]:
@@ -78,9 +104,9 @@ def references(path: Path | None = None) -> list[Reference]:
     return [Reference(image["id"], captions[image["id"]], Scene.from_dict(image["scene"])) for image in images]
 
 
-def write_annotations(path: Path, scenes: list[Scene]) -> None:
+def write_annotations(path: Path, scenes: list[Scene], what: str = _HELD_OUT) -> None:
     """Write the annotation file of `scenes`, one record per line."""
-    record = coco_record(scenes)
+    record = coco_record(scenes, what)
     lines = {
         key: "[\n" + ",\n".join(json.dumps(row) for row in record[key]) + "\n]" for key in ("images", "annotations")
     }
@@ -92,3 +118,4 @@ def write_annotations(path: Path, scenes: list[Scene]) -> None:
 if __name__ == "__main__":
     for model in MODELS:
         write_annotations(annotations_file(model), held_out_scenes(world=WORLDS[model]))
+    write_annotations(annotations_file(CLASSES), class_scenes(), _CLASSES)

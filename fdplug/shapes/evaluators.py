@@ -21,6 +21,8 @@ from fdplug.shapes.tokenizer import load_tokenizer
 from fdplug.shapes.towers import Classifier, Embedder
 
 BATCH = 256
+FIRST_OBJECT = ("background", "fill1", "colour1", "shape1")
+"""What tells one class of pictures from another."""
 
 
 class Evaluators:
@@ -48,6 +50,24 @@ class Evaluators:
         return torch.cat(parts)
 
     @torch.inference_mode()
+    def perceptual_distance(self, images: Tensor, others: Tensor) -> Tensor:
+        """Distance (N,) of each picture to another in the layers of the embedding: an analogue of LPIPS, 0 to 4.
+
+        At each place of a layer both vectors are brought to length 1, and their squared distance is averaged over the
+        places, then over the layers.
+        """
+        _check_count(images, others)
+        parts = zip(images.split(BATCH), others.split(BATCH), strict=True)
+        return torch.cat([self._distance(one, other) for one, other in parts])
+
+    def _distance(self, images: Tensor, others: Tensor) -> Tensor:
+        tower = self.embedder.image_tower
+        pairs = zip(*(tower.layers(part.to(self.device).float()) for part in (images, others)), strict=True)
+        normal = nn.functional.normalize
+        each = [(normal(one) - normal(other)).square().sum(1).mean((1, 2)) for one, other in pairs]
+        return torch.stack(each).mean(0).cpu()
+
+    @torch.inference_mode()
     def embed_texts(self, captions: Sequence[str]) -> Tensor:
         """Unit vectors (N, 64) of `captions`, float32."""
         encoded = self.tokenizer(list(captions), padding="max_length", truncation=True, return_tensors="pt")
@@ -61,6 +81,20 @@ class Evaluators:
         """
         _check_count(images, captions)
         return (self.embed_images(images) * self.embed_texts(captions)).sum(dim=-1)
+
+    @torch.inference_mode()
+    def class_logits(self, images: Tensor) -> Tensor:
+        """Logarithms (N, 960) of how likely each class is: background, and fill, colour and shape of the first object.
+
+        The classes are those of `FIRST_OBJECT` in the order of nested loops, the last one the fastest.
+        """
+        _check(images)
+        parts = [self.classifier(part.to(self.device).float()) for part in images.split(BATCH)]
+        found = torch.zeros(len(images), 1)
+        for head in FIRST_OBJECT:
+            each = torch.cat([part[head].log_softmax(-1).cpu() for part in parts])
+            found = (found[:, :, None] + each[:, None]).flatten(1)
+        return found
 
     @torch.inference_mode()
     def semantics(self, images: Tensor, captions: Sequence[str]) -> dict[str, Tensor]:
@@ -102,7 +136,11 @@ def _check(images: Tensor) -> None:
         raise ValueError(f"the shapes evaluators take {wanted}, not {images.dtype} of shape {tuple(images.shape)}")
 
 
-def _check_count(images: Tensor, captions: Sequence[str]) -> None:
+def _check_count(images: Tensor, beside: Sequence[str] | Tensor) -> None:
     _check(images)
-    if len(images) != len(captions):
-        raise ValueError(f"{len(images)} images but {len(captions)} captions")
+    what = "captions"
+    if isinstance(beside, Tensor):
+        _check(beside)
+        what = "others"
+    if len(images) != len(beside):
+        raise ValueError(f"{len(images)} images but {len(beside)} {what}")

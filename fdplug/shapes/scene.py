@@ -6,7 +6,7 @@ Lengths are in units of a frame 64 wide, whatever the size in pixels; x grows to
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -142,6 +142,8 @@ FLOW_WORLD = World(
     backgrounds=("gray", "brown", "teal", "ribbed", "woven"),
 )
 """The easier world of `shapes-flow`: one or two large objects, two fills, three shapes, no speckles."""
+CLASS_WORLD = replace(FLOW_WORLD, count_shares=(1.0, 0.0, 0.0))
+"""The same with one object."""
 
 
 def random_scene(rng: np.random.Generator, world: World = WHOLE_WORLD) -> Scene:

@@ -31,6 +31,15 @@ class ImageTower(nn.Module):
         detail = self.detail(images * 2 - 1)
         return detail, self.overview(detail)
 
+    def layers(self, images: Tensor) -> list[Tensor]:
+        """What each of its six convolutions gives behind its SiLU, (N, channels, height, width), the finest first."""
+        found, features = [], images * 2 - 1
+        for module in (*self.detail, *self.overview[0].children()):
+            features = module(features)
+            if isinstance(module, nn.SiLU):
+                found.append(features)
+        return found
+
 
 class Classifier(nn.Module):
     """Names every attribute of a picture: finds the first, second and third object, then names what stands there."""

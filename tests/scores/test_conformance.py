@@ -25,6 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Frechet distance of")
 
 
 SLOW = {"shapes"}  # its standard error is made of 200 resamples
+DRAWN = {"shapes", "shapes-classes", "shapes-lpips"}  # their evaluators take pictures of 64 x 64 pixels
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_scores(name, vit_folder, clip_folder, monkeypatch):
         monkeypatch.setattr(score, "check", lambda captions: None)
         monkeypatch.setattr(lpips_module, "load_lpips", lambda net, device: _Lpips())
     captions, images = (), None
-    if name == "shapes":
+    if name in DRAWN:
         captions = read_captions(limit=6)
         real = ReferenceImages(captions)
         images = torch.stack([torch.tensor(real.read(index)).permute(2, 0, 1) for index in (1, 0, 2, 3, 5, 4)])

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fdplug.shapes import MODELS, annotations_file
-from fdplug.shapes.annotations import WORLDS, held_out_scenes, references, write_annotations
+from fdplug.shapes import CLASSES, MODELS, annotations_file
+from fdplug.shapes.annotations import WORLDS, class_scenes, held_out_scenes, references, write_annotations
+from fdplug.shapes.captions import held_out
 from fdplug.shapes.drawing import draw
 from fdplug.shapes.scene import Scene
 
@@ -29,6 +30,18 @@ def test_all_records_come_from_the_generator(model: str) -> None:
 def test_the_file_is_what_its_scenes_give(model: str, tmp_path: Path) -> None:
     write_annotations(tmp_path / "again.json", [one.scene for one in references(annotations_file(model))])
     assert (tmp_path / "again.json").read_bytes() == annotations_file(model).read_bytes()
+
+
+def test_classes_are_every_caption_of_one_object_that_training_shows() -> None:
+    found = references(annotations_file(CLASSES))
+    assert [one.scene for one in found] == class_scenes()
+    captions = [one.caption for one in found]
+    assert (
+        len(set(captions[:200])) == 200 == 2 * (8 * 3 - 4) * 5
+    )  # fills, colours and shapes but four pairs, backgrounds
+    assert all(captions[:200] == captions[start : start + 200] for start in range(0, 1000, 200))
+    assert not any(held_out(caption) for caption in captions)
+    assert all(len(one.scene.things) == 1 for one in found)
 
 
 def test_the_file_has_the_form_of_coco() -> None:

@@ -21,7 +21,7 @@ from fdplug.files.source import MEGABYTE, Source
 from fdplug.predict.data.caption_text import problem_of
 from fdplug.predict.data.seeds import seed_of
 from fdplug.predict.storage.names import image_name
-from fdplug.shapes import MODELS, annotations_file
+from fdplug.shapes import CAPTIONS, MODELS, annotations_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +67,8 @@ def read_captions(
     """Captions of an annotation file.
 
     Args:
-        annotations: path of a json file, or `"shapes"` or `"shapes-flow"` for the held-out captions of that model.
+        annotations: path of a json file, or `"shapes"` or `"shapes-flow"` for the held-out captions of that model;
+            `"shapes-flow-classes"` for classes of one object, written out.
         limit: take the first so many only.
         pick: which captions of an image: `first` (lowest annotation id), `random`, or `all` (ids are then those of the
             annotations).
@@ -89,9 +90,9 @@ def read_captions(
 
 
 def annotation_path(annotations: str | Path) -> Path:
-    """The file behind an `annotations` setting; the name of an embedded model is that of one inside the package."""
+    """The file behind an `annotations` setting; a name such as `shapes` is that of one inside the package."""
     name = str(annotations)
-    return annotations_file(name) if name in MODELS else Path(annotations)
+    return annotations_file(name) if name in CAPTIONS else Path(annotations)
 
 
 def default_annotations(model: str) -> str:
