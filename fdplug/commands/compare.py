@@ -24,10 +24,10 @@ from fdplug.predict.comparison.footnotes import equal_time_sentences, explanatio
 from fdplug.predict.comparison.progress import LiveWatcher, bars
 from fdplug.predict.comparison.results import SHOWN, ResultFolder
 from fdplug.predict.comparison.runner import Comparison
-from fdplug.predict.comparison.scoring import NONE, Networks, Scoring, chosen
+from fdplug.predict.comparison.scoring import AUTO, NONE, Networks, Scoring, chosen
 from fdplug.predict.comparison.table import print_table, print_texts
 from fdplug.predict.comparison.variant import DEFAULT_NAMES, FLOW_DEFAULT_NAMES, Variant, read_variants
-from fdplug.predict.data.captions import Caption
+from fdplug.predict.data.captions import SHAPES, Caption
 from fdplug.predict.data.references import has_references
 from fdplug.predict.data.subjects import has_texts, read_subjects, subjects_file
 from fdplug.predict.data.subset import selection_hash
@@ -43,7 +43,7 @@ from fdplug.profiling.peak_memory import PeakMemory
 from fdplug.profiling.provenance import hashes, networks, provenance
 from fdplug.report.write import write as write_report
 from fdplug.settings import plain
-from fdplug.shapes import MODELS
+from fdplug.shapes import CAPTIONS
 from fdplug.suites import published, suite
 
 
@@ -114,6 +114,7 @@ def _checked(options: argparse.Namespace) -> Request:
     checks.whole("batch-size", options.batch_size, 1)
     checks.whole("timed-rounds", options.timed_rounds, 1)
     checks.whole("feature-changes", options.drift, 0)
+    _take_suite(options)
     generation = pipelines.check_model_options(options)
     generation = generation.resolved(**own_settings(options.model))
     variants = [_of_run(variant, generation) for variant in read_variants(list(_asked(options)))]
@@ -127,7 +128,7 @@ def _checked(options: argparse.Namespace) -> Request:
     captions = annotated[: options.captions]
     if known is not None:
         check_conditioning(known, captions, generation.size, generation.arguments)
-    if len(captions) < options.captions and options.annotations in MODELS:
+    if len(captions) < options.captions and options.annotations in CAPTIONS:
         raise ConfigError(f"--limit is {options.captions}, but there are only {len(captions)} captions; give less")
     return Request(
         variants=variants,
@@ -136,6 +137,19 @@ def _checked(options: argparse.Namespace) -> Request:
         generation=generation,
         given={name: value for name, value in vars(options).items() if name not in ("variants", "overwrite", "out")},
     )
+
+
+def _take_suite(options: argparse.Namespace) -> None:
+    """Fill in the model, and what a suite runs on it where nothing else is asked for."""
+    asked = None if options.suite is None else suite.load(options.suite)
+    own = SHAPES if asked is None else asked.model
+    options.model = options.model or own
+    if asked is None or options.model != own:
+        return
+    if options.annotations is None and asked.annotations:
+        options.annotations = asked.annotations
+    if options.scores == AUTO and asked.scores:
+        options.scores = asked.scores
 
 
 def _of_run(variant: Variant, generation: GenerationConfig) -> Variant:

@@ -39,6 +39,9 @@ class Figure:
 
 FIGURES = (
     Figure("fid", "FID", (("fid", 1), ("shapes_fd", 1)), ".2f", ".2f"),
+    Figure("is", "IS", (("inception_score", 1), ("shapes_is", 1)), ".2f", ".2f"),
+    Figure("precision", "precision", (("precision", 1), ("shapes_precision", 1)), ".2f", ".3f"),
+    Figure("recall", "recall", (("recall", 1), ("shapes_recall", 1)), ".2f", ".3f"),
     Figure("clip", "CLIP score", (("clip_score", CLIP_SCALE), ("shapes_clip", 1)), ".3f", ".3f"),
     Figure("gflops", "GFLOPs", (("gflops_per_image_paper_convention", 1),), relative=True),
     Figure("denoiser_seconds", "denoiser s", (("denoiser_seconds_per_image", 1),), ".2f", relative=True),

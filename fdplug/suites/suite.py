@@ -12,7 +12,7 @@ import yaml
 from fdplug import registry
 from fdplug.checks import choice
 
-NAMES = ("table1", "table5", "table6", "table11", "table12", "table14")
+NAMES = ("table1", "table3", "table5", "table6", "table11", "table12", "table14")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,8 @@ class Line:
 
     Attributes:
         published: figures by name: `fid`, `clip` (2.5 x cosine), `gflops` (per image, in the paper's convention),
-            `denoiser_seconds`, `seconds` (per image), `ftc` (fid x seconds / clip).
+            `denoiser_seconds`, `seconds` (per image), `ftc` (fid x seconds / clip), `is` (Inception score),
+            `precision`, `recall`.
         name: what the row is called, if it has no variant.
         variant: the settings of `fdplug.predict.Variant` that run it; None where `compare` cannot.
         against: the row whose figures its own are compared with, if no variant says so.
@@ -60,6 +61,9 @@ class Suite:
         models: hub ids of the published model.
         rows: its rows, in the published order; the first is the baseline.
         notes: what must be known to compare.
+        model: what runs it where no model is named.
+        annotations: from what that model generates, unless said; empty: from its own captions.
+        scores: what that model is scored by, unless said; empty: its usual ones.
     """
 
     name: str
@@ -68,6 +72,9 @@ class Suite:
     models: tuple[str, ...]
     rows: tuple[Line, ...]
     notes: tuple[str, ...] = ()
+    model: str = "shapes"
+    annotations: str = ""
+    scores: str = ""
 
     @property
     def variants(self) -> list[Mapping[str, Any]]:

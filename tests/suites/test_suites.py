@@ -8,7 +8,9 @@ import json
 import pytest
 from rich.console import Console
 
+from fdplug.commands import compare
 from fdplug.commands.compare import main
+from fdplug.commands.options.compare import parser
 from fdplug.errors import ConfigError
 from fdplug.policies import Schedule
 from fdplug.predict.comparison.table import print_texts, to_markdown
@@ -121,10 +123,30 @@ def test_names_with_bars_stay_in_their_cell():
     assert to_markdown({"head": ["a", "b"], "body": [["x|y", "1"]]}).splitlines()[-1] == "| x\\|y | 1 |"
 
 
+def test_a_suite_brings_its_model_and_what_it_generates():
+    options = parser().parse_args(["--suite", "table3"])
+    compare._take_suite(options)
+    assert (options.model, options.annotations) == ("shapes-flow", "shapes-flow-classes")
+    assert options.scores == "shapes,shapes-classes"
+    other = parser().parse_args(["--suite", "table3", "--model", "a/model", "--annotations", "classes"])
+    compare._take_suite(other)
+    assert (other.model, other.annotations, other.scores) == ("a/model", "classes", "auto")
+    plain = parser().parse_args([])
+    compare._take_suite(plain)
+    assert plain.model == "shapes"
+
+
+def test_the_published_key_steps_of_dit_are_166_of_250():
+    _, propagated, *fewer = read_variants(load("table3").variants)
+    keys = build("policy", propagated.propagation.policy).key_steps(Schedule(tuple(range(250))))
+    assert len(keys) == 166
+    assert [one.steps for one in fewer] == [50, 28, 14]
+
+
 def test_suite_or_variants_not_both(tmp_path):
     with pytest.raises(ConfigError, match="give either --suite or --variants"):
         main(["--suite", "table6", "--variants", "ddim-5", "--out", str(tmp_path / "out")])
-    with pytest.raises(ConfigError, match="suite must be one of table1, table5"):
+    with pytest.raises(ConfigError, match="suite must be one of table1, table3, table5"):
         main(["--suite", "table7", "--out", str(tmp_path / "out")])
 
 

@@ -39,4 +39,5 @@ def parser() -> Parser:
     add("--out", metavar="FOLDER", default="outputs/compare", help="folder of the results (default outputs/compare)")
     add("--overwrite", action="store_true", help="replace the results of an earlier comparison there")
     shared.add_model_options(parser)
+    parser.set_defaults(model=None)  # a suite may have one of its own
     return parser
