@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.frontier_tables import FAMILIES, best
+from benchmarks.frontier_tables import FAMILIES, best, titled
 
 COLOURS = {"tuned": "#b3261e", "trunk": "#e08a3c", "stock": "#1f4e8c", "deepcache": "#6b8f71", "paper": "#8a8a8a"}
-TITLES = {"psnr": "PSNR to DDIM-50, dB", "accuracy": "semantic accuracy"}
-
-
-TICKS = (8, 10, 12, 14, 16, 20, 25, 40)
+COLOURS |= {"residual": "#7b4ea3", "guidance": "#b39c1e", "earlystop": "#4ba3a3"}
+POINTS = ("paper", "deepcache", "residual", "guidance", "earlystop")
+TICKS = (6, 8, 10, 12, 14, 16, 20, 25, 40)
 
 
 def chart(record: Mapping[str, Any], path: Path) -> None:
@@ -24,9 +23,13 @@ def chart(record: Mapping[str, Any], path: Path) -> None:
     figure = Figure(figsize=(9, 3.8), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     reference = next(row for row in record["rows"] if row["name"] == record["reference"])
-    for axes, (score, title) in zip(figure.subplots(1, 2), TITLES.items(), strict=True):
+    base = titled(record["reference"])
+    titles = {"psnr": f"PSNR to {base}, dB", "accuracy": "semantic accuracy"}
+    for axes, (score, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
         for family, name in FAMILIES.items():
             points = _points(record, family, score, reference)
+            if not points:
+                continue
             axes.errorbar(
                 [cost for cost, _ in points],
                 [one["value"] for _, one in points],
@@ -37,11 +40,11 @@ def chart(record: Mapping[str, Any], path: Path) -> None:
                 capsize=2,
                 elinewidth=0.8,
                 linewidth=2 if family == "tuned" else 1.3,
-                linestyle="" if family in ("paper", "deepcache") else "-",
+                linestyle="" if family in POINTS else "-",
                 label=name,
             )
         if score == "accuracy":
-            axes.axhline(reference["scores"][score]["value"], color="#444444", linestyle=":", label="DDIM-50")
+            axes.axhline(reference["scores"][score]["value"], color="#444444", linestyle=":", label=base)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator(TICKS))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -50,7 +53,7 @@ def chart(record: Mapping[str, Any], path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(fontsize=8, frameon=False)
-    figure.axes[1].legend(*_only(figure.axes[1], "DDIM-50"), fontsize=8, frameon=False, loc="center right")
+    figure.axes[1].legend(*_only(figure.axes[1], base), fontsize=8, frameon=False, loc="center right")
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from fdplug.scores.features.frechet import frechet_distance
 from fdplug.scores.uncertainty import Estimate, clustered, frechet_resamples, mean, moments, paired, share
-from fdplug.shapes import evaluators
-from fdplug.shapes.annotations import held_out_scenes, references
+from fdplug.shapes import annotations_file, evaluators
+from fdplug.shapes.annotations import WORLDS, held_out_scenes, references
 from fdplug.shapes.texture import patch_spectra, texture_distance
 from fdplug.shapes.training.batches import batch_of
 
@@ -53,17 +53,18 @@ class Judge:
     """Scores the pictures of the first so many captions.
 
     Args:
+        model: whose held-out captions.
         captions: how many.
         reference: the pictures that PSNR is against (N, 3, H, W), in [0, 1].
     """
 
-    def __init__(self, captions: int, reference: Tensor) -> None:
-        records = references()[:captions]
+    def __init__(self, model: str, captions: int, reference: Tensor) -> None:
+        records = references(annotations_file(model))[:captions]
         self._captions: Sequence[str] = [record.caption for record in records]
         self._drawn = batch_of([record.scene for record in records]).images
         self._reference = reference
         self._evaluators = evaluators.load()
-        others = batch_of(held_out_scenes(OTHER_PICTURES, OTHER_SEED)).images
+        others = batch_of(held_out_scenes(OTHER_PICTURES, OTHER_SEED, WORLDS[model])).images
         self._spectra = moments(clustered(patch_spectra(others)))
 
     def scores(self, images: Tensor) -> Scores:

@@ -14,16 +14,17 @@ def judged(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return every target of the tuned rows: what was asked, what came, whether it is met, and by how much."""
     rows = {row["name"]: row for row in record["rows"]}
     call = _call_seconds(rows[record["reference"]])
+    floors = PSNR.get(record["settings"]["guidance"], {}) if record["reference"] == "ddim-50" else {}
     found = []
     for row in sorted(record["rows"], key=lambda row: -row["calls"]):
         if row["family"] == "tuned":
-            found += [{"calls": row["calls"], **one} for one in _of(row, record["settings"]["guidance"], call)]
+            found += [{"calls": row["calls"], **one} for one in _of(row, floors, call)]
     return found
 
 
-def _of(row: Mapping[str, Any], guidance: float, call: float) -> Iterator[dict[str, Any]]:
+def _of(row: Mapping[str, Any], floors: Mapping[int, float], call: float) -> Iterator[dict[str, Any]]:
     scores, stock, calls = row["scores"], row["against_stock"], row["calls"]
-    floor = PSNR.get(guidance, {}).get(calls)
+    floor = floors.get(calls)
     if floor is not None:
         yield _target(f"PSNR at least {floor:g} dB", scores["psnr"]["value"] - floor)
     if calls >= KEEPS_ACCURACY:

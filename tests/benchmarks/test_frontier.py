@@ -3,41 +3,92 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from diffusers import DDIMScheduler
 
 from benchmarks import frontier
-from benchmarks.frontier_figures import against_stock, best_stock, save
+from benchmarks.frontier_figures import against_stock, best_stock, check_bar, earlier_rows, save
+from benchmarks.frontier_rows import TESTBEDS, Found, rows
 from benchmarks.frontier_scores import Scores, better, psnr
 from benchmarks.frontier_tables import markdown
 from benchmarks.frontier_targets import judged
+from fdplug import registry
+from fdplug.errors import ConfigError
+from fdplug.schedule import Schedule
+from fdplug.shapes import pipeline_folder
 
 TUNED = Path("tuned.json")
 
 
-def test_every_row_has_a_name_of_its_own_and_as_many_calls_as_it_says():
-    rows = list(frontier.rows(TUNED))
-    assert len({row.name for row in rows}) == len(rows)
-    for row in rows:
-        if row.family != "earlystop":
-            assert row.steps == (row.calls if row.family == "stock" else 50)
-            continue
-        early = row.settings["transforms"][0]["earlystop"]
-        taken = round(row.steps * early["strength"]) - early.get("leave_out", 0)
-        assert taken + early.get("steps", 0) == row.calls
-    for family in ("stock", "trunk", "tuned", "paper", "deepcache", "earlystop"):
-        assert {row.calls for row in rows if row.family == family} >= set(frontier.BUDGETS)
-    assert not [row for row in frontier.rows(None) if "tuned" in row.name]
+def found(tmp_path):
+    """Return files with something for every row that needs one."""
+    keys, rules = tmp_path / "keys.json", tmp_path / "rules.json"
+    keys.write_text('{"encoder": {"20": [0, 1], "10": [0]}, "deepcache": {"10": [0, 3]}}')
+    rules.write_text('{"fbcache": {"20": {"threshold": 0.1}}, "easycache": {"10": {"threshold": 0.2}}}')
+    return Found(tuned=TUNED, keys=keys, rules=rules)
+
+
+@pytest.mark.parametrize("bed", TESTBEDS.values(), ids=TESTBEDS)
+def test_every_row_has_a_name_of_its_own_and_as_many_calls_as_it_says(bed, tmp_path):
+    made = list(rows(bed, found(tmp_path)))
+    assert made[0].name == bed.reference
+    assert len({row.name for row in made}) == len(made)
+    for row in made:
+        if row.family == "earlystop":
+            early = row.settings["transforms"][0]["earlystop"]
+            taken = round(row.steps * early["strength"]) - early.get("leave_out", 0)
+            assert taken + early.get("steps", 0) == row.calls
+        elif row.family != "guidance":
+            assert row.steps == (row.calls if row.family == "stock" else bed.steps)
+    for family in ("stock", "trunk", "tuned", "paper", *(("deepcache", "earlystop") if bed.unet else ())):
+        assert {row.calls for row in made if row.family == family} >= set(bed.budgets)
+    assert not [row for row in rows(bed, Found()) if "tuned" in row.name]
+
+
+def test_searched_key_steps_and_rules_make_rows_where_there_are_any(tmp_path):
+    made = {row.name: row for row in rows(TESTBEDS["shapes"], found(tmp_path))}
+    assert {"paper-own-20", "paper-own-10", "deepcache-own-10", "fbcache-20", "easycache-10"} < made.keys()
+    assert not {"paper-own-8", "deepcache-own-20", "fbcache-10", "magcache-20"} & made.keys()
+    assert made["deepcache-own-10"].settings["policy"] == {"explicit": {"steps": [0, 3]}}
+    assert made["fbcache-20"].settings["part"] == "after-first-block"
+
+
+def test_rows_of_guidance_take_as_many_steps_as_their_whole_calls_pay_for():
+    for row in rows(TESTBEDS["shapes"], Found(), [20, 10]):
+        if row.family == "guidance" and "adaptive" not in row.name:
+            guidance = _guidance(row.settings["guidance"])
+            costs = {steps: _whole_calls(guidance, row.sampler, steps) for steps in (row.steps, row.steps + 1)}
+            assert costs[row.steps] <= row.calls < costs[row.steps + 1], row.name
+
+
+def _guidance(spec):
+    """Plugins are not looked for in these tests."""
+    if "fastercache" in spec:
+        return pytest.importorskip("fdplug_fastercache").FasterCache(**spec["fastercache"])
+    return registry.build("guidance", spec)
+
+
+def _whole_calls(guidance, sampler, steps):
+    """A step at which one of two rows runs costs half."""
+    own = DDIMScheduler.from_pretrained(pipeline_folder() / "scheduler")
+    scheduler = registry.build("sampler", sampler).fit(own)
+    scheduler.set_timesteps(steps)
+    full = guidance.full_steps(Schedule(tuple(float(value) for value in scheduler.timesteps)))
+    return len(full) + (steps - len(full)) / 2
 
 
 def test_more_captions_add_pieces_and_keep_those_that_are_there():
-    row = next(iter(frontier.rows(None)))
-    few, many = (argparse.Namespace(out=Path("o"), captions=count, guidance=7.5) for count in (48, 100))
+    row = next(iter(rows(TESTBEDS["shapes"], Found())))
+    few, many = (argparse.Namespace(model="shapes", out=Path("o"), captions=count, guidance=7.5) for count in (48, 100))
     pieces = {frontier.kept(many, row, start).name for start in frontier.starts(many)}
     assert [frontier.kept(few, row, start).name for start in frontier.starts(few)] == ["ddim-50-g7.5-0-48.pt"]
     assert pieces == {"ddim-50-g7.5-0-48.pt", "ddim-50-g7.5-48-96.pt", "ddim-50-g7.5-96-100.pt"}
+    few.model = "shapes-flow"
+    assert frontier.kept(few, row, 0).name == "shapes-flow-ddim-50-g7.5-0-48.pt"
 
 
 def test_psnr_is_of_every_picture():
@@ -93,6 +144,22 @@ def test_a_row_is_compared_with_the_best_stock_row_of_as_many_calls_by_each_scor
     assert found["spectra"]["value"] == 0
 
 
+def test_rows_that_are_kept_are_of_the_same_captions_and_keep_their_bar(tmp_path):
+    stock = {"psnr": {"row": "a", "value": 4.0, "error": 0.1}}
+    held = {"settings": {"captions": 48}, "reference": "ddim-50"}
+    kept = [row("a", "stock", 10, 30, 0.9), row("own", "tuned", 10, 34, 0.9, against_stock=stock)]
+    path = tmp_path / "held.json"
+    path.write_text(json.dumps({**held, "rows": kept}))
+    record = {"model": "shapes", **held}
+    again = [row("own", "tuned", 10, 35, 0.9)]
+    assert [one["name"] for one in earlier_rows(path, record, again)] == ["a"]
+    with pytest.raises(ConfigError, match="is of settings"):
+        earlier_rows(path, {**record, "settings": {"captions": 96}}, again)
+    check_bar([row("b", "stock", 10, 29, 0.9)], kept)
+    with pytest.raises(ConfigError, match="own has to be compared with b: generate both again"):
+        check_bar([row("b", "stock", 10, 31, 0.9)], kept)
+
+
 def test_targets_are_met_or_missed_by_so_much(tmp_path):
     reference = row("ddim-50", "reference", 50, 54, 0.9)
     stock = {"psnr": {"row": "s", "value": 1.5, "error": 0.1}, "accuracy": {"row": "s", "value": -0.02, "error": 0.01}}
@@ -118,6 +185,8 @@ def test_targets_are_met_or_missed_by_so_much(tmp_path):
     }
     page = "\n".join(markdown(record))
     assert "3 of 7 met" in page
+    assert "| 10 | 33 | 32.4 ±0.0 | missed by 0.6 | -0.020 ±0.010 | +0.30 ±0.10 | +0.10 ±0.10 | +0.020 ±0.020 |" in page
+    assert "| 10 | 32.4, 0.920, 1 | 30.9, 0.940, 1 |" in page
     assert "- 10 calls: PSNR at least 33 dB: missed by 0.6" in page
     assert "s: 30.9 ±0.0, 0.940 ±0.010" in page
     assert "+1.5 ±0.1 dB, -0.020 ±0.010" in page

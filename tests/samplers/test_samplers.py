@@ -30,6 +30,33 @@ def test_own_is_what_the_pipeline_has():
         assert other.config == scheduler.config
 
 
+@pytest.mark.parametrize("name", ["flow-euler", "flow-dpm++", "flow-unipc"])
+def test_more_shift_takes_more_of_the_steps_at_high_noise(name):
+    """The level u of evenly spread ones becomes s u / (1 + (s - 1) u)."""
+    even = FlowMatchEulerDiscreteScheduler()
+    levels = {}
+    for shift in (1.0, 3.0):
+        scheduler = registry.build("sampler", {name: {"shift": shift}}).fit(even)
+        scheduler.set_timesteps(5)
+        levels[shift] = scheduler.sigmas[:-1]
+    shifted = 3 * levels[1.0] / (1 + 2 * levels[1.0])
+    assert levels[3.0][1:-1].tolist() == pytest.approx(shifted[1:-1].tolist(), abs=5e-3)
+
+
+def test_karras_levels_of_a_flow():
+    scheduler = registry.build("sampler", {"flow-euler": {"karras": True}}).fit(FlowMatchEulerDiscreteScheduler())
+    assert scheduler.config.use_karras_sigmas
+
+
+def test_a_shift_that_cannot_be_is_refused():
+    with pytest.raises(ConfigError, match="shift must be more than 0"):
+        registry.build("sampler", {"flow-euler": {"shift": 0}})
+    by_size = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    for name in ("flow-euler", "flow-unipc"):
+        with pytest.raises(ConfigError, match="by the image's size; leave out shift 2"):
+            registry.build("sampler", {name: {"shift": 2}}).fit(by_size)
+
+
 def test_flow_solvers_keep_the_shift():
     for name in ("flow-dpm++", "flow-unipc"):
         assert registry.build("sampler", name).fit(FLOW).config.flow_shift == 3.0

@@ -1,0 +1,242 @@
+"""The rows of the frontier: ways to generate the same pictures, on one of the embedded models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fdplug.shapes import FLOW, GUIDANCE
+
+Options = dict[str, Any]
+TRAILING, LEADING, KARRAS = {"spacing": "trailing"}, {"spacing": "leading"}, {"karras": True}
+SHIFTED: tuple[Options, ...] = ({}, {"shift": 2.0}, {"shift": 3.0})
+ANYWHERE: tuple[Options, ...] = (KARRAS, TRAILING, LEADING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Testbed:
+    """An embedded model, and how it is run where nothing is accelerated.
+
+    Attributes:
+        model: its name.
+        sampler: of the reference, and of the rows that replay.
+        steps: of them.
+        guidance: unless another one is asked for.
+        budgets: denoiser calls.
+        stock: samplers that may take fewer steps, with the places that their steps can have.
+        unet: whether DeepCache, the paper's own key steps and early stop have something to work on.
+    """
+
+    model: str
+    sampler: str
+    steps: int
+    guidance: float
+    budgets: tuple[int, ...]
+    stock: Mapping[str, tuple[Options, ...]]
+    unet: bool
+
+    @property
+    def reference(self) -> str:
+        """The name of the row that PSNR is against."""
+        return f"{self.sampler}-{self.steps}"
+
+    @property
+    def stem(self) -> str:
+        """How names of files begin."""
+        return "frontier" if self.unet else f"frontier-{self.model}"
+
+
+TESTBEDS = {
+    "shapes": Testbed(
+        model="shapes",
+        sampler="ddim",
+        steps=50,
+        guidance=7.5,
+        budgets=(25, 20, 16, 14, 12, 10, 8),
+        stock={
+            "ddim": (TRAILING, LEADING),
+            **dict.fromkeys(("euler", "dpm-solver++", "dpm-solver++1", "deis", "unipc"), ANYWHERE),
+            "ays": ({},),
+        },
+        unet=True,
+    ),
+    FLOW: Testbed(
+        model=FLOW,
+        sampler="flow-euler",
+        steps=28,
+        guidance=GUIDANCE,
+        budgets=(20, 14, 12, 10, 8, 6),
+        stock={"flow-euler": (*SHIFTED, KARRAS), "flow-dpm++": SHIFTED, "flow-unipc": SHIFTED},
+        unet=False,
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One way to generate the pictures.
+
+    Attributes:
+        name: of the row, also its file's.
+        family: `stock`, `trunk`, `tuned`, `paper`, `deepcache`, `residual`, `guidance` or `earlystop`.
+        calls: denoiser calls at which everything is computed; those of a prior, too. Of `guidance`, as many whole calls
+            as its GFLOPs are worth.
+        sampler: a sampler's name, or {name: options}.
+        steps: of the sampler.
+        settings: of `fdplug.propagate`; None: the pipeline as it is.
+    """
+
+    name: str
+    family: str
+    calls: int
+    sampler: Any
+    steps: int
+    settings: Options | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What was found on other captions, for the rows that need it.
+
+    Attributes:
+        tuned: what `fdplug tune --part trunk` wrote.
+        keys: part -> calls -> key steps, what `benchmarks.frontier_keys` wrote.
+        rules: policy -> calls -> options, what `benchmarks.frontier_rules` wrote.
+    """
+
+    tuned: Path | None = None
+    keys: Path | None = None
+    rules: Path | None = None
+
+
+def rows(bed: Testbed, found: Found, budgets: Sequence[int] | None = None) -> Iterator[Row]:
+    """Yield the reference, then the rows of every budget, as far as what they need was found."""
+    budgets = bed.budgets if budgets is None else budgets
+    yield Row(name=bed.reference, family="reference", calls=bed.steps, sampler=bed.sampler, steps=bed.steps)
+    for calls in budgets:
+        yield from _trunk(bed, calls, found.tuned)
+    for calls in budgets:
+        for name, options in _stock(bed):
+            yield Row(name=f"{name}-{calls}", family="stock", calls=calls, sampler=options, steps=calls)
+    yield from _inside(bed, budgets, found)
+    yield from _residual(bed, budgets, found.rules)
+    if bed.unet:
+        yield from _early_stop(budgets)
+        yield from _guidance(budgets)
+
+
+def _stock(bed: Testbed) -> Iterator[tuple[str, Options]]:
+    for name, placements in bed.stock.items():
+        for placed in placements:
+            yield f"{name}-{_label(name, placed)}", {name: placed}
+
+
+def _label(name: str, placed: Options) -> str:
+    if "shift" in placed:
+        return f"shift{placed['shift']:g}"
+    return "karras" if placed is KARRAS else placed.get("spacing", "sd" if name == "ays" else "own")
+
+
+def _trunk(bed: Testbed, calls: int, tuned: Path | None) -> Iterator[Row]:
+    common: Options = {"part": "trunk", "injector": "none"}
+    caches = {"reuse": "reuse", "linear": {"forecast": {}}}
+    for label, cache in caches.items():
+        settings = {**common, "cache": cache, "policy": {"early": {"count": calls}}}
+        yield _ours(bed, f"trunk-early-{label}-{calls}", "trunk", calls, settings)
+    if tuned is not None:
+        given = {"tuned": {"file": str(tuned), "keys": calls}}
+        yield _ours(bed, f"trunk-tuned-{calls}", "tuned", calls, {**common, "cache": given, "policy": given})
+
+
+def _inside(bed: Testbed, budgets: Sequence[int], found: Found) -> Iterator[Row]:
+    """Yield the parts that look at the sample or at the time in between: the paper's method, and DeepCache.
+
+    `tuned` are the trunk's key steps, `own` those that were searched for the part itself.
+    """
+    parts = {"paper": "encoder", **({"deepcache": "deepcache"} if bed.unet else {})}
+    if bed.unet:
+        yield _ours(bed, "paper-9", "paper", 9, {"policy": "paper", "injector": "none"})
+    searched = _read(found.keys)
+    for calls in budgets:
+        policies: Options = {"uniform": {"uniform": {"count": calls}}}
+        if found.tuned is not None:
+            policies["tuned"] = {"tuned": {"file": str(found.tuned), "keys": calls}}
+        for family, part in parts.items():
+            own = searched.get(part, {}).get(str(calls))
+            each = policies if own is None else {**policies, "own": {"explicit": {"steps": own}}}
+            for label, policy in each.items():
+                settings = {"policy": policy, "injector": "none", "part": part}
+                yield _ours(bed, f"{family}-{label}-{calls}", family, calls, settings)
+
+
+def _residual(bed: Testbed, budgets: Sequence[int], rules: Path | None) -> Iterator[Row]:
+    """Yield what the blocks add, kept by three methods' rules; their thresholds were set on other captions."""
+    for policy, by_calls in _read(rules).items():
+        part = "after-first-block" if policy == "fbcache" else "all-blocks"
+        for calls in budgets:
+            if (options := by_calls.get(str(calls))) is not None:
+                settings = {"part": part, "policy": {policy: options}, "injector": "none"}
+                yield _ours(bed, f"{policy}-{calls}", "residual", calls, settings)
+
+
+def _early_stop(budgets: Sequence[int]) -> Iterator[Row]:
+    """Yield ES-DDPM, three quarters of its calls in the prior: the best of a few shares; and steps left out at the end.
+
+    The prior is the pipeline itself with Euler on Karras levels; the last fifth of a DDIM run follows. Left out are the
+    last two of Euler's steps on Karras levels.
+    """
+    common: Options = {"policy": "all", "injector": "none"}
+    for calls in budgets:
+        rest = calls // 4
+        early = {"strength": 0.2, "steps": calls - rest, "sampler": {"euler": KARRAS}}
+        for name, sampler, steps, options in (
+            ("earlystop", {"ddim": TRAILING}, 5 * rest, early),
+            ("leaveout", {"euler": KARRAS}, calls + 2, {"strength": 1.0, "leave_out": 2}),
+        ):
+            settings = {**common, "transforms": [{"earlystop": options}]}
+            yield Row(
+                name=f"{name}-{calls}",
+                family="earlystop",
+                calls=calls,
+                sampler=sampler,
+                steps=steps,
+                settings=settings,
+            )
+
+
+GUIDED: tuple[tuple[str, Options, dict[int, int]], ...] = (
+    ("cached", {"cached": {"every": 2}}, {20: 26, 10: 13}),
+    ("extrapolated", {"cached": {"every": 2, "difference": "extrapolated"}}, {20: 26, 10: 13}),
+    ("first", {"first": {"share": 0.5}}, {20: 26, 10: 13}),
+    ("interval", {"interval": {}}, {20: 26, 10: 13}),
+    ("adaptive", {"adaptive": {}}, {20: 26, 10: 13}),
+    ("fastercache", {"fastercache": {}}, {20: 27, 10: 14}),
+)
+"""Guidances, and per number of whole calls the most steps that cost no more, a step without its other row being half.
+
+What `adaptive` costs depends on the pictures."""
+
+
+def _guidance(budgets: Sequence[int]) -> Iterator[Row]:
+    """Yield guidance rows left out, with as many more steps of Euler on Karras levels as that pays for."""
+    for label, guidance, steps in GUIDED:
+        for calls in (one for one in budgets if one in steps):
+            yield Row(
+                name=f"guidance-{label}-{calls}",
+                family="guidance",
+                calls=calls,
+                sampler={"euler": KARRAS},
+                steps=steps[calls],
+                settings={"policy": "all", "injector": "none", "guidance": guidance},
+            )
+
+
+def _read(path: Path | None) -> Options:
+    return {} if path is None else json.loads(path.read_text(encoding="utf-8"))
+
+
+def _ours(bed: Testbed, name: str, family: str, calls: int, settings: Options) -> Row:
+    return Row(name=name, family=family, calls=calls, sampler=bed.sampler, steps=bed.steps, settings=settings)
