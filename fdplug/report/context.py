@@ -13,8 +13,10 @@ from fdplug.report.folder import Compared
 from fdplug.report.page import finite
 from fdplug.report.running_costs import FORMULAS, Rates, costs
 from fdplug.report.timeline import timeline
+from fdplug.report.verdict import verdict
 
 SECTIONS = {
+    "verdict": "Verdict",
     "table": "Variants",
     "pareto": "Quality against cost",
     "pictures": "Pictures",
@@ -26,6 +28,7 @@ SECTIONS = {
     "provenance": "Provenance",
 }
 HALVES = ("encoder", "bottleneck", "decoder")
+GUIDE = "https://fdplug.github.io/fdplug/latest/report/"
 
 
 def context(compared: Compared, pictures: Mapping[str, Any], rates: Rates, study: Any, **extra: Any) -> dict[str, Any]:
@@ -51,6 +54,8 @@ def context(compared: Compared, pictures: Mapping[str, Any], rates: Rates, study
         "folder": str(compared.folder),
         "digest": compared.digest,
         "sections": [(anchor, name) for anchor, name in SECTIONS.items() if anchor not in hidden],
+        "verdict": verdict(compared.rows),
+        "guide": GUIDE,
         "readings": results.get("equal_time", []),
         "warnings": results.get("warnings", []),
         "notes": results.get("notes", []),
@@ -72,7 +77,7 @@ def context(compared: Compared, pictures: Mapping[str, Any], rates: Rates, study
 
 
 def _table(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    columns = shown(rows)
+    columns = sorted(shown(rows), key=_place)
     with_errors = [column.title for column in columns if any(row.get(f"{column.key}_se") is not None for row in rows)]
     return {
         "columns": columns,
@@ -87,10 +92,17 @@ def _table(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _place(column: Column) -> int:
+    """Return where a column stands: what a variant is called, how much faster it is, how good; then all else."""
+    if column.key in ("name", "speedup"):
+        return 0 if column.key == "name" else 1
+    return 2 if column.number and column.number.headline else 3
+
+
 def _text(row: dict[str, Any], column: Column) -> str:
     """A cell's text, with its standard error if it has one that the text does not say."""
     text, error = column.text(row), row.get(f"{column.key}_se")
-    return text if error is None or "±" in text else f"{text} ±{error:.2g}"
+    return text if error is None or "±" in text else f"{text} ±{error:{'.2g' if error < 100 else '.0f'}}"
 
 
 def _value(row: Mapping[str, Any], key: str) -> Any:

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 REPORT_STYLES = ("base.css", "report.css")
-REPORT_SCRIPTS = ("table.js", "svg.js", "pareto.js", "pictures.js", "drift.js", "costs.js")
+REPORT_SCRIPTS = ("table.js", "svg.js", "pareto.js", "pictures.js", "large.js", "drift.js", "costs.js")
 FRONT_STYLES = ("base.css", "report.css", "front.css")
 FRONT_SCRIPTS = ("svg.js", "pareto.js", "front.js")
 VOTE_STYLES = ("base.css", "vote.css")

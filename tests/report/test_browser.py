@@ -162,6 +162,39 @@ def test_timelines_mark_the_key_steps(opened):
     assert line.locator("rect.replayed").count() == 7
 
 
+def test_columns_can_be_left_out_and_what_decides_is_in_sight(opened):
+    page = opened(viewport={"width": 390, "height": 844})
+    heads = page.locator("#table thead th")
+    speed = heads.filter(has_text="speed-up")
+    box = speed.bounding_box()
+    assert box["x"] + box["width"] <= 390, "beside the names, without scrolling"
+    page.locator("#columns summary").click()
+    page.locator("#columns label").filter(has_text="FID").locator("input").uncheck()
+    assert heads.filter(has_text="FID").is_hidden()
+    assert page.locator("#table tbody tr").first.locator("td:visible").count() == heads.count() - 2
+
+
+def test_pictures_are_enlarged_with_a_border_between_them(opened):
+    page = opened()
+    page.locator("#cards .enlarge").first.click()
+    large = page.locator("#large")
+    assert large.is_visible()
+    assert "ddim-10" in large.locator("span").first.inner_text()
+    large.locator("input").fill("80")
+    over = large.locator(".over img").nth(1)
+    assert over.evaluate("one => one.style.clipPath") == "inset(0px 0px 0px 80%)"
+    assert over.bounding_box()["width"] > 300
+    large.locator("button").click()
+    assert large.is_hidden()
+
+
+def test_keys_are_hinted_at_only_where_there_are_some(opened):
+    hint = "one => getComputedStyle(one).display"
+    assert opened("vote.html").locator("kbd").first.evaluate(hint) != "none"
+    phone = opened("vote.html", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    assert phone.locator("kbd").first.evaluate(hint) == "none"
+
+
 def test_costs_follow_the_rates_by_the_same_arithmetic(opened):
     page = opened()
     before = page.locator("#cost-table tbody").inner_text()

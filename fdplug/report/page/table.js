@@ -29,3 +29,14 @@ document.querySelectorAll("table[data-sortable]").forEach((table) => {
     });
   });
 });
+
+// Boxes to tick: which columns are shown.
+document.querySelectorAll("table[data-choosable]").forEach((table) => {
+  [...table.tHead.rows[0].cells].forEach((head, index) => {
+    if (index === 0) return;
+    const label = document.createElement("label"), box = Object.assign(document.createElement("input"), { type: "checkbox", checked: true });
+    label.append(box, head.textContent.trim());
+    document.querySelector("#columns .controls").append(label);
+    box.addEventListener("change", () => { [...table.rows].forEach((row) => { row.cells[index].hidden = !box.checked; }); });
+  });
+});

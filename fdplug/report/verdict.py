@@ -1,0 +1,71 @@
+"""What a comparison comes to: is propagation worth it here, or are fewer steps as good?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fdplug.lookup import score_numbers
+from fdplug.predict.comparison.footnotes import equal_time
+from fdplug.predict.comparison.table import score_cell
+from fdplug.scores import BASELINE, Number
+from fdplug.scores.fidelity import PSNR
+
+Row = dict[str, Any]
+NO_STEPS = (
+    "Whether propagation is worth it cannot be told: no un-accelerated variant takes as little time. Compare with fewer"
+    " steps, too"
+)
+
+
+def verdict(rows: Sequence[Row]) -> list[str]:
+    """Return a sentence for each headline score: in how many cases propagation is ahead of fewer steps, or behind."""
+    if all(row["propagate"] is None for row in rows):
+        return ["No variant propagates features."]
+    pairs = equal_time(list(rows))
+    if not pairs:
+        return [f"{NO_STEPS}."]
+    return list(_sentences(pairs)) or ["There is no score to judge by."]
+
+
+def _sentences(pairs: Sequence[tuple[Row, Row]]) -> Iterator[str]:
+    for number in score_numbers().values():
+        if not number.headline:
+            continue
+        told = [(row, _standing(row, other, number)) for row, other in pairs if _comparable(row, other, number)]
+        if told:
+            counts = Counter(standing for _, standing in told)
+            listed = ", ".join(f"{word} in {counts[word]}" for word in ("ahead", "level", "behind"))
+            best = max((row for row, _ in told), key=lambda row: _worth(row, number))
+            yield (
+                f"{number.title}: beside fewer steps that take no more time, propagation is {listed} of {len(told)}"
+                f" {'case' if len(told) == 1 else 'cases'}; its best is {best['name']} with"
+                f" {score_cell(best, number, True)} {number.unit}".rstrip()
+                + f" at {best['speedup']:.2f}x."
+            )
+
+
+def _comparable(row: Row, other: Row, number: Number) -> bool:
+    if number.key in score_numbers(without=BASELINE) or row["compared_with"] == other["compared_with"]:
+        return all(_value(one, number) is not None for one in (row, other))
+    return False
+
+
+def _value(row: Mapping[str, Any], number: Number) -> float | None:
+    return float("inf") if number.key == PSNR and row.get("identical") else row.get(number.key)
+
+
+def _worth(row: Row, number: Number) -> float:
+    value = _value(row, number)
+    assert value is not None  # only rows that can be compared get here
+    return value if number.higher_is_better else -value
+
+
+def _standing(row: Row, other: Row, number: Number) -> str:
+    """Return where a row stands; a difference within the standard errors is none."""
+    difference = _worth(row, number) - _worth(other, number)
+    error = sum((one.get(f"{number.key}_se") or 0.0) ** 2 for one in (row, other)) ** 0.5
+    if abs(difference) <= error or difference != difference:
+        return "level"
+    return "ahead" if difference > 0 else "behind"
