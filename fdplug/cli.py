@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,25 @@ class Command:
     def run(self, argv: list[str]) -> int:
         """Read the options, then import and do the work; return the exit code."""
         options = self.options(argv)
-        return int(importlib.import_module(self.module).run(options) or 0)
+        work = importlib.import_module(self.module).run
+        with _plain_warnings(f"fdplug {self.module.rpartition('.')[2].replace('_', '-')}"):
+            return int(work(options) or 0)
+
+
+@contextmanager
+def _plain_warnings(title: str) -> Iterator[None]:
+    """Write fdplug's own warnings as a line of the command's, without the place in the code that gave them."""
+    usual = warnings.formatwarning
+
+    def told(message: Any, category: type[Warning], *place: Any, **more: Any) -> str:
+        own = any(one.__name__ == "FdplugWarning" for one in category.__mro__)
+        return f"{title}: {message}\n" if own else usual(message, category, *place, **more)
+
+    warnings.formatwarning = told
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 COMMANDS = {

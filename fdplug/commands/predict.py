@@ -12,7 +12,7 @@ from typing import Any
 
 from jsonargparse import set_loader
 from lightning.pytorch import Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -29,6 +29,7 @@ from fdplug.predict.data.datamodules import Captions, ClassLabels, CocoCaptions,
 from fdplug.predict.lightning.callbacks import single_scores  # noqa: F401  jsonargparse knows by name what is imported
 from fdplug.predict.lightning.callbacks.costs import LogCosts
 from fdplug.predict.lightning.callbacks.progress_bar import ImageBar
+from fdplug.predict.lightning.callbacks.run_page import LogRun
 from fdplug.predict.lightning.callbacks.summary import Summary
 from fdplug.predict.lightning.callbacks.truncation import ReportTruncation
 from fdplug.predict.lightning.distributed import check_launch
@@ -44,6 +45,15 @@ QUIET = (
     r"(?s).*was deprecated in v4\..* and will be removed in v5",  # how Lightning calls jsonargparse
     r"(?s).*only one JsonargparseDeprecationWarning",
 )
+
+
+class KeepConfig(SaveConfigCallback):
+    """Writes `config.yaml` beside the images, whatever the logger."""
+
+    def save_config(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Write it; an earlier one of the same folder is replaced."""
+        path = _only(trainer, ImageWriter).folder / self.config_filename
+        self.parser.save(self.config, str(path), skip_none=False, overwrite=True, multifile=self.multifile)
 
 
 class PredictCLI(LightningCLI):
@@ -116,7 +126,7 @@ class PredictCLI(LightningCLI):
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
         bar = [] if config.get("enable_progress_bar") is False else [ImageBar()]
         kept = [self._told_to_overwrite(one) if isinstance(one, ImageWriter) else one for one in callbacks]
-        return super()._instantiate_trainer(config, [*kept, ReportTruncation(), LogCosts(), *bar, Summary()])
+        return super()._instantiate_trainer(config, [*kept, ReportTruncation(), LogCosts(), *bar, LogRun(), Summary()])
 
     def _told_to_overwrite(self, writer: ImageWriter) -> ImageWriter:
         """Return a writer to the same folder that begins anew there if `--overwrite` is given."""
@@ -164,7 +174,8 @@ def _cli(arguments: list[str] | None) -> LightningCLI:
         TextToImage,
         Captions,
         subclass_mode_data=True,
-        save_config_kwargs={"overwrite": True},
+        save_config_callback=KeepConfig,
+        save_config_kwargs={"save_to_log_dir": False},
         seed_everything_default=False,
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,

@@ -115,3 +115,18 @@ def test_output_that_goes_nowhere_or_cannot_show_a_letter_is_no_traceback(comman
         assert message in done.stderr
     else:
         assert "no command 'nothing'" in done.stderr or "2>&-" in shell
+
+
+def test_a_warning_of_fdplug_is_one_line_and_others_stay_as_they_are(capsys):
+    import warnings
+
+    from fdplug.cli import _plain_warnings
+    from fdplug.errors import NoEffectWarning
+
+    usual = warnings.formatwarning
+    with _plain_warnings("fdplug predict"):
+        assert warnings.formatwarning("nothing was replayed", NoEffectWarning, "x.py", 3) == (
+            "fdplug predict: nothing was replayed\n"
+        )
+        assert "x.py:3" in warnings.formatwarning("old", DeprecationWarning, "x.py", 3)
+    assert warnings.formatwarning is usual

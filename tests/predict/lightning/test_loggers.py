@@ -6,10 +6,14 @@ import csv
 import json
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from fdplug.commands.predict import main
+from fdplug.predict.lightning.callbacks.costs import LogCosts
+from fdplug.predict.lightning.callbacks.run_page import COMPUTED, sheet, strip
 
 NEEDED = {"tensorboard": "TensorBoardLogger", "wandb": "WandbLogger", "mlflow": "MLFlowLogger"}
 
@@ -49,7 +53,15 @@ def test_tensorboard_and_csv_together(model, annotations, tmp_path):
     events = EventAccumulator(str(tmp_path / "logs"))
     events.Reload()
     for key in ("seconds_per_image", "denoiser_seconds_per_image"):
-        assert events.Scalars(key)[0].value == pytest.approx(values[key], rel=1e-5)
+        assert events.Scalars(f"cost/{key}")[0].value == pytest.approx(values[key], rel=1e-5)
+    tags = events.Tags()
+    assert set(tags["images"]) == {"images"}, "nothing was propagated"
+    assert "captions/text_summary" in tags["tensors"]
+    assert yaml.safe_load((tmp_path / "logs" / "hparams.yaml").read_text())["steps"] == 2
+    assert any("_hparams_" in one for one in events.summary_metadata), "runs can be compared by their settings"
+    kept = yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())
+    assert kept["model"]["steps"] == 2, "the configuration lies with the images"
+    assert not (tmp_path / "logs" / "config.yaml").exists()
     (row,) = csv.DictReader((tmp_path / "logs" / "metrics.csv").read_text().splitlines())
     assert float(row["seconds_per_image"]) == pytest.approx(values["seconds_per_image"])
 
@@ -86,3 +98,17 @@ def test_a_logger_s_options_are_checked_before_anything_runs(model, annotations,
     with pytest.raises(ConfigError, match="no_such_option"):
         _run(model, annotations, tmp_path, [{"class_path": name, "init_args": {"no_such_option": 1}}])
     assert not (tmp_path / "out" / "metrics.json").exists()
+
+
+def test_key_steps_are_drawn_dark_and_images_side_by_side():
+    drawn = np.asarray(strip(5, (0, 3)))
+    assert [tuple(drawn[12, step * 14 + 6]) == COMPUTED for step in range(5)] == [True, False, False, True, False]
+    red, blue = (Image.new("RGB", (8, 6), colour) for colour in ("red", "blue"))
+    whole = sheet([red, blue, red, blue, blue])
+    assert whole.size == (4 * 10 - 2, 2 * 8 - 2)
+    assert whole.getpixel((11, 1)) == whole.getpixel((1, 9)) == (0, 0, 255)
+
+
+def test_standard_errors_have_a_group_of_their_own():
+    found = LogCosts().grouped({"fid": 3.0, "fid_se": 0.1})
+    assert found == {"cost/fid": 3.0, "standard_error/fid": 0.1}

@@ -6,9 +6,10 @@ Each logs its numbers to the trainer's loggers when the last image is done, and 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from fdplug.predict.lightning.distributed import over_ranks
 
@@ -20,7 +21,12 @@ class LogNumbers(Callback):
     """Base: take every batch, and log some numbers at the end.
 
     A process may get no image at all, if there are few of them or if they hold no numbers.
+
+    Attributes:
+        group: under which TensorBoard and Weights & Biases show the numbers.
     """
+
+    group: ClassVar[str] = "quality"
 
     def __init__(self) -> None:
         self.values: dict[str, float] = {}
@@ -51,5 +57,13 @@ class LogNumbers(Callback):
     def publish(self, trainer: Any, values: dict[str, float]) -> None:
         """Hand numbers to every logger, on the first rank."""
         for logger in trainer.loggers if trainer.is_global_zero and values else ():
-            logger.log_metrics(values)
+            in_groups = isinstance(logger, TensorBoardLogger | WandbLogger)
+            logger.log_metrics(self.grouped(values) if in_groups else values)
             logger.save()
+
+    def grouped(self, values: dict[str, float]) -> dict[str, float]:
+        """Return numbers by the names of a logger that shows groups; standard errors have one of their own."""
+        return {
+            f"standard_error/{key.removesuffix('_se')}" if key.endswith("_se") else f"{self.group}/{key}": value
+            for key, value in values.items()
+        }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fdplug.predict.lightning.callbacks.base import LogNumbers
 from fdplug.predict.lightning.distributed import over_ranks
@@ -17,6 +17,8 @@ class LogCosts(LogNumbers):
     They are means over all images of all processes. The first batch of each process is left out of the seconds if it
     had others.
     """
+
+    group: ClassVar[str] = "cost"
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         self._first = self._others = (0.0, 0.0, 0.0)  # images, their seconds, their denoiser seconds
