@@ -106,6 +106,8 @@ def fdplug_feature_caches() -> Iterable[type[FeatureCache]]:
             self.kept[name] = (step, features)
 
         def read(self, name, steps):
+            from torch import cat
+
             key, features = self.kept[name]
             weights = [1.0 if step == key else 0.5 for step in steps]
             return tuple(cat([feature * weight for weight in weights]) for feature in features)
@@ -115,8 +117,6 @@ def fdplug_feature_caches() -> Iterable[type[FeatureCache]]:
     def fdplug_feature_caches():
         yield Halved
     ```
-
-    with `from torch import cat` at the top.
     """
     return ()
 
@@ -146,6 +146,9 @@ def fdplug_noise_injectors() -> Iterable[type[NoiseInjector]]:
     def fdplug_noise_injectors():
         yield Constant
     ```
+
+    Noise of a step's own is `fdplug.injectors.fresh_noise(prior, step)`: an injector has no generator, so that an image
+    does not depend on its batch.
     """
     return ()
 
@@ -184,7 +187,7 @@ def fdplug_denoiser_families() -> Iterable[type[DenoiserFamily]]:
     from fdplug.denoisers import DenoiserFamily, Part
 
 
-    class KandinskyUNet(DenoiserFamily):
+    class MyUNet(DenoiserFamily):
         '''The U-Net of a private project.'''
 
         name = "my-unet"
@@ -197,7 +200,7 @@ def fdplug_denoiser_families() -> Iterable[type[DenoiserFamily]]:
 
     @fdplug.hookimpl
     def fdplug_denoiser_families():
-        yield KandinskyUNet
+        yield MyUNet
     ```
     """
     return ()

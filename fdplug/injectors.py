@@ -15,7 +15,7 @@ from fdplug.stacking import Stackable
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["NoNoise", "NoiseInjector", "PriorNoise"]
+__all__ = ["NoNoise", "NoiseInjector", "PriorNoise", "fresh_noise"]
 
 
 class NoiseInjector(Stackable, Searchable, ABC):
@@ -33,6 +33,23 @@ class NoiseInjector(Stackable, Searchable, ABC):
                 work on sigmas keep samples of variance 1 + sigma^2, and the prior is scaled likewise.
             step: the step that is about to be taken.
         """
+
+
+def fresh_noise(prior: Tensor, step: Step) -> Tensor:
+    """Return noise of a step's own, which is the same whenever the image is made again, in whatever batch.
+
+    It is the prior's values in an order that the step's index decides: as white as the prior, on its scale, and without
+    correlation to it. A generator of the injector's own would give an image another noise in another batch.
+
+    Args:
+        prior: what `inject` is given, (B, ...).
+        step: the step that is about to be taken.
+    """
+    import torch
+
+    rows = prior.flatten(1)
+    order = torch.randperm(rows.shape[1], generator=torch.Generator().manual_seed(step.index))
+    return rows[:, order.to(prior.device)].reshape(prior.shape)
 
 
 class NoNoise(NoiseInjector):

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 GAP, MARGIN = 4, 8
 TEXT_WIDTH, FONT_SIZE = 190, 13
-SMALLEST, LARGEST = 96, 192
+SMALLEST, LARGEST = 128, 192
 
 
 def side_by_side(columns: Sequence[str], rows: Sequence[str], pictures: Sequence[Sequence[Image.Image]]) -> Image.Image:
