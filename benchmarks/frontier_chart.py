@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.frontier_tables import FAMILIES, best, titled
+from benchmarks.frontier_cells import titled
+from benchmarks.frontier_tables import FAMILIES, best
 
 COLOURS = {"tuned": "#b3261e", "trunk": "#e08a3c", "stock": "#1f4e8c", "deepcache": "#6b8f71", "paper": "#8a8a8a"}
 COLOURS |= {"residual": "#7b4ea3", "guidance": "#b39c1e", "earlystop": "#4ba3a3"}

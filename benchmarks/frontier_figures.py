@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from benchmarks.frontier import kept, seconds_file, starts, testbed
+from benchmarks.frontier_cells import HIGHER
 from benchmarks.frontier_chart import chart
 from benchmarks.frontier_rows import Row
-from benchmarks.frontier_scores import FLIPPED, HIGHER, Judge, Scores
+from benchmarks.frontier_scores import FLIPPED, Judge, Scores
 from benchmarks.frontier_tables import best, markdown
 from benchmarks.frontier_targets import judged
 from fdplug.errors import ConfigError

@@ -15,7 +15,6 @@ from fdplug.shapes.annotations import WORLDS, held_out_scenes, references
 from fdplug.shapes.texture import patch_spectra, texture_distance
 from fdplug.shapes.training.batches import batch_of
 
-HIGHER = {"psnr": True, "accuracy": True, "texture": False, "spectra": False}
 FLIPPED = 25.0  # dB; a picture that has become another one is farther away
 OTHER_SEED, OTHER_PICTURES = 4000, 2000
 NEAREST = (0.5 / 255) ** 2  # equal 8-bit pictures count as half a level apart
@@ -84,8 +83,3 @@ class Judge:
 def psnr(images: Tensor, base: Tensor) -> Tensor:
     """PSNR (N,) in dB of each picture to its counterpart."""
     return -10 * (images - base).square().mean(dim=(1, 2, 3)).clamp(min=NEAREST).log10()
-
-
-def better(one: float, other: float, score: str) -> bool:
-    """Whether one value of a score is better than another."""
-    return one > other if HIGHER[score] else one < other

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from benchmarks.frontier_scores import better
-from benchmarks.frontier_targets import PSNR
+from benchmarks.frontier_cells import TITLES, Record, better, line, signed, titled, value
+from benchmarks.frontier_targets import told
 
-Record = Mapping[str, Any]
-TITLES = {"psnr": "PSNR dB", "accuracy": "accuracy", "texture": "texture dB", "spectra": "spectra FD"}
-OTHERS = ("accuracy", "texture", "spectra")
 FAMILIES = {
     "tuned": "trunk, tuned",
     "trunk": "trunk, early keys",
@@ -38,17 +34,12 @@ def markdown(record: Record) -> list[str]:
         "",
         *_methods(record),
         "",
-        *_targets(record),
+        *told(record),
         "",
         "Every row, by falling calls and falling PSNR; `flipped` is the share of pictures below 25 dB:",
         "",
         *_every(record),
     ]
-
-
-def titled(reference: str) -> str:
-    """Return the name of a reference for people."""
-    return {"ddim-50": "DDIM-50", "flow-euler-28": "28 Euler steps"}.get(reference, reference)
 
 
 def _best(record: Record) -> Iterator[str]:
@@ -60,13 +51,13 @@ def _best(record: Record) -> Iterator[str]:
         stock = row["against_stock"]
         if row["family"] == "tuned" and {"psnr", "accuracy"} <= stock.keys():
             by = {score: rows[stock[score]["row"]] for score in ("psnr", "accuracy")}
-            yield _line(
+            yield line(
                 [
                     str(row["calls"]),
-                    f"{by['psnr']['name']}: {_value(by['psnr'], 'psnr')}, {_value(by['psnr'], 'accuracy')}",
-                    f"**{_value(row, 'psnr')}**, {_value(row, 'accuracy')}",
-                    f"{_signed(stock['psnr'], 1)} dB, {_signed(stock['accuracy'], 3)}",
-                    f"{by['accuracy']['name']}: {_value(by['accuracy'], 'accuracy')}",
+                    f"{by['psnr']['name']}: {value(by['psnr'], 'psnr')}, {value(by['psnr'], 'accuracy')}",
+                    f"**{value(row, 'psnr')}**, {value(row, 'accuracy')}",
+                    f"{signed(stock['psnr'], 'psnr')} dB, {signed(stock['accuracy'], 'accuracy')}",
+                    f"{by['accuracy']['name']}: {value(by['accuracy'], 'accuracy')}",
                 ]
             )
 
@@ -75,11 +66,11 @@ def _methods(record: Record) -> Iterator[str]:
     """The best row of every family, for every number of calls."""
     rows = record["rows"]
     present = {family: title for family, title in FAMILIES.items() if any(row["family"] == family for row in rows)}
-    yield _line(["calls", *present.values()])
+    yield line(["calls", *present.values()])
     yield "|" + "---|" * (1 + len(present))
     for calls in sorted({row["calls"] for row in rows if row["family"] == "stock"}, reverse=True):
         found = [best(rows, family, calls, "psnr") for family in present]
-        yield _line([str(calls), *("" if row is None else _in_short(row) for row in found)])
+        yield line([str(calls), *("" if row is None else _in_short(row) for row in found)])
 
 
 def _in_short(row: Record) -> str:
@@ -87,47 +78,8 @@ def _in_short(row: Record) -> str:
     return f"{scores['psnr']['value']:.1f}, {scores['accuracy']['value']:.3f}, {row['gflops']:.3g}"
 
 
-def _targets(record: Record) -> Iterator[str]:
-    met = sum(one["met"] for one in record["targets"])
-    yield from asked(record)
-    yield f"Targets of the tuned rows: {met} of {len(record['targets'])} met. Missed, and by how much:"
-    yield ""
-    missed = [one for one in record["targets"] if not one["met"]]
-    yield from (f"- {one['calls']} calls: {one['target']}: missed by {-one['margin']:.3g}" for one in missed)
-    if not missed:
-        yield "- none"
-
-
-def asked(record: Record) -> Iterator[str]:
-    """Yield the PSNR that was asked of the tuned rows beside what came, and the paired differences of other scores."""
-    floors = PSNR.get(record["settings"]["guidance"], {}) if record["reference"] == "ddim-50" else {}
-    rows = {row["calls"]: row for row in record["rows"] if row["family"] == "tuned" and row["calls"] in floors}
-    if not rows:
-        return
-    yield "What was asked of the tuned trunk; other scores are paired with the stock row that is best by each of them:"
-    yield ""
-    yield _line(
-        ["calls", "asked, dB", "came", "", *(f"{TITLES[score]}, paired" for score in OTHERS), "to the reference"]
-    )
-    yield "|" + "---|" * (5 + len(OTHERS))
-    for calls, row in sorted(rows.items(), reverse=True):
-        margin = row["scores"]["psnr"]["value"] - floors[calls]
-        stock = row["against_stock"]
-        yield _line(
-            [
-                str(calls),
-                f"{floors[calls]:g}",
-                _value(row, "psnr"),
-                f"{'met' if margin >= 0 else 'missed'} by {abs(margin):.1f}",
-                *(_signed(stock[score], _digits(score)) if score in stock else "" for score in OTHERS),
-                _signed(row["against_reference"]["accuracy"], 3),
-            ]
-        )
-    yield ""
-
-
 def _every(record: Record) -> Iterator[str]:
-    yield _line(
+    yield line(
         [
             "row",
             "calls",
@@ -142,14 +94,14 @@ def _every(record: Record) -> Iterator[str]:
     )
     yield "|" + "---|" * (len(TITLES) + 8)
     for row in sorted(record["rows"], key=lambda row: (-row["calls"], -row["scores"]["psnr"]["value"])):
-        yield _line(
+        yield line(
             [
                 row["name"],
                 str(row["calls"]),
-                *(_value(row, score) for score in TITLES),
+                *(value(row, score) for score in TITLES),
                 f"{row['psnr_median']:.1f}",
                 f"{row['flipped']:.0%}",
-                _signed(row["against_reference"]["accuracy"], 3),
+                signed(row["against_reference"]["accuracy"], "accuracy"),
                 f"{row['gflops']:.3g}",
                 f"{row['denoiser_s']:.2f}",
                 "" if row["interleaved_s"] is None else f"{row['interleaved_s']:.2f}",
@@ -164,21 +116,3 @@ def best(rows: Sequence[Record], family: str, calls: int, score: str) -> Record 
         if found is None or better(row["scores"][score]["value"], found["scores"][score]["value"], score):
             found = row
     return found
-
-
-def _value(row: Record, score: str) -> str:
-    digits = _digits(score)
-    one = row["scores"][score]
-    return f"{one['value']:.{digits}f} ±{one['error']:.{digits}f}"
-
-
-def _digits(score: str) -> int:
-    return {"psnr": 1, "accuracy": 3}.get(score, 2)
-
-
-def _signed(one: Mapping[str, float], digits: int) -> str:
-    return f"{one['value']:+.{digits}f} ±{one['error']:.{digits}f}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

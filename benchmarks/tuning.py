@@ -4,7 +4,7 @@
     python -m benchmarks.tuning --quick    # a fifth of it, for a look
 
 Tunes on the last captions of the annotation file and judges on the first ones, which are others. Writes
-`benchmarks/results/tuning.json` and `tuning.md`.
+`benchmarks/results/tuning.json` and `tuning.md`; of `--model shapes-flow` `tuning-shapes-flow.json` and `.md`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from benchmarks.frontier_rows import TESTBEDS
 from benchmarks.genetic import search
 from benchmarks.tuning_judge import Candidate, Judge
 from benchmarks.tuning_table import markdown
@@ -44,8 +45,8 @@ def parser() -> argparse.ArgumentParser:
     """The options of the experiment."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default=SHAPES)
-    parser.add_argument("--sampler", default="ddim")
-    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--sampler", help="default: an embedded model's own; of others ddim")
+    parser.add_argument("--steps", type=int, help="default: as many as an embedded model takes; of others 50")
     parser.add_argument("--annotations", help="default: those of the model, or shapes")
     parser.add_argument("--counts", type=int, nargs="+", default=[3, 5, 7, 9, 12, 17], help="of key steps")
     parser.add_argument("--calibration", type=int, default=8, help="captions to tune on")
@@ -56,8 +57,18 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--refine", type=int, default=40, help="candidates that refinement measures")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="small numbers")
-    parser.add_argument("--out", type=Path, default=RESULTS / "tuning.json")
+    parser.add_argument("--out", type=Path)
     return parser
+
+
+def filled(options: argparse.Namespace) -> argparse.Namespace:
+    """Fill in what depends on the model."""
+    bed = TESTBEDS.get(options.model)
+    options.sampler = options.sampler or (bed.sampler if bed else "ddim")
+    options.steps = options.steps or (bed.steps if bed else 50)
+    stem = "tuning" if options.model == SHAPES else f"tuning-{Path(options.model).name}"
+    options.out = options.out or RESULTS / f"{stem}.json"
+    return options
 
 
 class Experiment:
@@ -181,7 +192,7 @@ def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     if {one.image_id for one in tuning} & {one.image_id for one in judging}:
         raise SystemExit(f"{len(captions)} captions are too few: tuning and judging would share some")
     pipe = load_pipeline(options.model)
-    pipe.scheduler = registry.build("sampler", options.sampler).build(pipe.scheduler.config)
+    pipe.scheduler = registry.build("sampler", options.sampler).fit(pipe.scheduler)
     generation = GenerationConfig(steps=options.steps, seed=options.seed).resolved(**own_settings(options.model))
     pipe.scheduler.set_timesteps(options.steps)
     experiment = Experiment(pipe, tuning, generation, options)
@@ -196,7 +207,7 @@ def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 def main() -> None:
     """Run the experiment, keep and print its table."""
-    options = parser().parse_args()
+    options = filled(parser().parse_args())
     if options.quick:
         vars(options).update(QUICK)
     results = measure(options, Console())

@@ -10,10 +10,11 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from benchmarks import frontier
+from benchmarks import frontier, tuning
+from benchmarks.frontier_cells import better
 from benchmarks.frontier_figures import against_stock, best_stock, check_bar, earlier_rows, save
 from benchmarks.frontier_rows import TESTBEDS, Found, rows
-from benchmarks.frontier_scores import Scores, better, psnr
+from benchmarks.frontier_scores import Scores, psnr
 from benchmarks.frontier_tables import markdown
 from benchmarks.frontier_targets import judged
 from fdplug import registry
@@ -192,3 +193,14 @@ def test_targets_are_met_or_missed_by_so_much(tmp_path):
     assert "+1.5 ±0.1 dB, -0.020 ±0.010" in page
     save(record, tmp_path / "frontier-g7.5")
     assert sorted(one.name for one in tmp_path.iterdir()) == [f"frontier-g7.5.{kind}" for kind in ("json", "md", "png")]
+
+
+def test_tuning_takes_the_sampler_and_the_steps_of_the_model_that_is_named():
+    for model, sampler, steps, file in (
+        ("shapes", "ddim", 50, "tuning.json"),
+        ("shapes-flow", "flow-euler", 28, "tuning-shapes-flow.json"),
+        ("stabilityai/other", "ddim", 50, "tuning-other.json"),
+    ):
+        options = tuning.filled(tuning.parser().parse_args(["--model", model]))
+        assert (options.sampler, options.steps, options.out.name) == (sampler, steps, file)
+    assert tuning.filled(tuning.parser().parse_args(["--model", "shapes-flow", "--steps", "9"])).steps == 9
