@@ -1,8 +1,9 @@
-"""The pipelines that are compared: Stable Diffusion v1.5, SDXL, DiT-XL/2 and ControlNet, with random weights.
+"""The pipelines that are compared: Stable Diffusion v1.5, SDXL, DiT-XL/2, ControlNet, and small transformers.
 
 `full` builds them from their public configurations; time, memory and FLOPs do not depend on the weights. Text encoders
 are left out, as every method runs them alike: prompts are random embeddings. `tiny` takes the systems of
-`fdplug.testing.systems`.
+`fdplug.testing.systems`. Flux, PixArt and DiT are also there with as many blocks as matter to caches and few features,
+so that all of their peers run within a minute on a CPU.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from fdplug.registry import Spec
 from fdplug.testing.systems import SYSTEMS
 from fdplug.testing.systems.controlnet import controlnet
 from fdplug.testing.systems.system import picture, silent
+from fdplug.testing.systems.transformers import flux_transformer, randomized
 
 # stabilityai/stable-diffusion-xl-base-1.0, unet/config.json
 SDXL = {
@@ -59,6 +61,26 @@ VAE = {
     "latent_channels": 4,
     "sample_size": 512,
 }
+# Small transformers: 192 features, 64 picture tokens
+SMALL_DIT = {**DIT, "num_attention_heads": 6, "attention_head_dim": 32, "num_layers": 12, "sample_size": 16}
+SMALL_PIXART = {
+    "num_layers": 12,
+    "num_attention_heads": 8,
+    "attention_head_dim": 24,
+    "in_channels": 4,
+    "out_channels": 8,
+    "cross_attention_dim": 192,
+    "caption_channels": 16,
+    "sample_size": 128,  # pipelines hand over sizes to a model of this size only
+    "use_additional_conditions": True,
+}
+SMALL_FLUX = {
+    "num_layers": 5,
+    "num_single_layers": 10,
+    "num_attention_heads": 6,
+    "attention_head_dim": 32,
+    "axes_dims_rope": (8, 12, 12),
+}
 DDIM = {"beta_schedule": "scaled_linear", "clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
 
 
@@ -75,6 +97,7 @@ class Architecture:
         tome: token merging's `max_downsample` for it; 0 where it does not apply.
         build: returns the pipeline at full size.
         arguments: arguments of a call for n images of a size.
+        guidance_distilled: whether guidance is an argument of the network, and no rows are compared.
         tiny: the system of `fdplug.testing.systems` that stands for it.
     """
 
@@ -85,6 +108,7 @@ class Architecture:
     tome: int = 1
     build: Callable[[], Any]
     arguments: Callable[[int, int], dict[str, Any]]
+    guidance_distilled: bool = False
     tiny: str
 
     def make(self, size: str, device: str, dtype: torch.dtype) -> Any:
@@ -177,6 +201,32 @@ def _dit() -> Any:
     )
 
 
+def _small(name: str, **components: Callable[[], Any]) -> Any:
+    """Return a tiny system with some of its components exchanged."""
+    pipe = SYSTEMS[name].make()
+    for component, build in components.items():
+        setattr(pipe, component, randomized(build()))
+    return pipe
+
+
+def _small_dit() -> Any:
+    from diffusers import DiTTransformer2DModel
+
+    return _small("dit", transformer=lambda: DiTTransformer2DModel(**SMALL_DIT))
+
+
+def _small_pixart() -> Any:
+    from diffusers import PixArtTransformer2DModel
+
+    return _small("pixart", transformer=lambda: PixArtTransformer2DModel(**SMALL_PIXART))
+
+
+def _small_flux() -> Any:
+    pipe = _small("flux", transformer=lambda: flux_transformer(**SMALL_FLUX))
+    pipe.vae.register_to_config(shift_factor=0.1)
+    return pipe
+
+
 def _text(images: int, pixels: int) -> dict[str, Any]:
     text = _random(images, 77, 768)
     return {"prompt_embeds": text, "negative_prompt_embeds": -text, "height": pixels, "width": pixels}
@@ -196,6 +246,16 @@ def _two_texts(images: int, pixels: int) -> dict[str, Any]:
         "height": pixels,
         "width": pixels,
     }
+
+
+def _sized(name: str, without: tuple[str, ...] = ()) -> Callable[[int, int], dict[str, Any]]:
+    """Return the arguments of a tiny system, at another size."""
+
+    def arguments(images: int, pixels: int) -> dict[str, Any]:
+        given = {key: value for key, value in SYSTEMS[name].arguments(images).items() if key not in without}
+        return {**given, "height": pixels, "width": pixels}
+
+    return arguments
 
 
 def _labels(images: int, pixels: int) -> dict[str, Any]:
@@ -222,5 +282,36 @@ ARCHITECTURES = {
         build=_controlled,
         arguments=_text_and_picture,
         tiny="controlnet",
+    ),
+    "small-dit": Architecture(
+        title="DiT, small",
+        image=32,
+        networks=("transformer",),
+        policy={"uniform": {"interval": 2}},
+        tome=0,
+        build=_small_dit,
+        arguments=_labels,
+        tiny="dit",
+    ),
+    "small-pixart": Architecture(
+        title="PixArt, small",
+        image=32,
+        networks=("transformer",),
+        policy={"uniform": {"interval": 2}},
+        tome=0,
+        build=_small_pixart,
+        arguments=_sized("pixart"),
+        tiny="pixart",
+    ),
+    "small-flux": Architecture(
+        title="Flux, small",
+        image=32,
+        networks=("transformer",),
+        policy={"uniform": {"interval": 2}},
+        tome=0,
+        build=_small_flux,
+        arguments=_sized("flux", without=("true_cfg_scale", "negative_prompt_embeds", "negative_pooled_prompt_embeds")),
+        guidance_distilled=True,
+        tiny="flux",
     ),
 }

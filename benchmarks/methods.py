@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from torch import nn
-
-import fdplug
 from benchmarks.architectures import Architecture
-from fdplug.patching import Patch, PatchStack
+from benchmarks.cache_methods import CACHES
+from benchmarks.method import Clock, Method, NotApplicableError, as_before, propagation
 
-Enter = Callable[[Any, Architecture], AbstractContextManager[Any]]
-
-
-class NotApplicableError(Exception):
-    """A method has nothing to work on here; the message says why."""
-
-
-@dataclass(frozen=True)
-class Method:
-    """One method: its title, how it is switched on, and by how much it divides the number of steps."""
-
-    title: str
-    enter: Enter
-    fewer: int = 1
+__all__ = ["METHODS", "Method", "NotApplicableError", "propagation"]
 
 
 @contextmanager
@@ -40,26 +24,10 @@ def stock(pipe: Any, of: Architecture) -> Iterator[None]:
 def stock_compiled(pipe: Any, of: Architecture) -> Iterator[None]:
     """Compile each network as a whole, as anybody would."""
     networks = [getattr(pipe, name) for name in of.networks]
-    with _as_before(*networks):
+    with as_before(*networks):
         for network in networks:
             network.compile()
         yield
-
-
-def propagation(pipe: Any, of: Architecture, tome: bool = False, **settings: Any) -> AbstractContextManager[Any]:
-    """Switch fdplug on; by default with the architecture's key steps."""
-    transforms: list[Any] = [*_tome(of)] if tome else []
-    transforms += settings.pop("transforms", ())
-    chosen: dict[str, Any] = {"policy": of.policy, "injector": "none", **settings}
-    return fdplug.propagate(pipe, transforms=transforms, **chosen)
-
-
-def _tome(of: Architecture) -> Sequence[Any]:
-    if not of.tome:
-        raise NotApplicableError("token merging works on U-Nets")
-    from fdplug_tome import TokenMerging
-
-    return [TokenMerging(max_downsample=of.tome)]
 
 
 @contextmanager
@@ -69,7 +37,7 @@ def deepcache_package(pipe: Any, of: Architecture, interval: int) -> Iterator[No
 
     helper = DeepCacheSDHelper(pipe=_with_unet(pipe, "DeepCache's package"))
     helper.set_params(cache_interval=interval, cache_branch_id=0)
-    with _as_before(pipe.unet):
+    with as_before(pipe.unet):
         helper.enable()
         yield
 
@@ -80,7 +48,7 @@ def tomesd_package(pipe: Any, of: Architecture) -> Iterator[None]:
     import tomesd
 
     kinds = [type(module) for module in _with_unet(pipe, "tomesd").unet.modules()]
-    with _as_before(pipe.unet):
+    with as_before(pipe.unet):
         tomesd.apply_patch(pipe, ratio=0.5, max_downsample=of.tome)
         try:
             if [type(module) for module in pipe.unet.modules()] == kinds:
@@ -100,61 +68,17 @@ def pyramid_attention_broadcast(pipe: Any, of: Architecture) -> Iterator[None]:
     settings = PyramidAttentionBroadcastConfig(
         spatial_attention_block_skip_range=2, current_timestep_callback=lambda: clock.timestep
     )
-    with _as_before(network), clock.on(pipe.scheduler):
+    with as_before(network), clock.on(pipe.scheduler):
         apply_pyramid_attention_broadcast(network, settings)
         if not any(hasattr(module, "_diffusers_hook") for module in network.modules()):
             raise NotApplicableError("PyramidAttentionBroadcast found no attention that it knows")
         yield
 
 
-class Clock:
-    """Tells the timestep that a pipeline is at, which not all pipelines do."""
-
-    def __init__(self) -> None:
-        self._values: list[int] = []
-        self._step = 0
-
-    @property
-    def timestep(self) -> int:
-        """The timestep of the call that is being made."""
-        return self._values[self._step]
-
-    @contextmanager
-    def on(self, scheduler: Any) -> Iterator[None]:
-        """Follow a scheduler."""
-
-        def begin(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-            original(*args, **kwargs)
-            self._values, self._step = [int(value) for value in scheduler.timesteps.tolist()], 0
-
-        def step(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            self._step = min(self._step + 1, len(self._values) - 1)
-            return original(*args, **kwargs)
-
-        patches = PatchStack()
-        patches.apply([Patch(scheduler, "set_timesteps", begin), Patch(scheduler, "step", step)])
-        try:
-            yield
-        finally:
-            patches.remove()
-
-
 def _with_unet(pipe: Any, who: str) -> Any:
     if getattr(pipe, "unet", None) is None:
         raise NotApplicableError(f"{who} works on U-Nets")
     return pipe
-
-
-@contextmanager
-def _as_before(*networks: nn.Module) -> Iterator[None]:
-    """Take off what a library leaves on modules behind its own undo."""
-    before = [(module, dict(vars(module))) for network in networks for module in network.modules()]
-    try:
-        yield
-    finally:
-        for module, held in before:
-            module.__dict__.clear()
-            module.__dict__.update(held)
 
 
 def deepcache_plugin(pipe: Any, of: Architecture, interval: int) -> AbstractContextManager[Any]:
@@ -183,4 +107,5 @@ METHODS = {
         "propagation + tome, compiled", partial(propagation, tome=True, transforms=["compile"])
     ),
     "pab": Method("PyramidAttentionBroadcast (diffusers)", pyramid_attention_broadcast),
+    **CACHES,
 }

@@ -2,6 +2,7 @@
 
     python -m benchmarks.side_by_side --size tiny                                       a minute or two on a CPU
     python -m benchmarks.side_by_side --size full --device cuda --dtype float16         on a GPU
+    python -m benchmarks.side_by_side --size full --steps 20 --systems small-flux small-pixart small-dit      caches
 
 Each row is one method on one pipeline and batch: seconds per image in the networks that run at every step (denoiser and
 ControlNet) and in all, medians over rounds with smallest and largest; speed-up of both over stock; GFLOPs of the
@@ -32,8 +33,10 @@ from benchmarks.overhead import hardware
 from fdplug.errors import FdplugWarning, NoEffectWarning
 
 RESULTS = Path(__file__).parent / "results"
+LARGE = [name for name in ARCHITECTURES if not name.startswith("small-")]
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 GPU = "python -m benchmarks.side_by_side --size full --device cuda --dtype float16 --batches 1 4 16"
+PEERS = ("DeepCache", "tomesd", "cache-dit")
 # What a modern GPU should show at 512 x 512, float16, DDIM-50, batch 1: (architecture, method, to what, least ratio).
 TARGETS = (
     ("sd15", "parallel", "stock", 1.75),
@@ -204,7 +207,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.side_by_side", description=(__doc__ or "").splitlines()[0]
     )
     made.add_argument("--size", choices=("tiny", "full"), default="tiny", help="tiny stand-ins, or the real sizes")
-    made.add_argument("--systems", nargs="+", choices=[*ARCHITECTURES], default=[*ARCHITECTURES], metavar="NAME")
+    made.add_argument("--systems", nargs="+", choices=[*ARCHITECTURES], default=LARGE, metavar="NAME")
     made.add_argument("--methods", nargs="+", choices=[*METHODS], default=[*METHODS], metavar="NAME")
     made.add_argument("--batches", nargs="+", type=int, default=[1], help="images per call")
     made.add_argument("--dtype", choices=[*DTYPES], default="float32")
@@ -224,6 +227,7 @@ def parser() -> argparse.ArgumentParser:
 def provenance(given: argparse.Namespace) -> dict[str, Any]:
     """Return how the results came about."""
     from importlib.metadata import version
+    from importlib.util import find_spec
 
     on_gpu = given.device.startswith("cuda")
     told = {key: str(value) if isinstance(value, Path) else value for key, value in vars(given).items()}
@@ -232,7 +236,7 @@ def provenance(given: argparse.Namespace) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(given.device) if on_gpu else "cpu",
         "cuda": torch.version.cuda if on_gpu else None,
         "load": [round(value, 2) for value in os.getloadavg()],
-        "peers": {name: version(name) for name in ("DeepCache", "tomesd")},
+        "peers": {name: version(name) for name in PEERS if find_spec(name.replace("-", "_")) is not None},
         **hardware(),
     }
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import measurement, side_by_side
+from benchmarks import cache_methods, measurement, side_by_side
 from benchmarks.architectures import ARCHITECTURES
 from benchmarks.methods import METHODS, Method, NotApplicableError, propagation
 from fdplug.testing import latents
@@ -138,6 +139,31 @@ def test_peers_are_taken_off_again(name):
             assert not torch.equal(latents(pipe, num_inference_steps=4), expected)
     assert attributes(pipe) == before
     assert torch.equal(latents(pipe, num_inference_steps=4), expected)
+
+
+CACHES = {
+    "small-flux": ("trunk", "own-fbcache", "own-magcache", "own-easycache", "own-taylorseer", "taylorseer", "magcache"),
+    "small-dit": ("trunk", "guidance-cached", "own-fbcache", "own-magcache", "taylorseer"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", CACHES)
+def test_caches_compute_less_than_stock(system, tmp_path):
+    """In the tiny models the first block is half of all; those that are small have twelve."""
+    common = ["--size", "full", "--steps", "20", "--rounds", "1", "--warm-up", "0", "--device", "cpu"]
+    methods = ["--methods", "stock", *CACHES[system]]
+    side_by_side.main([*common, *methods, "--systems", system, "--out", str(tmp_path), "--name", "t"])
+    rows = {row["method"]: row for row in json.loads((tmp_path / "t.json").read_text())["rows"]}
+    for name in CACHES[system]:
+        assert "reason" not in rows[name], rows[name]
+        assert rows[name]["gflops"] < 0.9 * rows["stock"]["gflops"], name
+
+
+def test_a_package_that_is_not_there_is_told_with_the_line_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cache_dit", None)
+    with pytest.raises(NotApplicableError, match="pip install cache-dit"):
+        cache_methods.cache_dit_package(None, ARCHITECTURES["dit"]).__enter__()
 
 
 def test_flops_of_attention_are_counted_on_a_cpu():
