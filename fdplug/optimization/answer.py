@@ -8,7 +8,7 @@ from typing import Any
 
 from fdplug.optimization.judging import BAR, REFERENCE, Row, Verdict
 from fdplug.optimization.measuring.outcome import Difference
-from fdplug.presets.preset import Chosen, MadeFor, Preset
+from fdplug.presets.preset import Chosen, MadeFor, Preset, distributions
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,18 @@ def answered(
     line = f"take {row.candidate.title}: {_quality(row, reference)}; {verdict.reason}"
     if verdict.bar is not None and verdict.beats:
         line += f" ({verdict.bar.candidate.title}: {_quality(verdict.bar, reference)})"
+    settings = Chosen(
+        sampler=row.candidate.sampler,
+        steps=row.candidate.steps,
+        timesteps=told["timesteps"],
+        guidance=told["guidance"],
+        propagation=row.candidate.propagation,
+    )
     preset = Preset(
         about=f"{row.candidate.title}, for budget {told['budget']}",
-        settings=Chosen(
-            sampler=row.candidate.sampler,
-            steps=row.candidate.steps,
-            timesteps=told["timesteps"],
-            guidance=told["guidance"],
-            propagation=row.candidate.propagation,
-        ),
+        settings=settings,
         made_for=made_for,
+        plugins=distributions(settings),
         figures={"verdict": verdict.reason, "rows": [_figures(one, reference, verdict.bar) for one in rows]},
         circumstances=told["circumstances"],
         model_card=_model_card(row, reference, told["circumstances"]),

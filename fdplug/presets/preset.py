@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ import yaml
 
 from fdplug import registry
 from fdplug.config import PropagationConfig
-from fdplug.errors import ConfigError
-from fdplug.files.schema import OBJECT, TEXT, Object, OrNone, Plain, check, number, one_of, whole
+from fdplug.errors import ConfigError, UnknownPluginError
+from fdplug.files.schema import OBJECT, TEXT, ListOf, Object, OrNone, Plain, check, number, one_of, whole
 from fdplug.files.source import Source, is_file
 from fdplug.files.writing import write_text
 from fdplug.files.yaml_text import read_yaml
@@ -78,6 +78,7 @@ class Preset:
         figures: what was measured.
         circumstances: prompts, seeds, hardware and versions of the measurement.
         model_card: a paragraph for a model card.
+        plugins: distributions besides fdplug that its settings need.
         name: how messages call it: its file or its name.
     """
 
@@ -88,6 +89,7 @@ class Preset:
     figures: Mapping[str, Any] = field(default_factory=dict)
     circumstances: Mapping[str, Any] = field(default_factory=dict)
     model_card: str = ""
+    plugins: Sequence[str] = ()
     name: str = "preset"
 
     @property
@@ -161,9 +163,20 @@ _FORM = Object(
         "figures": OBJECT,
         "circumstances": OBJECT,
         "model_card": TEXT,
+        "plugins": ListOf(TEXT),
     },
     closed=True,
 )
+
+
+def distributions(settings: Chosen) -> list[str]:
+    """Return the installed distributions besides fdplug whose plugins are in the settings."""
+    given = settings.propagation or {}
+    kinds = PropagationConfig.kinds()
+    named = [("sampler", settings.sampler)] + [(kinds[key], given[key]) for key in kinds if key in given]
+    specs = [(kind, one) for kind, spec in named for one in (spec if isinstance(spec, list | tuple) else [spec])]
+    known = [registry.entries(kind).get(registry.parse(kind, one)[0]) for kind, one in specs if one is not None]
+    return sorted({entry.provider.split()[0] for entry in known if entry is not None} - {"fdplug"})
 
 
 def names() -> list[str]:
@@ -201,5 +214,8 @@ def _check_plugins(source: Source, preset: Preset) -> None:
     try:
         registry.check("sampler", preset.settings.sampler or "own")
         assert preset.config
+    except UnknownPluginError as error:
+        install = f"; pip install {' '.join(preset.plugins)}" if preset.plugins else ""
+        raise source.refused(f"{error}{install}") from error
     except ConfigError as error:
         raise source.refused(error) from error

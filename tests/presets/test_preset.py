@@ -11,11 +11,12 @@ import yaml
 import fdplug
 from fdplug import samplers
 from fdplug.errors import ConfigError, FdplugWarning, PropagationError
-from fdplug.lookup import find_family
 from fdplug.presets import Preset, load
-from fdplug.presets.preset import Chosen, MadeFor, names
+from fdplug.presets.preset import FOLDER, Chosen, MadeFor, distributions, names
 from fdplug.profiling.fingerprint import fingerprint
 from fdplug.testing import latents, tiny_pipeline
+from fdplug.testing.checks import registered
+from fdplug.testing.systems import SYSTEMS
 
 PROPAGATION = {
     "policy": {"explicit": {"steps": [0, 3, 5]}},
@@ -24,6 +25,18 @@ PROPAGATION = {
     "part": "trunk",
 }
 SAMPLER = {"ddim": {"spacing": "trailing"}}
+
+
+@pytest.fixture
+def forecast():
+    """The cache of the distribution fdplug-forecast, which tests of the package itself do not load."""
+    return pytest.importorskip("fdplug_forecast").Forecast
+
+
+def load_text(name):
+    """What the file of a preset holds, whatever is installed."""
+    held = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+    return {"made_for": {}, **held}
 
 
 @pytest.fixture
@@ -152,15 +165,50 @@ def test_config_and_preset_exclude_each_other(pipe, preset):
         fdplug.propagate(pipe, fdplug.PropagationConfig(), preset=preset)
 
 
-def test_every_preset_of_the_package_can_be_used(pipe):
-    for name in names():
+TINY = {"StableDiffusionPipeline": "sd", "StableDiffusionXLPipeline": "sdxl", "StableDiffusion3Pipeline": "sd3"}
+OF_ANY_WEIGHTS = [name for name in names() if load_text(name)["made_for"].get("denoiser") is None]
+
+
+@pytest.mark.parametrize("name", OF_ANY_WEIGHTS)
+def test_every_preset_of_the_package_runs_on_a_pipeline_of_its_class(name, forecast):
+    with registered("cache", forecast):
         held = load(name)
-        assert held.evidence in ("measured", "published")
-        own = held.made_for.denoiser in (None, fingerprint(find_family(pipe)[1]))
-        if own and held.made_for.pipeline in (None, type(pipe).__name__):
-            with fdplug.propagate(pipe, preset=name) as on:
-                latents(pipe, **{"num_inference_steps": 20, **on.arguments})
-    assert "paper" in names()
+        assert held.evidence == "published"
+        system = SYSTEMS[{**TINY, "FluxPipeline": "flux", None: "sd"}[held.made_for.pipeline]]
+        pipe = system.make()
+        steps = held.settings.steps or 20
+        with fdplug.propagate(pipe, preset=name) as on:
+            system.run(pipe, **({} if held.settings.steps else {"num_inference_steps": 20}), **on.arguments)
+        assert on.ledger.num_steps == steps
+        if held.settings.propagation is not None and held.settings.propagation["policy"] != "all":
+            assert len(on.ledger.key_steps) < steps / 2
+            words = held.model_card.split()
+            assert "which" not in words or str(len(on.ledger.key_steps)) == words[words.index("which") + 1]
+
+
+def test_the_presets_of_the_package_say_where_they_come_from():
+    assert {"paper", "sd15-balanced", "sdxl-fast", "sd3-balanced", "flux-balanced", "flux-fast"} <= set(OF_ANY_WEIGHTS)
+    for name in names():
+        held = load_text(name)
+        assert held["evidence"] == ("published" if name in OF_ANY_WEIGHTS else "measured")
+        assert (
+            held["evidence"] == "measured"
+            or "not here" in held["figures"]["note"]
+            or "none here" in held["figures"]["note"]
+        )
+
+
+def test_a_preset_says_what_to_install():
+    """The tests know no plugins but the built-in ones."""
+    with pytest.raises(ConfigError, match=r"no cache 'forecast'.*; pip install fdplug-forecast; write one"):
+        load("flux-balanced")
+
+
+def test_what_a_preset_needs_is_found(preset, forecast):
+    assert distributions(preset.settings) == []
+    with registered("cache", forecast):
+        changed = replace(preset.settings, propagation={**PROPAGATION, "cache": "forecast"})
+        assert distributions(changed) == ["a"], "the provider of what a test registers is 'a test'"
 
 
 def test_the_published_settings_of_stable_diffusion_give_the_papers_key_steps(pipe):
