@@ -1,4 +1,6 @@
-"""What fewer steps, and propagation, cost on `shapes`: ``python -m benchmarks.shapes_curve.curve --out outputs/curve``.
+"""What fewer steps, and propagation, cost on the embedded models.
+
+``python -m benchmarks.shapes_curve.curve --out FOLDER`` measures it.
 
 Every method generates the same held-out captions from the same noise, as `fdplug compare` does it: batch by batch in
 turn, on one thread, the images and the state of the run in OUT, so that an interrupted run goes on where it stopped.
@@ -9,16 +11,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 import torch
 from rich.console import Console
 from torch import Tensor
 
 from benchmarks.shapes_curve.curve_figures import write_figures
-from benchmarks.shapes_curve.curve_scores import Pictures, model_of, score_methods
-from benchmarks.shapes_curve.methods import chosen
+from benchmarks.shapes_curve.curve_scores import Judge, Pictures, model_of, score_methods
+from benchmarks.shapes_curve.methods import METHODS, chosen, usual
 from fdplug.errors import DataError
 from fdplug.predict.comparison.batch_plan import plan
 from fdplug.predict.comparison.progress import LiveWatcher, bars
@@ -27,15 +29,17 @@ from fdplug.predict.comparison.runner import Comparison
 from fdplug.predict.comparison.variant import Variant
 from fdplug.predict.data.captions import Caption
 from fdplug.predict.generation.config import GenerationConfig
-from fdplug.predict.generation.loading import load_pipeline
+from fdplug.predict.generation.loading import load_pipeline, own_settings
 from fdplug.predict.storage.image_store import ImageStore
 from fdplug.profiling.provenance import networks
 from fdplug.scores.score_set import ScoreSet
 from fdplug.settings import plain
-from fdplug.shapes import GUIDANCE
+from fdplug.shapes import MODELS, annotations_file
 from fdplug.shapes.annotations import Reference, references
 
-BATCH = 32
+BATCH = 48
+EVALUATED_AT = {"shapes": 7.5, "shapes-flow": 4.0}
+"""The guidance of the default evaluation of each model."""
 SETTINGS = ("captions", "guidance", "seed")
 
 
@@ -44,9 +48,11 @@ def parser() -> argparse.ArgumentParser:
     described = argparse.ArgumentParser(prog="python -m benchmarks.shapes_curve.curve", description=__doc__)
     described.add_argument("--out", type=Path, required=True, help="folder for pictures and figures")
     described.add_argument("--captions", type=int, default=256, help="how many of the held-out captions, in id order")
-    described.add_argument("--guidance", type=float, default=GUIDANCE)
+    described.add_argument("--model", choices=MODELS, default=MODELS[0], help="which of the embedded models")
+    described.add_argument("--guidance", type=float, help="by default 7.5 for shapes, 4 for shapes-flow")
     described.add_argument("--seed", type=int, default=0, help="picture i starts from seed + i")
-    described.add_argument("--methods", nargs="+", metavar="NAME", help="only these, and DDIM-50; all by default")
+    described.add_argument("--set", choices=METHODS, help="which methods; by default best, or those of shapes-flow")
+    described.add_argument("--methods", nargs="+", metavar="NAME", help="only these of the set, and the baselines")
     described.add_argument("--folder", type=Path, help="an exported training run instead of the package's model")
     described.add_argument("--overwrite", action="store_true", help="replace the pictures of other settings in OUT")
     return described
@@ -55,9 +61,9 @@ def parser() -> argparse.ArgumentParser:
 def generate(
     options: argparse.Namespace, methods: Sequence[Variant], records: Sequence[Reference]
 ) -> dict[str, Pictures]:
-    """Generate what is not there yet; return every method's pictures and seconds per picture."""
-    generation = GenerationConfig(guidance=options.guidance)
-    model = model_of(options.folder)
+    """Generate what is not there yet; return every method's pictures, and the denoiser's calls."""
+    model = model_of(options.folder, options.model)
+    generation = GenerationConfig(guidance=options.guidance).resolved(**own_settings(options.model))
     captions = [Caption(one.id, one.caption, seed=options.seed + place) for place, one in enumerate(records)]
     given = {name: getattr(options, name) for name in SETTINGS}
     settings = plain({**given, "model": model, "methods": [vars(method) for method in methods]})
@@ -69,17 +75,14 @@ def generate(
     try:
         with bars(console) as progress:
             comparison = Comparison(pipe, methods, generation, lambda: ScoreSet([]))
-            rounds = plan(captions, BATCH)
+            rounds = [replace(one, warm_up=False, timed=False) for one in plan(captions, BATCH) if one.keep]
             watcher = LiveWatcher(console, progress, len(rounds) * len(methods), len(methods))
             runs = comparison.run(rounds, watcher, checkpoint)
     finally:
         checkpoint.close()
         folder.end()
     store = ImageStore(options.out)
-    return {
-        run.variant.name: Pictures(images_of(store, run.variant, captions), median(run.times("seconds")))
-        for run in runs
-    }
+    return {run.variant.name: Pictures(images_of(store, run.variant, captions), run.denoiser_calls) for run in runs}
 
 
 def images_of(store: ImageStore, method: Variant, captions: Sequence[Caption]) -> Tensor:
@@ -98,11 +101,14 @@ def images_of(store: ImageStore, method: Variant, captions: Sequence[Caption]) -
 def main(arguments: Sequence[str] | None = None) -> None:
     """Generate, score and write everything."""
     options = parser().parse_args(arguments)
+    if options.guidance is None:
+        options.guidance = EVALUATED_AT[options.model]
     torch.set_num_threads(1)
-    methods, records = chosen(options.methods), references()[: options.captions]
+    methods = chosen(options.set or usual(options.model), options.methods)
+    records = references(annotations_file(options.model))[: options.captions]
     pictures = generate(options, methods, records)
-    figures = score_methods(methods, records, pictures, options.folder)
-    settings = {name: getattr(options, name) for name in SETTINGS}
+    figures = score_methods(methods, pictures, Judge(records, options.model, options.folder))
+    settings = {"model": options.model, **{name: getattr(options, name) for name in SETTINGS}}
     write_figures({"settings": settings, **figures}, options.out)
     print((options.out / "curve.md").read_text(), end="")
 

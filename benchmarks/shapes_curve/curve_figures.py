@@ -11,16 +11,22 @@ PANELS = (
     ("all", "whole caption right (share)"),
     ("texture_db", "texture distance to the drawing (dB)"),
     ("spectra_frechet", "Frechet distance of patch spectra"),
-    ("psnr", "PSNR to DDIM-50 (dB)"),
+    ("psnr", "PSNR to the baseline (dB)"),
+    ("shapes_lpips", "shapes-LPIPS x1000 to the baseline"),
+    ("detail", "detail of the baseline kept (share)"),
 )
-LINES = {"ddim": "DDIM", "dpm-solver++": "DPM-Solver++"}
 COLUMNS = (
     ("all", "all right", 3),
     ("texture_db", "texture dB", 2),
     ("spectra_frechet", "spectra FD", 2),
     ("frechet_x1000", "shapes-FD x1000", 1),
 )
-FIDELITY = (("psnr", "PSNR dB", 1), ("ssim", "SSIM", 3))
+FIDELITY = (
+    ("psnr", "PSNR dB", 1),
+    ("ssim", "SSIM", 3),
+    ("shapes_lpips", "shapes-LPIPS x1000", 1),
+    ("detail", "detail", 3),
+)
 DETAILS = ("layout", "background", "size", "fill", "colour", "shape", "clip_analogue", "high_frequency_db")
 
 
@@ -47,10 +53,10 @@ def write_csv(record: dict[str, Any], path: Path) -> None:
 
 def main_table(record: dict[str, Any]) -> list[str]:
     """Markdown lines: each figure with its error, below it the paired difference; bold beyond twice its error."""
-    heads = ["pictures", "s/image", *(title for _, title, _ in (*COLUMNS, *FIDELITY))]
+    heads = ["pictures", "calls", *(title for _, title, _ in (*COLUMNS, *FIDELITY))]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for method, row in record["rows"].items():
-        cells = [method, f"{row['seconds']:.3f}" if "seconds" in row else "-"]
+        cells = [method, str(row.get("calls", "-"))]
         cells += [_cell(row.get(key), digits) for key, _, digits in (*COLUMNS, *FIDELITY)]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
@@ -65,32 +71,30 @@ def detail_table(record: dict[str, Any]) -> list[str]:
 
 
 def draw_curve(record: dict[str, Any], path: Path) -> None:
-    """Plot the scores against the number of steps, with two standard errors, the drawings' level as a dashed line."""
+    """Plot the scores against the calls of the denoiser, with two standard errors, the drawings' level dashed."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.2 * len(PANELS), 3.2), layout="constrained")
+    plain = [row for row in record["rows"].values() if "calls" in row and not row["propagation"]]
+    calls = sorted({row["calls"] for row in plain})
+    figure = Figure(figsize=(12, 6.6), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, (key, title) in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
-        for sampler, label in LINES.items():
-            rows = [
-                row
-                for row in record["rows"].values()
-                if row.get("sampler") == sampler and not row["propagation"] and key in row
-            ]
+    for axes, (key, title) in zip(figure.subplots(2, 3).flat, PANELS, strict=True):
+        for number, line in enumerate(dict.fromkeys(row["line"] for row in plain)):
+            rows = sorted((row for row in plain if row["line"] == line and key in row), key=lambda row: row["calls"])
             values, errors = ([row[key][part] for row in rows] for part in ("value", "error"))
-            axes.errorbar(
-                [r["steps"] for r in rows], values, [2 * e for e in errors], marker="o", capsize=3, label=label
-            )
+            if rows:
+                spread = [2 * error for error in errors]
+                look: dict[str, Any] = {"marker": "osD^vP*X"[number % 8], "color": f"C{number}", "label": line}
+                axes.errorbar([row["calls"] for row in rows], values, spread, capsize=3, **look)
         if key in record["rows"]["drawn"] and key != "texture_db":
             axes.axhline(record["rows"]["drawn"][key]["value"], linestyle="--", color="gray", label="drawings")
         axes.set_xscale("log")
-        steps = sorted({row["steps"] for row in record["rows"].values() if "steps" in row})
-        axes.set_xticks(steps, [str(step) for step in steps], fontsize=7, rotation=60)
+        axes.set_xticks(calls, [str(one) for one in calls], fontsize=7)
         axes.minorticks_off()
-        axes.set(title=title, xlabel="denoising steps")
+        axes.set(title=title, xlabel="denoiser calls")
         axes.title.set_fontsize(9)
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=7)
     figure.savefig(path, dpi=100, metadata={"Software": None})
 
 

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from benchmarks.shapes_curve.methods import BASELINE
+from benchmarks.shapes_curve.methods import baseline
 from fdplug.predict.comparison.variant import Variant
-from fdplug.predict.data.captions import SHAPES
 from fdplug.predict.generation.loading import load_pipeline
+from fdplug.scores.detail import detail_kept
 from fdplug.scores.features.frechet import frechet_distance
 from fdplug.scores.uncertainty import Estimate, clustered, frechet_resamples, mean, moments, paired, share
-from fdplug.shapes import evaluators
-from fdplug.shapes.annotations import Reference, held_out_scenes
+from fdplug.shapes import MODELS, evaluators, pipeline_folder
+from fdplug.shapes.annotations import WORLDS, Reference, held_out_scenes
 from fdplug.shapes.coding import decode, encode
 from fdplug.shapes.texture import high_frequency_level, patch_spectra, texture_distance
 from fdplug.shapes.training.batches import batch_of
@@ -27,7 +27,22 @@ REFERENCE_SEED = 4000
 REFERENCE_PICTURES = 4000
 SCALES = {"frechet_x1000": 1000.0, "spectra_frechet": 1.0}
 Figures = dict[str, Any]
-Base = tuple[dict[str, Tensor], dict[str, tuple[float, Tensor]], Tensor]
+
+
+class Base(NamedTuple):
+    """What rows are compared with.
+
+    Attributes:
+        values: scores of each picture.
+        distances: Frechet distances of the set, each with its resamples.
+        images: the pictures.
+        stochastic: whether every step adds fresh noise, so that no other row has the same pictures.
+    """
+
+    values: dict[str, Tensor]
+    distances: dict[str, tuple[float, Tensor]]
+    images: Tensor
+    stochastic: bool
 
 
 class Pictures(NamedTuple):
@@ -35,16 +50,16 @@ class Pictures(NamedTuple):
 
     Attributes:
         images: (N, 3, H, W) in [0, 1].
-        seconds: per picture.
+        calls: of the denoiser.
     """
 
     images: Tensor
-    seconds: float
+    calls: int
 
 
-def model_of(folder: Path | None) -> str:
+def model_of(folder: Path | None, model: str = MODELS[0]) -> str:
     """The pipeline of an exported training run; the package's without one."""
-    return SHAPES if folder is None else str(folder / "pipeline")
+    return model if folder is None else str(folder / pipeline_folder(model).name)
 
 
 class Judge:
@@ -52,14 +67,16 @@ class Judge:
 
     Args:
         records: captions and the scenes to compare with.
-        folder: an exported training run instead of the package's evaluators.
+        model: whose captions they are.
+        folder: an exported training run instead of the package's model and evaluators.
     """
 
-    def __init__(self, records: Sequence[Reference], folder: Path | None = None) -> None:
+    def __init__(self, records: Sequence[Reference], model: str = MODELS[0], folder: Path | None = None) -> None:
+        self.model = model_of(folder, model)
         self.evaluators = evaluators.load(folder=None if folder is None else folder / "evaluators")
         self.captions = [record.caption for record in records]
         self.drawn = batch_of([record.scene for record in records]).images
-        others = batch_of(held_out_scenes(REFERENCE_PICTURES, REFERENCE_SEED)).images
+        others = batch_of(held_out_scenes(REFERENCE_PICTURES, REFERENCE_SEED, WORLDS[model])).images
         self.reference = {name: moments(clustered(features)) for name, features in self._features(others).items()}
 
     def values(self, images: Tensor, captions: Sequence[str] | None = None) -> dict[str, Tensor]:
@@ -84,6 +101,16 @@ class Judge:
             )
         return found
 
+    def fidelity(self, images: Tensor, base: Tensor) -> Figures:
+        """How far pictures are from those of the baseline of the same noise."""
+        found = {
+            "psnr": psnr(images, base),
+            "ssim": ssim(images, base),
+            "shapes_lpips": 1000 * self.evaluators.perceptual_distance(images, base),
+            "detail": detail_kept(images, base),
+        }
+        return {name: _estimate(mean(one)) for name, one in found.items()}
+
     def _features(self, images: Tensor) -> dict[str, Tensor]:
         return {
             "frechet_x1000": self.evaluators.embed_images(images)[:, None],
@@ -91,36 +118,40 @@ class Judge:
         }
 
 
-def score_methods(
-    methods: Sequence[Variant], records: Sequence[Reference], pictures: Mapping[str, Pictures], folder: Path | None
-) -> Figures:
+def score_methods(methods: Sequence[Variant], pictures: Mapping[str, Pictures], judge: Judge) -> Figures:
     """Score the pictures of every method, and for comparison drawn, mismatched and reconstructed ones.
 
     Args:
-        methods: the baseline first.
-        records: captions and the scenes to compare with.
+        methods: each baseline before what is compared with it.
         pictures: of every method, by name.
-        folder: an exported training run instead of the package's model.
+        judge: knows the captions.
     """
-    judge = Judge(records, folder)
     shifted = [*judge.captions[1:], judge.captions[0]]
     rows = {
         "drawn": _row(judge, judge.drawn),
         "drawn, captions shifted": _values(judge.values(judge.drawn, shifted)),
-        "reconstructed": _row(judge, _reconstructed(judge, folder)),
+        "reconstructed": _row(judge, _reconstructed(judge)),
     }
-    base: Base | None = None
+    bases: dict[str, Base] = {}
     for method in methods:
-        images, seconds = pictures[method.name]
-        row = _row(judge, images, base)
-        if method.name == BASELINE:
-            base = judge.values(images), judge.distances(images), images
-        rows[method.name] = {"seconds": seconds, "steps": method.steps, **_kind(method), **row}
-    return {"baseline": BASELINE, "reference_pictures": REFERENCE_PICTURES, "rows": rows}
+        images, calls = pictures[method.name]
+        against = baseline(method, methods)
+        row = _row(judge, images, bases.get(against))
+        if method.name == against:
+            stochastic = against != methods[0].name
+            bases[against] = Base(judge.values(images), judge.distances(images), images, stochastic)
+        rows[method.name] = {"steps": method.steps, "calls": calls, **_kind(method), "against": against, **row}
+    return {"baseline": methods[0].name, "reference_pictures": REFERENCE_PICTURES, "rows": rows}
 
 
 def _kind(method: Variant) -> Figures:
-    return {"sampler": method.sampler_name, "propagation": method.propagation is not None}
+    return {"sampler": method.sampler_name, "line": line_of(method), "propagation": method.propagation is not None}
+
+
+def line_of(method: Variant) -> str:
+    """What a row's line is called in the chart: its sampler and where its timesteps are."""
+    title, _, placed = method.name.partition(", ")
+    return ", ".join(filter(None, (title.rpartition("-")[0], placed)))
 
 
 def _values(values: dict[str, Tensor]) -> Figures:
@@ -134,15 +165,13 @@ def _row(judge: Judge, images: Tensor, base: Base | None = None) -> Figures:
     row |= {name: _estimate(Estimate(value, float(many.std()))) for name, (value, many) in distances.items()}
     if base is None:
         return row
-    base_values, base_distances, base_images = base
     for name, one in values.items():
-        difference = paired(one.double(), base_values[name].double())
+        difference = paired(one.double(), base.values[name].double())
         row[name] |= {"difference": difference.value, "difference_error": difference.error}
     for name, (value, many) in distances.items():
-        other, others = base_distances[name]
+        other, others = base.distances[name]
         row[name] |= {"difference": value - other, "difference_error": float((many - others).std())}
-    fidelity = {"psnr": mean(psnr(images, base_images)), "ssim": mean(ssim(images, base_images))}
-    return row | {name: _estimate(one) for name, one in fidelity.items()}
+    return row if base.stochastic else row | judge.fidelity(images, base.images)
 
 
 def psnr(images: Tensor, base: Tensor) -> Tensor:
@@ -161,8 +190,8 @@ def _estimate(one: Estimate) -> Figures:
 
 
 @torch.inference_mode()
-def _reconstructed(judge: Judge, folder: Path | None) -> Tensor:
-    pipe = load_pipeline(model_of(folder))
+def _reconstructed(judge: Judge) -> Tensor:
+    pipe = load_pipeline(judge.model)
     parts = [decode(pipe.vae, encode(pipe.vae, part)) for part in judge.drawn.split(64)]
     levels = np.rint(torch.cat(parts).numpy() * 255).astype(np.uint8)
     return torch.from_numpy(levels).float() / 255
