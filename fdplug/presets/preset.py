@@ -199,6 +199,7 @@ def load(given: str | Path | Preset) -> Preset:
     held = check(source, _FORM, read_yaml(source))
     del held["format"]
     settings, made_for = Chosen(**held.pop("settings")), MadeFor(**held.pop("made_for", {}))
+    held["plugins"] = tuple(held.get("plugins", ()))
     preset = Preset(settings=settings, made_for=made_for, name=str(given), **held)
     _check_plugins(source, preset)
     return preset
