@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
@@ -32,15 +32,22 @@ from fdplug.predict.data.references import has_references
 from fdplug.predict.data.subjects import has_texts, read_subjects, subjects_file
 from fdplug.predict.data.subset import selection_hash
 from fdplug.predict.generation.beyond_settings import beyond_settings
-from fdplug.predict.generation.conditioning import check_conditioning, image_size
+from fdplug.predict.generation.conditioning import check_conditioning
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import check_size
+from fdplug.predict.generation.loaded_stages import (
+    Stage,
+    all_networks,
+    check_stages,
+    class_of_stage,
+    final_size,
+)
 from fdplug.predict.generation.loading import load_pipeline, own_settings, pipeline_class, predicts_flow
 from fdplug.predict.generation.media import kind_of
 from fdplug.predict.storage.names import IMAGE
 from fdplug.presets.fitting import check_preset
 from fdplug.profiling.peak_memory import PeakMemory
-from fdplug.profiling.provenance import hashes, networks, provenance
+from fdplug.profiling.provenance import hashes, provenance
 from fdplug.report.write import write as write_report
 from fdplug.settings import plain
 from fdplug.shapes import CAPTIONS
@@ -79,7 +86,9 @@ class Request:
     def described(self) -> dict[str, Any]:
         """Everything that decides images and figures, as json holds it."""
         variants = {variant.name: vars(variant) for variant in self.variants}
-        beyond = {one.name: beyond_settings(one.sampler, one.propagation) for one in self.variants}
+        beyond = {
+            one.name: beyond_settings(one.sampler, one.propagation, None, one.then or ()) for one in self.variants
+        }
         found = {name: one for name, one in beyond.items() if one}
         selection = selection_hash(self.captions)
         return plain(
@@ -98,9 +107,10 @@ def compare(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     check_size(pipe, options.size)
     for preset in shared.presets(options.variants or ()).values():
         check_preset(preset, pipe, options.size)
-    checkpoint = folder.begin(settings, networks(pipe))
+    stages = pipelines.stages(options, pipe, request.generation)
+    checkpoint = folder.begin(settings, all_networks(pipe, stages))
     try:
-        results = _results(request, pipe, *_measured(request, console, pipe, checkpoint))
+        results = _results(request, pipe, stages, *_measured(request, console, pipe, stages, checkpoint))
         _write(folder, results, request)
     finally:
         folder.end()
@@ -117,17 +127,22 @@ def _checked(options: argparse.Namespace) -> Request:
     _take_suite(options)
     generation = pipelines.check_model_options(options)
     generation = generation.resolved(**own_settings(options.model))
-    variants = [_of_run(variant, generation) for variant in read_variants(list(_asked(options)))]
+    if options.suite is not None and generation.then is None:
+        generation = generation.changed(then=suite.load(options.suite).stages_behind(options.model))
+    check_stages(generation.stages)
+    variants = [variant.of_run(generation) for variant in read_variants(list(_asked(options)))]
     if options.reference is not None:
         checks.check_choice("--reference", options.reference, [variant.name for variant in variants])
     known = pipeline_class(options.model)
     made = IMAGE if known is None else kind_of(known)
+    made = made if not generation.stages else kind_of(class_of_stage(generation.stages[-1]) or known)
     clip_model = options.clip_model if has_texts(options.annotations) else NONE
     scores = chosen(options.scores, options.model, options.images, clip_model, made)
     annotated = read_subjects(options.annotations, options.captions, inline(options.inputs))
     captions = annotated[: options.captions]
     if known is not None:
         check_conditioning(known, captions, generation.size, generation.arguments)
+    check_stages(generation.stages, captions)
     if len(captions) < options.captions and options.annotations in CAPTIONS:
         raise ConfigError(f"--limit is {options.captions}, but there are only {len(captions)} captions; give less")
     return Request(
@@ -152,11 +167,6 @@ def _take_suite(options: argparse.Namespace) -> None:
         options.scores = asked.scores
 
 
-def _of_run(variant: Variant, generation: GenerationConfig) -> Variant:
-    """Return a variant without a guidance that is the whole run's, so that those who share it are compared."""
-    return replace(variant, guidance=None) if variant.guidance == generation.guidance else variant
-
-
 def _usual(model: str) -> list[str]:
     return list(FLOW_DEFAULT_NAMES if predicts_flow(model) else DEFAULT_NAMES)
 
@@ -170,7 +180,7 @@ def _asked(options: argparse.Namespace) -> Iterable[Any]:
 
 
 def _measured(
-    request: Request, console: Console, pipe: Any, checkpoint: Checkpoint
+    request: Request, console: Console, pipe: Any, stages: Sequence[Stage], checkpoint: Checkpoint
 ) -> tuple[list[dict[str, Any]], dict[str, Any] | None, list[str]]:
     """Generate what is missing and score everything; returns the rows, feature changes, and warnings."""
     scoring, captions = request.scoring, request.captions
@@ -178,9 +188,9 @@ def _measured(
     with warnings.catch_warnings(record=True) as caught, bars(console) as progress:
         warnings.simplefilter("always", FdplugWarning)
         task = progress.add_task("real images", total=scoring.num_references, visible=scoring.num_references > 0)
-        size = None if scoring.references is None else image_size(pipe, request.generation.size)
+        size = None if scoring.references is None else final_size(pipe, stages, request.generation.size)
         scores = scoring.load(pipe.device, lambda count: progress.advance(task, count), size)
-        comparison = Comparison(pipe, request.variants, request.generation, scores, request.given["reference"])
+        comparison = Comparison(pipe, request.variants, request.generation, scores, request.given["reference"], stages)
         count = len(request.variants)
         watcher = LiveWatcher(console, progress, len(rounds) * count, count)
         rows = [variant_run.row() for variant_run in comparison.run(rounds, watcher, checkpoint)]
@@ -191,7 +201,12 @@ def _measured(
 
 
 def _results(
-    request: Request, pipe: Any, rows: list[dict[str, Any]], changes: dict[str, Any] | None, caught: list[str]
+    request: Request,
+    pipe: Any,
+    stages: Sequence[Stage],
+    rows: list[dict[str, Any]],
+    changes: dict[str, Any] | None,
+    caught: list[str],
 ) -> dict[str, Any]:
     given, captions = request.given, request.captions
     settings = {
@@ -208,7 +223,7 @@ def _results(
     }
     return {
         **provenance(pipe.device),
-        "hashes": hashes(pipe, subjects_file(given["annotations"])),
+        "hashes": all_networks(pipe, stages) | hashes(pipe, subjects_file(given["annotations"])),
         "settings": settings,
         "captions": [caption.text for caption in captions],
         "variants": rows,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from fdplug.predict.comparison.image_grid import side_by_side
 from fdplug.predict.comparison.progress import bars
 from fdplug.predict.data.caption_text import problem_of
 from fdplug.predict.data.captions import Caption
+from fdplug.predict.generation.cascade import run_all as call
 from fdplug.predict.generation.conditioning import check_conditioning
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import GenerationOutput
-from fdplug.predict.generation.generate import run as call
+from fdplug.predict.generation.loaded_stages import Stage
 from fdplug.predict.generation.media import kind_of
 from fdplug.predict.storage.atomic import write_png
 from fdplug.predict.storage.coding import encoded
@@ -48,15 +50,18 @@ def generate(options: argparse.Namespace, console: Console) -> None:
     """Check, draw, write, and say what it took."""
     given, propagation, path = _checked(options)
     pipe, generation = pipelines.opened(options, given)
+    stages = pipelines.stages(options, pipe, generation)
     caption = Caption(0, options.prompt.strip())
     check_conditioning(pipe, [caption], given.size, given.arguments)
-    if kind_of(pipe) == SOUND:
+    last = stages[-1].pipe if stages else pipe
+    if kind_of(last) == SOUND:
         raise ConfigError(f"{type(pipe).__name__} makes sounds, which a .png cannot hold: take fdplug predict")
     if options.compare:
-        call(pipe, [caption], generation.changed(steps=1))  # the first call is slow, whichever it is
+        call(pipe, (), [caption], generation.changed(steps=1))  # the first call is slow, whichever it is
     with bars(console) as progress:
-        plain = _drawn(pipe, caption, generation, None, progress) if options.compare else None
-        done = _drawn(pipe, caption, generation, propagation, progress)
+        as_it_is = [stage.with_settings(stage.config.changed(propagation=None)) for stage in stages]
+        plain = _drawn(pipe, as_it_is, caption, generation, None, progress) if options.compare else None
+        done = _drawn(pipe, stages, caption, generation, propagation, progress)
     console.print(_sentence(done, generation), highlight=False)
     if plain is None:
         write_bytes(encoded(done.images[0], done.rate)[1], path)
@@ -68,15 +73,17 @@ def generate(options: argparse.Namespace, console: Console) -> None:
 
 def _drawn(
     pipe: Any,
+    stages: Sequence[Stage],
     caption: Caption,
     generation: GenerationConfig,
     propagation: PropagationConfig | None,
     progress: Progress,
 ) -> GenerationOutput:
     title = "as it is" if propagation is None else "with propagation"
-    task = progress.add_task(title, total=generation.resolved_steps)
+    task = progress.add_task(title, total=generation.all_steps)
     return call(
         pipe,
+        stages,
         [caption],
         generation,
         propagation,
@@ -89,10 +96,12 @@ def _sentence(done: GenerationOutput, generation: GenerationConfig) -> str:
     cost = f"{done.seconds:.3g} s"
     if done.denoiser_seconds is not None:
         cost += f", {done.denoiser_seconds:.3g} s of it in the denoiser"
-    if done.ledger is None:
-        return f"{generation.resolved_steps} steps: {cost}."
-    steps = f"{generation.resolved_steps} steps, {len(done.ledger.key_steps)} of them key steps"
-    return f"{steps}: {cost}, {done.gflops():.3g} GFLOPs."
+    steps, gflops = f"{generation.all_steps} steps", done.gflops()
+    if done.num_key_steps is not None:
+        steps += f", {done.num_key_steps} of them key steps"
+    if gflops is not None:
+        cost += f", {gflops:.3g} GFLOPs"
+    return f"{steps}: {cost}."
 
 
 def _difference(plain: GenerationOutput, done: GenerationOutput) -> str:

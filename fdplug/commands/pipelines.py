@@ -15,6 +15,7 @@ from fdplug.predict.data.captions import default_annotations
 from fdplug.predict.generation.conditioning import check_conditioning
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import check_size, check_steps
+from fdplug.predict.generation.loaded_stages import Stage, check_stages, load_stages
 from fdplug.predict.generation.loading import check_model, load_pipeline, own_settings
 from fdplug.predict.generation.loading_arguments import check_loading
 
@@ -26,6 +27,7 @@ def check_model_options(options: argparse.Namespace) -> GenerationConfig:
     """
     generation = read_settings(options, GenerationConfig)
     check_model(options.model)
+    check_stages(generation.stages)
     check_loading(inline(options.loading))
     for name in ("annotations", "prompts"):
         if getattr(options, name, "") is None:
@@ -54,6 +56,11 @@ def opened(
     pipe.scheduler = registry.build("sampler", generation.sampler).fit(pipe.scheduler)
     check_steps(pipe.scheduler, generation.resolved_steps)
     return pipe, generation.resolved(**own_settings(options.model))
+
+
+def stages(options: argparse.Namespace, pipe: Any, generation: GenerationConfig) -> tuple[Stage, ...]:
+    """Load the pipelines that go on with what `pipe` makes, as `--then` names them."""
+    return load_stages(pipe, generation.stages, **loading(options))
 
 
 def device(name: str) -> Any:

@@ -85,7 +85,7 @@ def beside(suite: Suite, rows: Sequence[Row], model: str) -> dict[str, Any]:
         "title": suite.title,
         "head": head,
         "body": body,
-        "notes": [_setup(suite, model), *suite.notes, *suite.left_out],
+        "notes": [_setup(suite, model), *suite.stand_in_note(model), *suite.notes, *suite.left_out],
     }
 
 

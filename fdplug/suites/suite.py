@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -11,8 +11,9 @@ import yaml
 
 from fdplug import registry
 from fdplug.checks import choice
+from fdplug.errors import ConfigError
 
-NAMES = ("table1", "table3", "table5", "table6", "table11", "table12", "table14")
+NAMES = ("table1", "table1-if", "table3", "table5", "table6", "table11", "table12", "table14")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,8 @@ class Suite:
         model: what runs it where no model is named.
         annotations: from what that model generates, unless said; empty: from its own captions.
         scores: what that model is scored by, unless said; empty: its usual ones.
+        then: of a cascade, the settings of the pipelines behind the first, with their models.
+        stand_ins: by the name of another model, the pipelines that stand in for these.
     """
 
     name: str
@@ -75,11 +78,41 @@ class Suite:
     model: str = "shapes"
     annotations: str = ""
     scores: str = ""
+    then: tuple[Mapping[str, Any], ...] = ()
+    stand_ins: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     @property
     def variants(self) -> list[Mapping[str, Any]]:
         """The settings of every variant that can be run here."""
         return [line.variant for line in self.rows if line.variant is not None and not line.obstacle]
+
+    def stages_behind(self, model: str) -> Sequence[Mapping[str, Any]] | None:
+        """Return the pipelines that go on with the image of a model; None where the table is about one pipeline.
+
+        Raises:
+            ConfigError: the table is about a cascade, and nobody knows how it goes on behind this model.
+        """
+        if not self.then:
+            return None
+        if model in self.models:
+            return self.then
+        if model not in self.stand_ins:
+            behind = ", ".join(f"{{model: {one['model']}}}" for one in self.then)
+            raise ConfigError(
+                f"{self.name} is about {len(self.then) + 1} pipelines in a row, {self.models[0]} and those behind it; "
+                f"for '{model}' say what goes on with its image, as in --then '[{behind}]'"
+            )
+        return self.stand_ins[model]
+
+    def stand_in_note(self, model: str) -> list[str]:
+        """Say what stands in for the pipelines of a cascade, if anything does."""
+        if model not in self.stand_ins:
+            return []
+        stages = "; ".join(f"{one['pipeline']} {dict(one.get('arguments') or {})}" for one in self.stand_ins[model])
+        return [
+            f"STAND-INS: {model} goes on with its own image, by {stages}. A stage of image-to-image takes that share "
+            "of its steps only. What can be compared is the share of GFLOPs that propagation leaves, and nothing else."
+        ]
 
     @property
     def left_out(self) -> list[str]:
@@ -96,4 +129,5 @@ def load(name: str) -> Suite:
     choice("suite", name, NAMES)
     found = yaml.safe_load((files("fdplug.suites") / "data" / f"{name}.yaml").read_text(encoding="utf-8"))
     rows = tuple(Line(**row) for row in found.pop("rows"))
-    return Suite(name=name, rows=rows, models=tuple(found.pop("models")), notes=tuple(found.pop("notes", ())), **found)
+    lists: dict[str, Any] = {key: tuple(found.pop(key, ())) for key in ("models", "notes", "then")}
+    return Suite(name=name, rows=rows, **lists, **found)

@@ -146,7 +146,7 @@ def test_the_published_key_steps_of_dit_are_166_of_250():
 def test_suite_or_variants_not_both(tmp_path):
     with pytest.raises(ConfigError, match="give either --suite or --variants"):
         main(["--suite", "table6", "--variants", "ddim-5", "--out", str(tmp_path / "out")])
-    with pytest.raises(ConfigError, match="suite must be one of table1, table3, table5"):
+    with pytest.raises(ConfigError, match="suite must be one of table1, table1-if, table3"):
         main(["--suite", "table7", "--out", str(tmp_path / "out")])
 
 
@@ -154,6 +154,7 @@ def test_suite_or_variants_not_both(tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_suite_runs_end_to_end(name, model, tmp_path, capsys):  # noqa: F811
     out, suite = tmp_path / "out", load(name)
+    behind = [{"pipeline": "StableDiffusionImg2ImgPipeline", "arguments": {"strength": 0.5}}] * len(suite.then)
     options = [
         "--annotations",
         written(tmp_path, document()),
@@ -163,6 +164,7 @@ def test_a_suite_runs_end_to_end(name, model, tmp_path, capsys):  # noqa: F811
         "1",
         "--feature-changes",
         "0",
+        *(["--then", json.dumps(behind)] if behind else []),
     ]
     assert main(["--model", model, *options, "--clip-model", "none", "--suite", name, "--out", str(out)]) == 0
     results = json.loads((out / "results.json").read_text())

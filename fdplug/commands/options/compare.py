@@ -40,4 +40,5 @@ def parser() -> Parser:
     add("--overwrite", action="store_true", help="replace the results of an earlier comparison there")
     shared.add_model_options(parser)
     parser.set_defaults(model=None)  # a suite may have one of its own
+    shared.add_stages(parser)
     return parser

@@ -18,4 +18,5 @@ def parser() -> Parser:
     shared.add_settings(group, PropagationConfig)
     group.add_argument("--no-propagation", action="store_true", help="run the pipeline as it is")
     shared.add_model_options(parser)
+    shared.add_stages(parser)
     return parser

@@ -68,10 +68,8 @@ class PredictParser(Parser):
 
 def parser() -> PredictParser:
     """Return the parser that prints the help."""
-    ready = ", ".join(name.removesuffix(".yaml") for name in ready_configs.names())
-    epilog = f"Ready configurations: {ready}."
-    parser = PredictParser(prog="fdplug predict", description=DESCRIPTION, epilog=epilog, formatter=NestedHelp)
-    config = "a YAML file, or the name of a ready configuration"
+    parser = PredictParser(prog="fdplug predict", description=DESCRIPTION, formatter=NestedHelp)
+    config = "a YAML file, or a ready one: `fdplug predict` lists them"
     parser.add_argument("--config", metavar="FILE", help=config)
     parser.add_argument("--writer.folder", metavar="FOLDER", help="where the images go, and what is known about them")
     parser.add_argument("--overwrite", action="store_true", help="begin anew in the folder of an earlier run")

@@ -44,6 +44,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-safety-checker", action="store_true", help="leave out the model's safety checker")
 
 
+def add_stages(parser: Options) -> None:
+    """Add the pipelines of a cascade that stand behind the model."""
+    add_settings(parser, GenerationConfig, ("then",))
+
+
 def add_device(parser: Options) -> None:
     """Add where everything runs."""
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps, ...; auto takes a CUDA GPU if there is one")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fdplug.files.schema import TEXT, ListOf, Object, OrNone, number, whole
+from fdplug.files.schema import OBJECT, TEXT, ListOf, Object, OrNone, number, whole
 from fdplug.predict.generation.generate import GenerationOutput, total
 from fdplug.predict.generation.generated_images import generated_images
 from fdplug.predict.storage.image_store import ImageStore
@@ -38,7 +38,8 @@ _FACTS = Object(
                 {"seconds": number(0), "denoiser_seconds": _SECONDS, "peak_memory_mb": OrNone(number())}, closed=True
             )
         ),
-    }
+    },
+    optional={"stages": ListOf(OBJECT)},
 )
 _ROUND = Object({"variant": TEXT, "round": whole(), "facts": _FACTS})
 

@@ -63,6 +63,7 @@ def explanations(rows: list[Row], settings: dict[str, Any]) -> list[str]:
         " others slower.",
         f"Peak memory: {settings['memory_kind']}.",
     ]
+    lines += [_by_stage(row) for row in rows if row.get("stages")]
     if any("shapes_fd" in row for row in rows):
         lines.append(
             "shapes-FD and shapes-CLIP are analogues by the embedded model's own evaluators: their numbers cannot be"
@@ -73,3 +74,14 @@ def explanations(rows: list[Row], settings: dict[str, Any]) -> list[str]:
     if any("clip_score" in row for row in rows):
         lines.append(f"CLIP score: 100 x cosine by {settings['clip_model']}.")
     return lines
+
+
+def _by_stage(row: Row) -> str:
+    """Say what each pipeline of a cascade did."""
+    return f"{row['name']}, one pipeline after the other: {'; '.join(map(_stage, row['stages']))}."
+
+
+def _stage(stage: Row) -> str:
+    keys = "" if stage.get("key_steps") is None else f", {stage['key_steps']} of them key steps"
+    gflops = stage.get("gflops_per_image")
+    return f"{stage['pipeline']} {stage['steps']} steps{keys}, {'?' if gflops is None else f'{gflops:.3g}'} GFLOPs"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fdplug.predict.comparison.variant import Variant
     from fdplug.predict.generation.config import GenerationConfig
     from fdplug.predict.generation.generate import GenerationOutput
+    from fdplug.predict.generation.loaded_stages import Stage
     from fdplug.scores.score_set import ScoreSet
 
 
@@ -38,6 +39,8 @@ class Comparison:
         variants: what to compare.
         generation: guidance, size and seed of the run; `steps` is each variant's own.
         scores: called once per variant for its scores, begun.
+        reference: the variant that all are compared with; None is each variant's own baseline.
+        stages: of a cascade, the pipelines behind the first.
     """
 
     def __init__(
@@ -47,9 +50,10 @@ class Comparison:
         generation: GenerationConfig,
         scores: Callable[[], ScoreSet],
         reference: str | None = None,
+        stages: Sequence[Stage] = (),
     ) -> None:
         self.pipe = pipe
-        self.variant_runs = [VariantRun.of(variant, pipe, generation, scores()) for variant in variants]
+        self.variant_runs = [VariantRun.of(variant, pipe, generation, scores(), stages) for variant in variants]
         by_name = {variant_run.variant.name: variant_run for variant_run in self.variant_runs}
         for variant_run in self.variant_runs:
             baseline = baseline_of(variant_run.variant, list(variants), reference)

@@ -68,6 +68,8 @@ def _speedup(row: Row) -> str:
 
 def _gflops(row: Row) -> str:
     value = row["gflops_per_image"]
+    if value is None:
+        return NOTHING
     return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fdplug import registry
@@ -15,6 +15,7 @@ from fdplug.errors.wording import shown
 from fdplug.files.limits import TooMuch, whole_number
 from fdplug.predict.data.caption_text import problem_of
 from fdplug.predict.generation.config import GenerationConfig
+from fdplug.predict.generation.stage import StageConfig
 
 _NAME = re.compile(r"(?P<sampler>.+?)-(?P<steps>\d+)(?:\+(?P<policy>.+?))?")
 _UNIFORM = re.compile(r"uniform(\d+)")
@@ -30,6 +31,8 @@ class Variant:
         steps: steps of the run; None takes the sampler's own default.
         guidance: guidance scale; None takes that of the whole run.
         propagation: settings of `fdplug.propagate`, or a mapping of some; None runs the pipeline as it is.
+        then: of a cascade, a mapping of settings for each pipeline behind the first, put on top of those of the whole
+            run; None takes these.
 
     Raises:
         ConfigError: a setting is impossible.
@@ -41,13 +44,15 @@ class Variant:
     steps: int | None = None
     guidance: float | None = None
     propagation: PropagationConfig | None = None
+    then: Sequence[Any] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.slug:
             raise ConfigError(f"a variant's name is {shown(self.name)}, a text with a letter or digit is needed")
         if problem := problem_of(self.name):
             raise ConfigError(f"a variant's name {problem}")
-        self.generation(GenerationConfig())
+        _check_stages(self.name, self.then)
+        self._first(GenerationConfig())
         if self.propagation is not None:
             object.__setattr__(self, "propagation", PropagationConfig.of(self.propagation))
 
@@ -91,20 +96,86 @@ class Variant:
         ready = getattr(self.sampler, "name", None)
         return (ready, self.sampler) if isinstance(ready, str) else registry.parse("sampler", self.sampler)
 
+    def of_run(self, generation: GenerationConfig) -> Variant:
+        """Return the same among the variants of a run: without a guidance that is the whole run's, stages filled in.
+
+        Raises:
+            ConfigError: it has more stages than the run, or a stage names another model.
+        """
+        guidance = None if self.guidance == generation.guidance else self.guidance
+        return replace(self, guidance=guidance, then=_stages(self, generation.stages))
+
     def like(self, other: Variant) -> bool:
         """Whether both differ in nothing but steps and propagation."""
-        return self._sampler == other._sampler and self.guidance == other.guidance
+        mine, others = _samplers(self.then), _samplers(other.then)
+        return self._sampler == other._sampler and self.guidance == other.guidance and mine == others
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every pipeline runs as it is."""
+        return self.propagation is None and all(stage.is_plain for stage in self.then or ())
 
     @property
     def resolved_steps(self) -> int:
-        """The steps of the run, the sampler's own default filled in."""
-        return self.generation(GenerationConfig()).resolved_steps
+        """The steps of the first pipeline, the sampler's own default filled in."""
+        return self._first(GenerationConfig()).resolved_steps
+
+    @property
+    def all_steps(self) -> tuple[int, ...]:
+        """The steps of every stage, each sampler's own default filled in."""
+        return self.resolved_steps, *(stage.resolved_steps for stage in self.then or ())
 
     def generation(self, base: GenerationConfig) -> GenerationConfig:
         """What decides the images of this variant: its own settings, and the rest from those of the whole run."""
-        own = {name: getattr(self, name) for name in GenerationConfig.fields() if hasattr(self, name)}
-        given = base.changed(**{"steps": None} | {name: value for name, value in own.items() if value is not None})
+        given = self._first(base)
+        return given if self.then is None else given.changed(then=self.then)
+
+    def _first(self, base: GenerationConfig) -> GenerationConfig:
+        """What decides the images of the first pipeline."""
+        names = set(GenerationConfig.fields()) - {"then"}
+        own = {name: getattr(self, name) for name in names if getattr(self, name, None) is not None}
+        given = base.changed(**{"steps": None} | own)
         return given.changed(steps=given.resolved_steps)
+
+
+def _check_stages(name: str, given: Any) -> None:
+    """Refuse what is no list of settings of stages; what they are put on top of is known with the run."""
+    if given is None:
+        return
+    if not isinstance(given, list | tuple):
+        raise ConfigError(f"variant {name}: then is a list of mappings, one for each stage, got {shown(given)}")
+    for one in given:
+        if isinstance(one, Mapping):
+            StageConfig.check_names(one)
+        elif not isinstance(one, StageConfig):
+            raise ConfigError(f"variant {name}: a stage of then is a mapping of settings, got {shown(one)}")
+
+
+def _stages(variant: Variant, of_run: Sequence[StageConfig]) -> tuple[StageConfig, ...] | None:
+    """Return the stages of the run with a variant's settings on top."""
+    own = list(variant.then or ())
+    if len(own) > len(of_run):
+        raise ConfigError(
+            f"variant {variant.name} has settings for {len(own)} stages behind the first, the run has {len(of_run)}: "
+            "name their models in --then"
+        )
+    fixed = [name for one in own if isinstance(one, Mapping) for name in one if name in _OF_RUN]
+    if fixed:
+        raise ConfigError(f"variant {variant.name}: the {fixed[0]} of a stage is the whole run's: give it in --then")
+    own += [{}] * (len(of_run) - len(own))
+    made = (
+        one if isinstance(one, StageConfig) else stage.changed(**one) for one, stage in zip(own, of_run, strict=True)
+    )
+    return tuple(made) or None
+
+
+def _samplers(stages: Sequence[StageConfig] | None) -> list[Any]:
+    """Return everything about stages but their steps and propagation."""
+    return [stage.changed(steps=None, propagation=None) for stage in stages or ()]
+
+
+_OF_RUN = ("model", "pipeline", "shares", "loading")
+"""The settings of a stage that no variant has for itself: a comparison loads every model once."""
 
 
 def folder_name(name: object) -> str:
@@ -182,8 +253,8 @@ def baseline_of(variant: Variant, variants: list[Variant], reference: str | None
     """
     if reference is not None:
         return next((one for one in variants if one.name == reference and one is not variant), None)
-    plain = [other for other in variants if other.propagation is None and other.like(variant)]
-    if variant.propagation is not None:
-        plain = [other for other in plain if other.resolved_steps == variant.resolved_steps]
-    longest = max(plain, key=lambda other: other.resolved_steps, default=None)
+    plain = [other for other in variants if other.is_plain and other.like(variant)]
+    if not variant.is_plain:
+        plain = [other for other in plain if other.all_steps == variant.all_steps]
+    longest = max(plain, key=lambda other: sum(other.all_steps), default=None)
     return None if longest is variant else longest

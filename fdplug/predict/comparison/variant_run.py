@@ -10,9 +10,9 @@ from fdplug import registry
 from fdplug.config import PropagationConfig
 from fdplug.lookup import find_families
 from fdplug.predict.generation.batch_size import ShrinkingBatch
+from fdplug.predict.generation.cascade import passes, run_all
 from fdplug.predict.generation.config import GenerationConfig
-from fdplug.predict.generation.generate import GenerationOutput, check_steps, per_image, run
-from fdplug.profiling.ledger import WHOLE
+from fdplug.predict.generation.generate import GenerationOutput, StageOutput, check_steps, per_image
 from fdplug.profiling.peak_memory import PeakMemory
 from fdplug.profiling.spread import Spread, ratios
 from fdplug.scores.base import Batch
@@ -21,7 +21,7 @@ from fdplug.scores.score_set import ScoreSet, without_infinity
 if TYPE_CHECKING:
     from fdplug.predict.comparison.variant import Variant
     from fdplug.predict.data.captions import Caption
-    from fdplug.profiling.ledger import Ledger
+    from fdplug.predict.generation.loaded_stages import Stage
 
 
 @dataclass(frozen=True)
@@ -58,20 +58,29 @@ class VariantRun:
     paired: int = 0
     warm: bool = False
     batch: ShrinkingBatch = field(default_factory=ShrinkingBatch)
+    stages: tuple[Stage, ...] = ()
+    parts: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, variant: Variant, pipe: Any, generation: GenerationConfig, scores: ScoreSet) -> VariantRun:
-        """Return a run on `pipe`, with a scheduler of its own."""
+    def of(
+        cls, variant: Variant, pipe: Any, generation: GenerationConfig, scores: ScoreSet, stages: Sequence[Stage] = ()
+    ) -> VariantRun:
+        """Return a run on `pipe` and the pipelines behind it, with schedulers of its own."""
         scheduler = registry.build("sampler", variant.sampler).fit(pipe.scheduler)
         check_steps(scheduler, variant.generation(generation).resolved_steps)
-        return cls(variant, variant.generation(generation), scheduler, *scores.apart())
+        own = tuple(stage.with_settings(one) for stage, one in zip(stages, variant.then or (), strict=True))
+        return cls(variant, variant.generation(generation), scheduler, *scores.apart(), stages=own)
 
     def warm_up(self, pipe: Any, captions: Sequence[Caption], on_step: Callable[[int, int], None]) -> GenerationOutput:
         """Generate a batch that is not timed, and count what ran."""
         counted = self.variant.propagation or PropagationConfig.unaccelerated()
         done = self._run(pipe, captions, counted, on_step, count=True)
-        self.key_steps = tuple(done.ledger.key_steps)
-        self.passes = _passes(done.ledger, [family.component for family, _ in find_families(pipe)])
+        if done.stages:
+            self.key_steps, self.passes = _in_a_row(done.stages)
+            self.parts = [_part(stage) for stage in done.stages]
+        else:
+            self.key_steps = tuple(done.ledger.key_steps)
+            self.passes = [list(one) for one in passes(done.ledger, [one.component for one, _ in find_families(pipe)])]
         self.gflops = dict(done.counted)
         return done
 
@@ -105,12 +114,14 @@ class VariantRun:
             "gflops": self.gflops,
             "denoiser_calls": self.denoiser_calls,
             "timing": vars(self.timings[-1]) if timed else None,
+            "stages": self.parts,
         }
 
     def restore(self, facts: Mapping[str, Any]) -> None:
         """Take what `facts` returned in an earlier run."""
         self.key_steps, self.passes = tuple(facts["key_steps"]), facts["passes"]
         self.gflops, self.denoiser_calls = dict(facts["gflops"]), facts["denoiser_calls"]
+        self.parts = list(facts.get("stages") or [])
         if facts["timing"] is not None:
             self.timings.append(Timing(**facts["timing"]))
 
@@ -118,8 +129,11 @@ class VariantRun:
         self, pipe: Any, captions: Sequence[Caption], propagation: Any, on_step: Any, count: bool = False
     ) -> GenerationOutput:
         pipe.scheduler = self.scheduler
-        done = self.batch.generate(captions, lambda some: run(pipe, some, self.generation, propagation, on_step, count))
-        self.denoiser_calls = len(self.scheduler.timesteps)
+        done = self.batch.generate(
+            captions, lambda some: run_all(pipe, self.stages, some, self.generation, propagation, on_step, count)
+        )
+        schedulers = [self.scheduler, *(stage.scheduler for stage in self.stages)]
+        self.denoiser_calls = sum(len(scheduler.timesteps) for scheduler in schedulers)
         self.warm = True
         return done
 
@@ -139,8 +153,8 @@ class VariantRun:
             **self._what(),
             **(self.scores.compute() if self.num_images else _none(self.scores)),
             **self._differences(),
-            "gflops_per_image": self.gflops["full"],
-            "gflops_per_image_paper_convention": self.gflops["paper"],
+            "gflops_per_image": self.gflops.get("full"),
+            "gflops_per_image_paper_convention": self.gflops.get("paper"),
             **Spread.of(self.times("denoiser_seconds")).row("denoiser_seconds_per_image"),
             **Spread.of(self.times("seconds")).row("seconds_per_image"),
             "peak_memory_mb": max(memory, default=None),
@@ -151,13 +165,15 @@ class VariantRun:
         return row | self.scores.combine(row)
 
     def _what(self) -> dict[str, Any]:
-        propagation = self.variant.propagation
+        settings = (self.variant.propagation, *(stage.config.propagation for stage in self.stages))
+        propagation = next((one for one in settings if one is not None), None)
         return {
             "name": self.variant.name,
             "sampler": self.variant.sampler_name,
-            "steps": self.generation.resolved_steps,
+            "steps": sum(self.variant.all_steps),
             "guidance": self.generation.guidance,
             "propagate": None if propagation is None else propagation.described(),
+            **({"stages": self._stages()} if self.stages else {}),
             "num_key_steps": len(self.key_steps),
             "key_steps": list(self.key_steps),
             "passes": self.passes,
@@ -166,6 +182,15 @@ class VariantRun:
             "images_not_a_number": self.broken,
             "compared_with": None if self.baseline is None else self.baseline.variant.name,
         }
+
+    def _stages(self) -> list[dict[str, Any]]:
+        """What each pipeline was set to, and what it did."""
+        settings = [
+            self.generation.changed(then=None).described(),
+            *(stage.config.described() for stage in self.stages),
+        ]
+        parts = self.parts or [{} for _ in settings]
+        return [{**part, "settings": one} for part, one in zip(parts, settings, strict=True)]
 
     def compare(self, done: GenerationOutput, baseline: GenerationOutput, captions: Sequence[Caption]) -> None:
         """Take pairs of images, this variant's and its baseline's; both must hold numbers."""
@@ -186,7 +211,24 @@ def _none(scores: ScoreSet) -> dict[str, None]:
     return {number.key: None for number in scores.numbers}
 
 
-def _passes(ledger: Ledger, denoisers: Sequence[str]) -> list[list[int]]:
-    """For every pass of a denoiser the first step that it answered, and how many."""
-    whole = [entry for entry in ledger.entries if entry.module == WHOLE and entry.network in denoisers]
-    return [[entry.steps[0], len(entry.steps)] for entry in whole]
+def _in_a_row(stages: Sequence[StageOutput]) -> tuple[tuple[int, ...], list[list[int]]]:
+    """Return key steps and passes of all stages, each counted on from the last step of the one before."""
+    keys: list[int] = []
+    passes: list[list[int]] = []
+    before = 0
+    for stage in stages:
+        keys += [before + step for step in stage.key_steps or ()]
+        passes += [[before + first, count] for first, count in stage.passes]
+        before += stage.steps
+    return tuple(keys), passes
+
+
+def _part(stage: StageOutput) -> dict[str, Any]:
+    """Return what a stage did, per image, ready for json."""
+    return {
+        "pipeline": stage.name,
+        "steps": stage.steps,
+        "key_steps": None if stage.key_steps is None else len(stage.key_steps),
+        "gflops_per_image": stage.counted.get("full"),
+        "gflops_per_image_paper_convention": stage.counted.get("paper"),
+    }

@@ -20,6 +20,11 @@ def seed_of(run_seed: int, image_id: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
+def stage_seed(image_seed: int, stage: int) -> int:
+    """Seed of one image's noise in a later stage of a cascade: the same over `image_seed:stage`."""
+    return seed_of(image_seed, stage)
+
+
 def generators(seeds: Iterable[int]) -> list[torch.Generator]:
     """One CPU generator per image, by its seed."""
     import torch

@@ -14,6 +14,7 @@ import torch
 
 from fdplug import registry
 from fdplug.errors.wording import shown
+from fdplug.predict.generation.stage import StageConfig
 from fdplug.profiling.provenance import content_hash
 
 KINDS = ("policy", "cache", "injector", "part", "guidance")
@@ -26,15 +27,20 @@ MODES = {
 }
 
 
-def beyond_settings(sampler: Any, propagation: Any, trainer: Any = None) -> dict[str, Any]:
+def beyond_settings(
+    sampler: Any, propagation: Any, trainer: Any = None, stages: Sequence[StageConfig] = ()
+) -> dict[str, Any]:
     """Return what decides the images of a run beside its settings, as json holds it.
 
     Args:
         sampler: the spec of the sampler.
         propagation: the settings of `fdplug.propagate`, None where there is no propagation.
         trainer: Lightning's trainer, where one runs the pipeline.
+        stages: of a cascade, the settings of the pipelines behind the first.
     """
     specs = [("sampler", sampler), *_specs(propagation or {})]
+    for stage in stages:
+        specs += [("sampler", stage.sampler), *_specs(stage.propagation or {})]
     found = {
         "files": dict(_files(specs)),
         "fingerprints": dict(_fingerprints(specs)),

@@ -12,15 +12,21 @@ from fdplug.lookup import find_denoiser
 from fdplug.predict.generation.media import class_of, parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from fdplug.predict.data.captions import Caption
 
 # Pipelines that take a picture and cannot do without, by a part of their names.
 _FROM_PICTURES = (
     *("Img2Img", "Inpaint", "ControlNet", "Adapter", "ImageToVideo", "ImageVariation", "Upscale", "InstructPix2Pix"),
-    *("Depth2Img", "StableVideoDiffusion", "EditPlus", "QwenImageEdit", "I2VGen"),
+    *("Depth2Img", "StableVideoDiffusion", "EditPlus", "QwenImageEdit", "I2VGen", "SuperResolution"),
 )
+# Pipelines whose output is another, by a part of their names.
+_NO_PICTURES = {
+    "Marigold": "maps of depth, normals or materials",
+    "Prior": "embeddings for another pipeline",
+    "ShapE": "shapes in space",
+}
 _PICTURES = ("image", "control_image", "mask_image", "ip_adapter_image", "images")
 _NOT_GIVEN = (
     *("prompt", "class_labels", "batch_size", "generator", "output_type", "return_dict", "num_inference_steps"),
@@ -45,8 +51,12 @@ def check_conditioning(
         ConfigError: a size is asked of a pipeline that has only one, or its call has no such argument.
     """
     name, accepted = class_of(pipe).__name__, parameters(pipe)
-    _sources(pipe, captions[:1])
+    other = next((what for word, what in _NO_PICTURES.items() if word in name), None)
+    if other is not None:
+        raise PipelineError(f"{name} makes {other}, no pictures: call it yourself, accelerated by fdplug.propagate")
+    given = _sources(pipe, captions[:1])
     _check_pictures(name, accepted, captions)
+    _check_needed(name, accepted, {*given, *_PICTURES, *(arguments or {})})
     if size is not None and "height" not in accepted:
         raise ConfigError(f"{name} generates images of one size only; leave out size, got {size}")
     for one in arguments or {}:
@@ -54,6 +64,20 @@ def check_conditioning(
             raise ConfigError(f"arguments: '{one}' is made of captions, seeds and settings; leave it out")
         if one not in accepted:
             raise ConfigError(f"arguments: {name} takes no '{one}'{suggestion(one, accepted, ';')} leave it out")
+
+
+def _check_needed(name: str, accepted: Mapping[str, Any], given: Collection[str]) -> None:
+    """Refuse a pipeline whose call cannot do without what captions, pictures and settings do not hold."""
+    for one, parameter in accepted.items():
+        if (
+            parameter.default is parameter.empty
+            and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            and one not in given
+        ):
+            raise PipelineError(
+                f"{name} needs {one}, which captions do not hold: give it in arguments if it is a number or a text; "
+                "else call the pipeline yourself, accelerated by fdplug.propagate"
+            )
 
 
 def _check_pictures(name: str, accepted: Mapping[str, Any], captions: Sequence[Caption]) -> None:
@@ -86,6 +110,38 @@ def conditioning(pipe: Any, captions: Sequence[Caption], size: int | None = None
             raise ConfigError(f"the pictures for {name} differ in size; give a size, or batch_size 1")
     # many pipelines take a single picture where they take no list
     return {**_sources(pipe, captions), **{name: one[0] if len(one) == 1 else one for name, one in pictures.items()}}
+
+
+def check_going_on(pipe: Any, captions: Sequence[Caption], arguments: Mapping[str, Any] | None = None) -> None:
+    """Refuse a pipeline that cannot go on with an image and these captions; its class is enough.
+
+    Args:
+        pipe: a pipeline, or a class of pipelines.
+        captions: what is to be generated.
+        arguments: further arguments of its call.
+
+    Raises:
+        PipelineError: it takes no image.
+        ConfigError: its call has no such argument.
+    """
+    check_conditioning(pipe, _going_on(captions), None, arguments)
+
+
+def going_on(pipe: Any, captions: Sequence[Caption], made: Sequence[Any]) -> dict[str, Any]:
+    """Return the arguments of the call of a pipeline that goes on with what another made.
+
+    Args:
+        pipe: a pipeline.
+        captions: one for each image.
+        made: pictures, or latents.
+    """
+    # many pipelines take a single picture where they take no list
+    return {**_sources(pipe, _going_on(captions)), "image": made[0] if len(made) == 1 else made}
+
+
+def _going_on(captions: Sequence[Caption]) -> list[Caption]:
+    """Return captions that begin from the image before."""
+    return [caption._replace(inputs=(("image", "the image before"),)) for caption in captions]
 
 
 def _picture(file: str, size: int | None) -> Image.Image:

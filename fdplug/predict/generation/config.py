@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fdplug import registry
-from fdplug.checks import number, whole
-from fdplug.config import plugin
-from fdplug.errors import ConfigError
-from fdplug.errors.wording import shown
-from fdplug.registry import Spec
-from fdplug.settings import Settings, setting
-
-SIZE_LEAST = 8
-
-
-def _given_whole(least: int) -> Any:
-    """Return the check of a whole number that may be left out."""
-    return lambda name, value: None if value is None else whole(name, value, least)
-
-
-def _guidance(name: str, value: Any) -> float | None:
-    return None if value is None else number(name, value, 0)
-
-
-def _arguments(name: str, value: Any) -> dict[str, Any] | None:
-    """Check a mapping; whether the pipeline takes such arguments is known with its class."""
-    if value is None:
-        return None
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise ConfigError(f"{name} is a mapping of the pipeline's own arguments, got {shown(value)}")
-    return dict(value)
+from fdplug.checks import whole
+from fdplug.predict.generation.denoising import Denoising
+from fdplug.predict.generation.stage import StageConfig, check_stages
+from fdplug.settings import setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerationConfig(Settings):
+class GenerationConfig(Denoising):
     """What decides the images besides captions and propagation.
 
     Each image's own seed is made from `seed` and its image id, so it does not depend on the batch it falls into.
@@ -44,35 +21,21 @@ class GenerationConfig(Settings):
 
     what: ClassVar[str] = "generation setting"
 
-    sampler: Spec = plugin("sampler", "own", "a sampler; own: the pipeline's scheduler")
-    steps: int | None = setting(
-        None, "denoising steps; the sampler's own default if left out", _given_whole(1), reads=int
-    )
-    guidance: float | None = setting(
-        None, "guidance scale; the model's own default if left out", _guidance, reads=float
-    )
-    size: int | None = setting(
-        None, "height and width in pixels; the model's own if left out", _given_whole(SIZE_LEAST), reads=int
-    )
-    arguments: Mapping[str, Any] | None = setting(
-        None, "more arguments of the pipeline's call: {num_frames: 16}", _arguments
-    )
     seed: int = setting(0, "seed of the run", lambda name, value: whole(name, value, 0), reads=int)
+    then: Sequence[Any] | None = setting(None, "pipelines behind it: [{model: M, steps: 50}]", check_stages)
 
     @property
-    def resolved_steps(self) -> int:
-        """The steps of the run, the sampler's own default filled in."""
-        return self.steps if self.steps is not None else registry.build("sampler", self.sampler).steps
+    def stages(self) -> tuple[StageConfig, ...]:
+        """The pipelines that go on with the image, in order."""
+        return tuple(self.then or ())
+
+    @property
+    def all_steps(self) -> int:
+        """The steps of all stages."""
+        return self.resolved_steps + sum(stage.resolved_steps for stage in self.stages)
 
     def resolved(self, guidance: float | None = None, arguments: Mapping[str, Any] | None = None) -> GenerationConfig:
         """Return the same with steps filled in, and the model's own `guidance` and `arguments` where not given."""
         given = guidance if self.guidance is None else self.guidance
         own = {**(arguments or {}), **(self.arguments or {})} or None
         return self.changed(steps=self.resolved_steps, guidance=given, arguments=own)
-
-    def call_options(self) -> dict[str, Any]:
-        """Return the keyword arguments of the pipeline call."""
-        options = {"guidance_scale": self.guidance, "height": self.size, "width": self.size}
-        given = {key: value for key, value in options.items() if value is not None}
-        own = dict(self.arguments or {})
-        return {**registry.build("sampler", self.sampler).arguments(self.resolved_steps), **given, **own}

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,8 +19,7 @@ from fdplug.lookup import find_denoiser, find_denoisers
 from fdplug.pipeline import Propagation
 from fdplug.predict.data.seeds import generators
 from fdplug.predict.generation.conditioning import conditioning
-from fdplug.predict.generation.config import GenerationConfig
-from fdplug.predict.generation.media import SOUND, kind_of, output_of, parameters, rate_of, to_samples
+from fdplug.predict.generation.media import SOUND, form_of, kind_of, output_of, parameters, rate_of, to_samples
 from fdplug.predict.generation.progress import watched
 from fdplug.profiling.flops import CONVENTIONS
 from fdplug.profiling.timing import DenoiserTimer
@@ -29,12 +28,36 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fdplug.predict.data.captions import Caption
+    from fdplug.predict.generation.config import GenerationConfig
 
 
 LARGEST_SIZE = 16_384
 """Most pixels along a side that are asked of a pipeline."""
-Call = Callable[[Any, "Sequence[Caption]", GenerationConfig], "Tensor"]
+Call = Callable[[Any, "Sequence[Caption]", Any], "Tensor"]
 """Calls a pipeline on captions and returns its images (N, 3, H, W), floats in [0, 1]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageOutput:
+    """What one pipeline of a cascade did, for all images of its call.
+
+    Attributes:
+        name: its model or its class.
+        steps: timesteps of its scheduler.
+        seconds: in the pipeline.
+        denoiser_seconds: in its denoiser; None where no family knows it.
+        counted: GFLOPs per image by convention; empty where none were counted.
+        key_steps: where its part was computed; None without a ledger.
+        passes: of every pass of its denoiser the first step that it answered, and how many.
+    """
+
+    name: str
+    steps: int
+    seconds: float
+    denoiser_seconds: float | None
+    counted: Mapping[str, float] = field(default_factory=dict)
+    key_steps: tuple[int, ...] | None = None
+    passes: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +74,7 @@ class GenerationOutput:
         in_ledger: images of the last pipeline call.
         counted: GFLOPs per image of the last pipeline call by convention, where propagation was still on to count them.
         rate: frames or samples per second; None for images.
+        stages: what each pipeline of a cascade did, in order; empty for a pipeline by itself.
     """
 
     images: Tensor
@@ -61,12 +85,21 @@ class GenerationOutput:
     in_ledger: int = 1
     counted: Mapping[str, float] = field(default_factory=dict)
     rate: float | None = None
+    stages: tuple[StageOutput, ...] = ()
 
     def gflops(self, convention: str = "full") -> float | None:
-        """GFLOPs of the denoiser per image, by the ledger; None without one."""
-        if self.ledger is None:
-            return None
-        return self.counted[convention] if self.counted else self.ledger.gflops(convention) / self.in_ledger
+        """GFLOPs of the denoiser per image, by the ledger, all stages together; None without one."""
+        if self.counted:
+            return self.counted[convention]
+        return None if self.ledger is None else self.ledger.gflops(convention) / self.in_ledger
+
+    @property
+    def num_key_steps(self) -> int | None:
+        """How many key steps there were, all stages together; None without a ledger."""
+        if self.stages:
+            known = [len(stage.key_steps) for stage in self.stages if stage.key_steps is not None]
+            return sum(known) if known else None
+        return None if self.ledger is None else len(self.ledger.key_steps)
 
 
 def joined(runs: Sequence[GenerationOutput]) -> GenerationOutput:
@@ -80,6 +113,15 @@ def joined(runs: Sequence[GenerationOutput]) -> GenerationOutput:
         in_ledger=runs[-1].in_ledger,
         counted=runs[-1].counted,
         rate=runs[-1].rate,
+        stages=tuple(_joined_stage(calls) for calls in zip(*(run.stages for run in runs), strict=True)),
+    )
+
+
+def _joined_stage(calls: Sequence[StageOutput]) -> StageOutput:
+    return replace(
+        calls[-1],
+        seconds=sum(call.seconds for call in calls),
+        denoiser_seconds=total(call.denoiser_seconds for call in calls),
     )
 
 
@@ -97,7 +139,7 @@ def per_image(seconds: float | None, count: int) -> float | None:
 def run(
     pipe: Any,
     captions: Sequence[Caption],
-    generation: GenerationConfig,
+    generation: Any,
     propagation: PropagationConfig | Propagation | None = None,
     on_step: Callable[[int, int], None] | None = None,
     count: bool = False,
@@ -108,7 +150,7 @@ def run(
     Args:
         pipe: a diffusers text-to-image pipeline.
         captions: one image each.
-        generation: steps, guidance, size, seed.
+        generation: steps, guidance, size, seed: a `GenerationConfig`, or what `call` takes.
         propagation: settings of `fdplug.propagate`, or what it returned; None leaves the pipeline as it is.
         on_step: called with (steps done, steps in all) as the denoising goes on.
         count: count GFLOPs before propagation is switched off: what transforms change cannot be counted later.
@@ -163,14 +205,26 @@ def to_uint8(images: Tensor) -> tuple[Tensor, Tensor]:
 
 def call_pipeline(pipe: Any, captions: Sequence[Caption], generation: GenerationConfig) -> Tensor:
     """Return what one call of the pipeline makes, as `output_of` does; tests put another in its place."""
-    seeds = generators(caption.noise_seed(generation.seed) for caption in captions)
-    given = conditioning(pipe, captions, generation.size)
-    options = generation.call_options()
+    seeds = [caption.noise_seed(generation.seed) for caption in captions]
+    return called(pipe, conditioning(pipe, captions, generation.size), generation.call_options(), seeds)
+
+
+def called(
+    pipe: Any, given: Mapping[str, Any], options: Mapping[str, Any], seeds: Sequence[int], form: str | None = None
+) -> Tensor:
+    """Return what one call of the pipeline makes, as `output_of` does.
+
+    Args:
+        pipe: the pipeline.
+        given: what it generates from, by argument.
+        options: its further arguments.
+        seeds: one for each image.
+        form: the `output_type`; by default that of pixels between 0 and 1.
+    """
     check_timesteps(pipe, options)
-    if "output_type" in parameters(pipe):
-        options["output_type"] = "pt"
+    asked = {"output_type": form or form_of(pipe)} if "output_type" in parameters(pipe) else {}
     with torch.no_grad():
-        return output_of(pipe(**given, generator=seeds, **options), kind_of(pipe))
+        return output_of(pipe(**given, generator=generators(seeds), **options, **asked), kind_of(pipe))
 
 
 def check_timesteps(pipe: Any, options: Mapping[str, Any]) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fdplug.predict.generation.generate import GenerationOutput, per_image
+from fdplug.predict.generation.generate import GenerationOutput, StageOutput, per_image
 from fdplug.predict.storage.image_store import GeneratedImage
 
 if TYPE_CHECKING:
@@ -44,6 +44,19 @@ def generated_images(
             gflops=gflops,
             key_steps=key_steps,
             rate=output.rate,
+            stages=[_stage(stage, count) for stage in output.stages] or None,
         )
         for caption, image, finite in zip(captions, output.images, output.finite, strict=True)
     ]
+
+
+def _stage(stage: StageOutput, count: int) -> dict[str, Any]:
+    """Return one image's share of what a pipeline of a cascade did, ready for json."""
+    return {
+        "pipeline": stage.name,
+        "steps": stage.steps,
+        "seconds": stage.seconds / count,
+        "denoiser_seconds": per_image(stage.denoiser_seconds, count),
+        "gflops": stage.counted.get("full"),
+        "key_steps": None if stage.key_steps is None else len(stage.key_steps),
+    }

@@ -64,6 +64,8 @@ def load_pipeline(
     safety_checker: bool = True,
     needs_prompt: bool = True,
     loading: Mapping[str, Any] | None = None,
+    components: Mapping[str, Any] | None = None,
+    cls: Any = None,
 ) -> Any:
     """Load a pipeline.
 
@@ -75,6 +77,8 @@ def load_pipeline(
         safety_checker: keep the pipeline's own safety checker if it has one; it blackens images.
         needs_prompt: refuse pipelines that take class labels, or nothing.
         loading: more arguments of loading, as `check_loading` takes them.
+        components: components that are there already, and are not loaded.
+        cls: the class of the pipeline; the model's own if left out.
 
     Raises:
         PipelineError: the pipeline cannot be loaded, or takes no prompt.
@@ -85,9 +89,10 @@ def load_pipeline(
     options: dict[str, Any] = {_dtype_argument(): resolve_dtype(dtype, device)}
     if not safety_checker:
         options |= {"safety_checker": None, "requires_safety_checker": False}
+    options |= components or {}
     try:
         with quiet_loading():
-            pipe = _loaded(model, given, allow_pickle, resolve_dtype(dtype, device), options)
+            pipe = _loaded(model, given, allow_pickle, resolve_dtype(dtype, device), options, cls)
     except FdplugError:
         raise
     except Exception as error:
@@ -98,7 +103,9 @@ def load_pipeline(
     return pipe if given.get("device_map") else pipe.to(device)
 
 
-def _loaded(model: str, given: Mapping[str, Any], allow_pickle: bool, dtype: Any, options: dict[str, Any]) -> Any:
+def _loaded(
+    model: str, given: Mapping[str, Any], allow_pickle: bool, dtype: Any, options: dict[str, Any], cls: Any
+) -> Any:
     from diffusers import DiffusionPipeline
 
     if is_single_file(model):
@@ -109,7 +116,7 @@ def _loaded(model: str, given: Mapping[str, Any], allow_pickle: bool, dtype: Any
     index = _index(model) if given.get("components") or given.get("quantization_config") else {}
     for name, file in (given.get("components") or {}).items():
         options[name] = load_component(file, place, name, index, dtype)
-    return DiffusionPipeline.from_pretrained(
+    return (cls or DiffusionPipeline).from_pretrained(
         place,
         use_safetensors=None if allow_pickle else True,
         trust_remote_code=False,

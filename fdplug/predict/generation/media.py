@@ -25,6 +25,8 @@ _FRAME_RATES = {
     "StableVideoDiffusion": 7.0,
 }
 """Frames per second that models were trained on, by how their pipelines begin; others play with eight."""
+_SIGNED = "diffusers.pipelines.deepfloyd_if"
+"""Pipelines whose tensors are the last sample itself, between -1 and 1; asked for numpy arrays, they give pixels."""
 
 
 def kind_of(pipe: Any) -> str:
@@ -40,6 +42,11 @@ def parameters(pipe: Any) -> dict[str, inspect.Parameter]:
     found = dict(inspect.signature(class_of(pipe).__call__).parameters)
     found.pop("self", None)
     return found
+
+
+def form_of(pipe: Any) -> str:
+    """Return the `output_type` by which a pipeline gives pixels between 0 and 1."""
+    return "np" if class_of(pipe).__module__.startswith(_SIGNED) else "pt"
 
 
 def class_of(pipe: Any) -> type[Any]:

@@ -128,7 +128,8 @@ class ImageWriter(BasePredictionWriter):
 
 def circumstances(trainer: Any, pl_module: Any) -> dict[str, Any]:
     """What decides the images beside the settings of the module; see `beyond_settings`."""
-    return beyond_settings(pl_module.generation.sampler, pl_module.propagation, trainer)
+    generation = pl_module.generation
+    return beyond_settings(generation.sampler, pl_module.propagation, trainer, generation.stages)
 
 
 def image_store(trainer: Any) -> ImageStore | None:

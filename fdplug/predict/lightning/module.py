@@ -15,10 +15,13 @@ from fdplug.config import PropagationConfig, name_of, refuse_flat
 from fdplug.errors import ConfigError
 from fdplug.predict.data.captions import SHAPES, Caption
 from fdplug.predict.generation.batch_size import ShrinkingBatch
+from fdplug.predict.generation.cascade import run_all
 from fdplug.predict.generation.conditioning import check_conditioning
 from fdplug.predict.generation.config import GenerationConfig
-from fdplug.predict.generation.generate import check_size, check_steps, run
+from fdplug.predict.generation.denoising import Denoising
+from fdplug.predict.generation.generate import check_size, check_steps
 from fdplug.predict.generation.generated_images import generated_images
+from fdplug.predict.generation.loaded_stages import Stage, all_networks, check_stages, load_stages
 from fdplug.predict.generation.loading import (
     DTYPES,
     check_model,
@@ -34,7 +37,6 @@ from fdplug.predict.lightning.prediction import Prediction, gathered
 from fdplug.predict.storage.image_store import GeneratedImage, ImageStore
 from fdplug.presets.fitting import check_preset
 from fdplug.presets.preset import Preset, load
-from fdplug.profiling.provenance import networks
 from fdplug.settings import plain
 
 
@@ -92,6 +94,7 @@ class TextToImage(LightningModule):
         self.ledger: Any = None
         self.pipe: Any = None
         self._propagation: Any = None
+        self._stages: tuple[Stage, ...] = ()
         self._batch = ShrinkingBatch()
 
     def settings(self, device: torch.device | str) -> dict[str, Any]:
@@ -108,12 +111,12 @@ class TextToImage(LightningModule):
     @property
     def variant(self) -> str:
         """The settings in short: sampler, steps, and the policy if features are propagated."""
-        name = f"{name_of('sampler', self.generation.sampler)}-{self.generation.resolved_steps}"
-        return name if self.propagation is None else f"{name}+{name_of('policy', self.propagation.policy)}"
+        first = (self.generation, self.propagation)
+        return ", ".join(_short(*one) for one in (first, *((one, one.propagation) for one in self.generation.stages)))
 
     def weights(self) -> dict[str, str]:
         """A short hash of each network of the pipeline, once it is loaded."""
-        return networks(self.pipe)
+        return all_networks(self.pipe, self._stages)
 
     def configure_callbacks(self) -> list[Callback]:
         """One that lets go of the pipeline when something goes wrong."""
@@ -132,6 +135,7 @@ class TextToImage(LightningModule):
         known = pipeline_class(self.model)
         if known is not None:
             check_conditioning(known, *wanted)  # before weights are loaded
+        check_stages(self.generation.stages, wanted[0])
         self.pipe = load_pipeline(self.model, device=device, needs_prompt=False, **self.loading)
         check_conditioning(self.pipe, *wanted)
         check_size(self.pipe, self.generation.size)
@@ -139,7 +143,10 @@ class TextToImage(LightningModule):
             check_preset(self.preset, self.pipe, self.generation.size)
         self.pipe.scheduler = registry.build("sampler", self.generation.sampler).fit(self.pipe.scheduler)
         check_steps(self.pipe.scheduler, self.generation.resolved_steps)
-        if self.propagation is not None:
+        self._stages = load_stages(self.pipe, self.generation.stages, device=device, **self.loading)
+        if self._stages:
+            self._propagation = self.propagation  # on during its own stage alone: pipelines may share a denoiser
+        elif self.propagation is not None:
             self._propagation = fdplug.propagate(self.pipe, self.propagation)
 
     def predict_step(self, batch: list[Caption], batch_idx: int = 0, dataloader_idx: int = 0) -> Prediction:
@@ -159,9 +166,9 @@ class TextToImage(LightningModule):
         return {one.id: one for one in found if one is not None}
 
     def _generate(self, captions: list[Caption]) -> list[GeneratedImage]:
-        output = self._batch.generate(
-            captions, lambda some: run(self.pipe, some, self.generation, self._propagation, self._on_step)
-        )
+        stages, given = self._stages, (self.generation, self._propagation, self._on_step)
+        counts = any(one.config.propagation is not None for one in stages) or (bool(stages) and given[1] is not None)
+        output = self._batch.generate(captions, lambda some: run_all(self.pipe, stages, some, *given, counts))
         self.ledger = output.ledger
         return generated_images(
             output,
@@ -169,14 +176,20 @@ class TextToImage(LightningModule):
             seed=self.generation.seed,
             variant=self.variant,
             gflops=output.gflops(),
-            key_steps=None if output.ledger is None else len(output.ledger.key_steps),
+            key_steps=output.num_key_steps,
         )
 
     def teardown(self, stage: str) -> None:
         """Let go of the pipeline, as it was."""
-        if self._propagation is not None:
+        if self._propagation is not None and not self._stages:
             self._propagation.remove()
         self._propagation = self.pipe = self._store = self._on_step = None
+        self._stages = ()
+
+
+def _short(run: Denoising, propagation: Any) -> str:
+    name = f"{name_of('sampler', run.sampler)}-{run.resolved_steps}"
+    return name if propagation is None else f"{name}+{name_of('policy', propagation.policy)}"
 
 
 def _chosen(

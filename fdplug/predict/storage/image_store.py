@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fdplug.errors import OutputError
 from fdplug.errors.wording import one_line
@@ -43,6 +43,7 @@ class GeneratedImage(NamedTuple):
         gflops: of the denoiser, for this image; None if nothing was propagated.
         key_steps: how many; None if nothing was propagated.
         rate: frames or samples per second; None for an image.
+        stages: of a cascade, what each pipeline did for this image; None for a pipeline by itself.
     """
 
     id: int
@@ -55,6 +56,7 @@ class GeneratedImage(NamedTuple):
     gflops: float | None = None
     key_steps: int | None = None
     rate: float | None = None
+    stages: list[dict[str, Any]] | None = None
 
 
 class ImageStore:

@@ -44,6 +44,7 @@ class ManifestEntry:
         gflops: of the denoiser, for this image; None if nothing was propagated.
         key_steps: how many; None if nothing was propagated.
         rate: frames or samples per second; None for an image.
+        stages: of a cascade, what each pipeline did for this image; None for a pipeline by itself.
     """
 
     id: int
@@ -58,6 +59,7 @@ class ManifestEntry:
     gflops: float | None = None
     key_steps: int | None = None
     rate: float | None = None
+    stages: list[dict[str, Any]] | None = None
 
     @property
     def key(self) -> tuple[str, int]:
@@ -163,5 +165,6 @@ def _entry(record: dict[str, Any]) -> ManifestEntry | None:
         (entry.variant, str),
         (entry.file, str | None),
         (entry.rate, float | int | None),
+        (entry.stages, list | None),
     )
     return entry if all(isinstance(value, kind) for value, kind in wanted) else None
