@@ -12,7 +12,7 @@ from rich.console import Console
 from fdplug import checks
 from fdplug.commands import pipelines
 from fdplug.commands.options.evaluate import parser
-from fdplug.errors import ConfigError
+from fdplug.errors import ConfigError, DataError
 from fdplug.files.writing import writable_file, write_text
 from fdplug.predict.comparison.folders import Evaluation, ImageSet
 from fdplug.predict.comparison.folders_table import print_table
@@ -21,6 +21,7 @@ from fdplug.predict.comparison.scoring import Networks, Spec, built, parse_score
 from fdplug.predict.data.captions import read_captions
 from fdplug.predict.data.references import ReferenceImages
 from fdplug.predict.generation.generate import LARGEST_SIZE
+from fdplug.predict.storage.names import IMAGE, VIDEO
 from fdplug.scores import BASELINE, CAPTIONS
 from fdplug.scores.features import SHAPES
 from fdplug.scores.features.extractors import load_extractor
@@ -31,6 +32,7 @@ from fdplug.scores.features.statistics import FeatureStatistics, save_statistics
 from fdplug.scores.fid import Fid
 from fdplug.scores.fidelity import Fidelity
 from fdplug.scores.score_set import ScoreSet
+from fdplug.scores.temporal import Motion, Temporal
 from fdplug.shapes import CAPTIONS as EMBEDDED
 from fdplug.shapes import MODELS
 
@@ -62,7 +64,9 @@ def evaluate(options: argparse.Namespace, console: Console) -> list[dict[str, An
         return []
     sets = [ImageSet.of(folder, options.annotations) for folder in options.folders]
     baseline = None if options.baseline is None else ImageSet.of(options.baseline, options.annotations)
-    scores = built(chosen(options.scores, sets, options), networks)
+    made = _media([*sets, *([baseline] if baseline else [])])
+    scores = built(chosen(options.scores, sets, options, made), networks)
+    scores.check_media(made)
     _check(scores, sets, baseline, options)
     rows = _rows(scores, sets, baseline, device, options, console)
     print_table(rows, console)
@@ -72,11 +76,25 @@ def evaluate(options: argparse.Namespace, console: Console) -> list[dict[str, An
     return rows
 
 
-def chosen(given: str, sets: list[ImageSet], options: argparse.Namespace) -> list[Spec]:
+def _media(sets: list[ImageSet]) -> str:
+    """Return what all folders hold.
+
+    Raises:
+        DataError: some hold images, others videos.
+    """
+    found = {one.media: one.images.folder for one in sets}
+    if len(found) > 1:
+        raise DataError(f"{found[IMAGE]} holds images, {found[VIDEO]} videos; evaluate them one after the other")
+    return next(iter(found))
+
+
+def chosen(given: str, sets: list[ImageSet], options: argparse.Namespace, made: str = IMAGE) -> list[Spec]:
     """Return the scores for `--scores`: all that can be computed for `auto`, or names with commas between."""
     if given != "auto":
         return parse_scores(given)
     pairs: list[Spec] = [Fidelity.name] if options.baseline else []
+    if made == VIDEO:
+        return [Temporal.name, *([Motion.name] if options.baseline else []), *pairs]
     if options.annotations in EMBEDDED or all(one.model in MODELS for one in sets):
         return [SHAPES, *pairs]
     return [*([Fid.name] if options.real_images else []), *pairs] or _nothing()

@@ -16,6 +16,7 @@ from fdplug.commands.options.generate import parser
 from fdplug.commands.options.shared import read_settings
 from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError
+from fdplug.files.films import MP4, encode_film, need_films
 from fdplug.files.writing import writable_file, write_bytes
 from fdplug.predict.comparison.image_grid import side_by_side
 from fdplug.predict.comparison.progress import bars
@@ -28,8 +29,8 @@ from fdplug.predict.generation.generate import GenerationOutput
 from fdplug.predict.generation.loaded_stages import Stage
 from fdplug.predict.generation.media import kind_of
 from fdplug.predict.storage.atomic import write_png
-from fdplug.predict.storage.coding import encoded
-from fdplug.predict.storage.names import SOUND
+from fdplug.predict.storage.coding import FRAMES_PER_SECOND, encoded
+from fdplug.predict.storage.names import SOUND, VIDEO
 from fdplug.predict.storage.preview import preview
 from fdplug.scores.base import Batch
 from fdplug.scores.fidelity import Fidelity
@@ -54,6 +55,8 @@ def generate(options: argparse.Namespace, console: Console) -> None:
     caption = Caption(0, options.prompt.strip())
     check_conditioning(pipe, [caption], given.size, given.arguments)
     last = stages[-1].pipe if stages else pipe
+    if path.suffix.lower() == MP4 and kind_of(last) != VIDEO:
+        raise ConfigError(f"{type(last).__name__} makes no video, which .mp4 is for; name a .png file")
     if kind_of(last) == SOUND:
         raise ConfigError(f"{type(pipe).__name__} makes sounds, which a .png cannot hold: take fdplug predict")
     if options.compare:
@@ -63,7 +66,9 @@ def generate(options: argparse.Namespace, console: Console) -> None:
         plain = _drawn(pipe, as_it_is, caption, generation, None, progress) if options.compare else None
         done = _drawn(pipe, stages, caption, generation, propagation, progress)
     console.print(_sentence(done, generation), highlight=False)
-    if plain is None:
+    if path.suffix.lower() == MP4:
+        write_bytes(encode_film(done.images[0], done.rate or FRAMES_PER_SECOND), path)
+    elif plain is None:
         write_bytes(encoded(done.images[0], done.rate)[1], path)
     else:
         console.print(_difference(plain, done), highlight=False)
@@ -129,7 +134,11 @@ def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Propagation
     if options.compare and options.no_propagation:
         raise ConfigError("--compare shows what propagation changes; leave out --no-propagation")
     path = Path(options.out)
-    if path.suffix.lower() != ".png" or path.is_dir():
-        raise ConfigError(f"--out is '{path}', the name of a .png file is needed")
+    if path.suffix.lower() not in (".png", MP4) or path.is_dir():
+        raise ConfigError(f"--out is '{path}', the name of a .png file is needed, or of an .mp4 file for a video")
+    if path.suffix.lower() == MP4:
+        need_films("--out with .mp4")
+        if options.compare:
+            raise ConfigError("--compare puts pictures side by side, in a .png file")
     writable_file(path)
     return generation, None if options.no_propagation else propagation, path

@@ -130,7 +130,7 @@ class PredictCLI(LightningCLI):
 
     def _told_to_overwrite(self, writer: ImageWriter) -> ImageWriter:
         """Return a writer to the same folder that begins anew there if `--overwrite` is given."""
-        return ImageWriter(str(writer.folder), self.overwrite)
+        return ImageWriter(str(writer.folder), self.overwrite, writer.videos)
 
 
 def main(argv: list[str]) -> int:

@@ -12,9 +12,14 @@ by image. A score takes options as a mapping: --scores "clip,{lpips: {net: vgg}}
 
 def parser() -> Parser:
     """Return the parser of the command's options."""
-    parser = Parser(prog="fdplug evaluate", description="Score finished folders of images.", epilog=EPILOG)
+    parser = Parser(prog="fdplug evaluate", description="Score finished folders of images or videos.", epilog=EPILOG)
     add = parser.add_argument
-    add("folders", metavar="FOLDER", nargs="+", help="images, as fdplug predict and fdplug compare write them")
+    add(
+        "folders",
+        metavar="FOLDER",
+        nargs="+",
+        help="images or videos, as fdplug predict and fdplug compare write them, or .mp4",
+    )
     shared.add_scores(parser, "auto")
     shared.add_annotations(parser, "the folder's own manifest if left out")
     real = "real images to compare with: a folder, statistics that --save-statistics wrote, or shapes or shapes-flow"

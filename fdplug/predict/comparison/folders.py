@@ -70,6 +70,11 @@ class ImageSet:
         """Seconds per image, if `fdplug predict` wrote them down."""
         return _noted(self.images.folder / METRICS, "seconds_per_image")
 
+    @property
+    def media(self) -> str:
+        """What the folder holds: `image` or `video`."""
+        return self.images.media
+
     def size(self) -> tuple[int, int]:
         """Height and width of the first image."""
         return self.images.size()
@@ -118,6 +123,11 @@ def _noted(path: Path, *keys: str) -> Any:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def _extent(part: Tensor) -> list[int]:
+    """Return height and width of a batch of images, and before them the frames of one of videos."""
+    return [*part.shape[1:-3], *part.shape[-2:]]
 
 
 class Evaluation:
@@ -178,7 +188,7 @@ class Evaluation:
         numbers = [index[one.images.paths[row].name] for row in rows]
         there = next(iter(batches(baseline.images, numbers, len(numbers))))
         if there.shape != images.shape:
-            shapes = " and ".join("x".join(map(str, part.shape[2:])) for part in (images, there))
+            shapes = " and ".join("x".join(map(str, _extent(part))) for part in (images, there))
             folders = f"{one.images.folder} and {baseline.images.folder}"
             raise DataError(f"the images of {folders} are of {shapes} pixels; only equal sizes can be compared")
         return there

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import BasePredictionWriter
 
+from fdplug.checks import check_choice
 from fdplug.errors import ConfigError
+from fdplug.files.films import need_films
 from fdplug.predict.data.subset import selection_hash
 from fdplug.predict.generation.beyond_settings import beyond_settings
 from fdplug.predict.lightning.distributed import die_with_launcher, first_decides, over_ranks
+from fdplug.predict.storage.coding import COPIES
 from fdplug.predict.storage.image_store import ImageStore
 from fdplug.predict.storage.run_folder import METRICS, SETTINGS, RunFolder
 from fdplug.profiling.provenance import provenance
@@ -25,22 +28,31 @@ if TYPE_CHECKING:
 class ImageWriter(BasePredictionWriter):
     """Writes `<folder>/<image id, 12 digits>.png` and a line of the manifest as soon as a batch is done.
 
-    A video is an animated PNG of all its frames, without loss, with a GIF beside it; a sound is a WAV.
+    A video is an animated PNG of all its frames, without loss, with a copy for other programs beside it; a sound is a
+    WAV.
 
     A run that was killed goes on where it was, if nothing that decides the images has changed.
 
     Args:
         folder: where the images go; made if it is missing.
         overwrite: begin anew where the folder holds an earlier run; its images are removed.
+        videos: the copy beside a video: `gif`, or `mp4`, which needs `pip install 'fdplug[video]'`.
+
+    Raises:
+        ConfigError: there is no such copy, or a package is missing for it.
     """
 
-    def __init__(self, folder: str = "outputs/predict", overwrite: bool = False) -> None:
+    def __init__(self, folder: str = "outputs/predict", overwrite: bool = False, videos: str = "gif") -> None:
         super().__init__(write_interval="batch")
         self.folder = Path(folder)
         self.overwrite = overwrite
+        check_choice("writer.videos", videos, tuple(COPIES))
+        self.videos = videos
+        if videos == "mp4":
+            need_films("writer.videos mp4")
         self.entries: list[ManifestEntry] = []
         self.generated = 0
-        self.store = ImageStore(self.folder)
+        self.store = ImageStore(self.folder, copy=videos)
         self._run = RunFolder(folder, "name another with --writer.folder")
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
@@ -51,7 +63,7 @@ class ImageWriter(BasePredictionWriter):
         """
         super().setup(trainer, pl_module, stage)
         die_with_launcher(trainer)
-        self.store = ImageStore(self.folder, trainer.global_rank)
+        self.store = ImageStore(self.folder, trainer.global_rank, self.videos)
         self.generated = 0
         first_decides(trainer, lambda: self._begin(trainer, pl_module))
 

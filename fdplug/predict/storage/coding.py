@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from fdplug.errors import DataError
+from fdplug.files.films import MP4, encode_film
 from fdplug.files.images import decoded
 from fdplug.files.sounds import decode_sound, encode_sound
 from fdplug.files.source import Source
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 PICTURE, SOUND, ANIMATION = ".png", ".wav", ".gif"
 SUFFIXES = (PICTURE, SOUND)
+COPIES = {"gif": ANIMATION, "mp4": MP4}
+"""The files beside a video, for programs that do not play it: their suffixes by the words of a setting."""
 FRAMES_PER_SECOND = 8.0
 
 
@@ -39,9 +42,18 @@ def encoded(made: Tensor, rate: float | None) -> tuple[str, bytes]:
     return PICTURE, encode_png(made)
 
 
-def companion(made: Tensor, rate: float | None) -> tuple[str, bytes] | None:
-    """Return suffix and bytes of a file for programs that cannot play the first; None where there is no need."""
-    return (ANIMATION, as_gif(made, rate or FRAMES_PER_SECOND)) if is_video(made) else None
+def companion(made: Tensor, rate: float | None, copy: str = "gif") -> tuple[str, bytes] | None:
+    """Return suffix and bytes of a file for programs that cannot play the first; None where there is no need.
+
+    Args:
+        made: an image, a video or a sound.
+        rate: frames or samples per second; None for an image.
+        copy: one of `COPIES`.
+    """
+    if not is_video(made):
+        return None
+    encode = encode_film if copy == "mp4" else as_gif
+    return COPIES[copy], encode(made, rate or FRAMES_PER_SECOND)
 
 
 def decode(data: bytes, source: Source) -> Tensor | None:

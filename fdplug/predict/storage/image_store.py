@@ -67,10 +67,12 @@ class ImageStore:
     Args:
         folder: where the images are.
         rank: number of the process; each writes a part of the manifest until one of them merges all parts.
+        copy: the file beside a video, one of `COPIES`.
     """
 
-    def __init__(self, folder: Path, rank: int = 0) -> None:
+    def __init__(self, folder: Path, rank: int = 0, copy: str = "gif") -> None:
         self.folder = folder
+        self.copy = copy
         self._part = ManifestPart(folder, rank)
 
     @property
@@ -118,7 +120,7 @@ class ImageStore:
         suffix, data = encoded(image, generated.rate)
         file = str(PurePosixPath(within, image_name(generated.id, suffix)))
         _make_folder((self.folder / file).parent)
-        also = companion(image, generated.rate)
+        also = companion(image, generated.rate, self.copy)
         if also is not None:
             write_bytes(also[1], (self.folder / file).with_suffix(also[0]))
         write_bytes(data, self.folder / file)

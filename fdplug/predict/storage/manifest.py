@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fdplug.errors import DataError
 from fdplug.files.source import MEGABYTE, Source
 from fdplug.files.writing import write_text
-from fdplug.predict.storage.coding import ANIMATION, SUFFIXES, decode
+from fdplug.predict.storage.coding import COPIES, SUFFIXES, decode
 from fdplug.predict.storage.json_lines import JsonLines, read_json_lines
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def clear_manifest(folder: Path) -> None:
     """Remove the images that the manifest names, and the manifest itself; never a file that is not the one written."""
     for entry in read_manifest(folder).values():
         if (path := _inside(folder, entry.file)) is not None and _bytes(path, entry) is not None:
-            path.with_suffix(ANIMATION).unlink(missing_ok=True)
+            for suffix in COPIES.values():
+                path.with_suffix(suffix).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
     for path in _files(folder):
         path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fdplug.errors import ConfigError, DataError
 from fdplug.files.source import is_file
+from fdplug.predict.storage.names import IMAGE
 from fdplug.scores.features.images import ImageFolder, batches
 from fdplug.scores.features.statistics import SUFFIXES, FeatureStatistics, load_statistics
 
@@ -97,6 +98,8 @@ class Reference:
         self.source: ImageSource | None = None
         if self.file is None:
             self.source = ImageFolder(given) if isinstance(given, str | Path) else given
+            if getattr(self.source, "media", IMAGE) != IMAGE:
+                raise DataError(f"{given} holds videos; real images are pictures, such as the frames of real videos")
         elif not is_file(self.file):
             raise DataError(f"there are no statistics {self.file}; make them: fdplug evaluate --save-statistics")
         self.size, self.advance, self.share = size, advance, share
