@@ -17,7 +17,7 @@ from fdplug.checks import choice, number, whole
 from fdplug.errors import ConfigError
 from fdplug.hooks import hookimpl
 from fdplug.schedule import Schedule, Step
-from fdplug.space import Searchable
+from fdplug.space import Searchable, Space
 from fdplug.stacking import Stackable
 
 if TYPE_CHECKING:
@@ -100,6 +100,11 @@ class Interval(Guidance):
         if low >= high:
             raise ConfigError(f"low must be less than high, got low {low} and high {high}")
 
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Try to leave guidance out early, late, or both."""
+        return {"low": (0.07, 0.2), "high": (0.81, 1.0)}
+
     def full_steps(self, schedule: Schedule) -> frozenset[int]:
         """Return the steps inside the interval, its ends included."""
         steps = range(schedule.start, schedule.end)
@@ -117,6 +122,11 @@ class First(Guidance):
 
     def __init__(self, share: float = 0.5) -> None:
         self.share = number("share", share, 0, 1)
+
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Try a half and more."""
+        return {"share": (0.5, 0.75, 0.9)}
 
     def full_steps(self, schedule: Schedule) -> frozenset[int]:
         """Return the first steps."""
@@ -140,6 +150,11 @@ class Cached(Guidance):
         self.every = whole("every", every, 1)
         self.difference = choice("difference", difference, DIFFERENCES)
         self._seen: dict[str, list[tuple[float, Tensor]]] = {}
+
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Try every second and third step."""
+        return {"every": (2, 3), "difference": DIFFERENCES}
 
     def begin(self, schedule: Schedule) -> None:
         """Forget the differences."""
@@ -205,6 +220,11 @@ class Adaptive(AdaptiveGuidance):
         self.threshold = number("threshold", threshold, -1, 1)
         self.then = choice("then", then, AFTERWARDS)
         self.reset()
+
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Try the paper's threshold, and both ways to go on."""
+        return {"threshold": (0.991,), "then": AFTERWARDS}
 
     def reset(self) -> None:
         """Forget what was predicted."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fdplug.hooks import hookimpl
+from fdplug.space import Space
 from fdplug.transforms import Transform
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ class Compile(Transform):
         self.backend = backend
         self.dynamic = bool(dynamic)
         self._compiled: list[CompiledPieces] = []
+
+    @classmethod
+    def space(cls, steps: int) -> Space | None:
+        """Try it where there is a GPU: on a CPU compiling takes longer than a search should."""
+        import torch
+
+        return {} if torch.cuda.is_available() else None
 
     def apply(self, pipe: Any) -> None:
         """Have the denoiser, and the networks that run beside it, compiled at their first call.

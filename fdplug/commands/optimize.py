@@ -20,7 +20,7 @@ from fdplug.optimization.budget import Budget, seconds
 from fdplug.optimization.measuring.quality import Scores
 from fdplug.optimization.optimizer import Optimizer
 from fdplug.optimization.output.progress import Clock, ConsoleTeller
-from fdplug.optimization.output.report import REPORT
+from fdplug.optimization.output.report import file_word, page_name
 from fdplug.optimization.output.table import legend, notes, table
 from fdplug.optimization.request import Request, split
 from fdplug.predict.comparison.scoring import Networks, built, chosen
@@ -43,22 +43,32 @@ def run(options: argparse.Namespace) -> int:
 def optimize(options: argparse.Namespace, console: Console) -> int:
     """Check everything, search, write the preset and say what was found; returns the exit code."""
     work = Path(options.work or Path(options.out).with_suffix(".work"))
-    optimizer = _prepared(options, console, work)
+    budgets = list({one.text: one for one in map(Budget.parse, options.budget)}.values())
+    paths = [_path(options.out, one if len(budgets) > 1 else None) for one in budgets]
+    optimizer = _prepared(options, console, work, budgets[0], paths)
     try:
-        answer = optimizer.run()
+        for budget, path, answer in zip(budgets, paths, optimizer.answers(budgets), strict=True):
+            answer.preset.save(path)
+            _print(answer, path, work / page_name(budget if len(budgets) > 1 else None), console)
     except KeyboardInterrupt:
         _interrupted(optimizer, work)
         return 130
-    answer.preset.save(options.out)
-    _print(answer, options.out, work / REPORT, console)
     return 0
 
 
-def _prepared(options: argparse.Namespace, console: Console, work: Path) -> Optimizer:
+def _path(out: str, budget: Budget | None) -> str:
+    """Return the name of the preset of one budget of several, or of the only one."""
+    path = Path(out)
+    return out if budget is None else str(path.with_name(f"{path.stem}-{file_word(budget)}{path.suffix}"))
+
+
+def _prepared(
+    options: argparse.Namespace, console: Console, work: Path, budget: Budget, paths: Sequence[str]
+) -> Optimizer:
     """Refuse every option that cannot be right, then load the model."""
     installed("fdplug optimize", "optimize", "optuna")
     given = pipelines.check_model_options(options)
-    budget, clock = Budget.parse(options.budget), Clock(None if options.time is None else seconds(options.time))
+    clock = Clock(None if options.time is None else seconds(options.time))
     for name, least in (("calibration", 2), ("held_out", 4), ("batch_size", 1), ("trials", 0)):
         whole(f"--{name.replace('_', '-')}", getattr(options, name), least)
     calibration, held_out = split(_captions(options.prompts), options.calibration, options.held_out)
@@ -66,7 +76,8 @@ def _prepared(options: argparse.Namespace, console: Console, work: Path) -> Opti
     scores.check([*calibration, *held_out])
     if Path(options.out).suffix not in (".yaml", ".yml"):
         raise ConfigError(f"--out is '{options.out}', the name of a .yaml file is needed")
-    writable_file(Path(options.out))
+    for path in paths:
+        writable_file(Path(path))
     pipe, generation = pipelines.opened(options, given)
     request = Request(
         generation=generation,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from fdplug.optimization.candidate import Candidate
 from fdplug.optimization.goal import Goal
-from fdplug.optimization.measuring.workbench import CandidateError, Workbench
-from fdplug.optimization.recipe import Recipe, Recipes
+from fdplug.optimization.measuring.workbench import CandidateError, TimeUp, Workbench
+from fdplug.optimization.proposing.recipe import Recipe, Recipes
 
 if TYPE_CHECKING:
     from fdplug.predict.data.captions import Caption
@@ -28,7 +28,6 @@ class Bar:
         goal: what is looked for.
         captions: calibration captions.
         told: called with (candidates done, candidates in all) of a heat.
-        stop: whether time is up: a heat that has begun ends then, and is the last.
     """
 
     def __init__(
@@ -38,15 +37,14 @@ class Bar:
         goal: Goal,
         captions: Sequence[Caption],
         told: Told = lambda done, total: None,
-        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self._bench, self._recipes, self._goal = bench, recipes, goal
-        self._captions, self._told, self._stop = captions, told, stop
+        self._captions, self._told = captions, told
 
     def best(self, samplers: Sequence[Any]) -> list[Candidate]:
-        """Return the best rows that keep the budget, the best first; at most two, none if there are none."""
+        """Return the best rows that keep the budget, the best first; a few, none if there are none."""
         if self._goal.budget.is_ceiling:
-            return self.within(samplers, self._goal.fits)[:2]
+            return self.within(samplers, self._goal.fits)
         return self._cheapest(samplers)
 
     def within(self, samplers: Sequence[Any], fits: Callable[[Any], bool]) -> list[Candidate]:
@@ -61,27 +59,31 @@ class Bar:
         return self._raced(list(entered.values()))
 
     def _raced(self, entered: list[Candidate]) -> list[Candidate]:
+        """Return the finalists, the best first: of the last heat that there was time for."""
         count = min(2, len(self._captions))
+        ranked: list[Candidate] = []
         while True:
-            entered = self._heat(entered, self._captions[:count])
-            if count == len(self._captions) or self._stop():
-                return entered[:FINALISTS]
-            entered = entered[: max(FINALISTS, len(entered) // KEPT)]
+            found, whole = self._heat(entered, self._captions[:count])
+            ranked = found if whole or not ranked else ranked
+            if count == len(self._captions) or not whole:
+                return ranked[:FINALISTS]
+            entered = ranked[: max(FINALISTS, len(ranked) // KEPT)]
             count = min(2 * count, len(self._captions))
 
-    def _heat(self, entered: Sequence[Candidate], captions: Sequence[Caption]) -> list[Candidate]:
-        """Return those that could be run, the best first."""
+    def _heat(self, entered: Sequence[Candidate], captions: Sequence[Caption]) -> tuple[list[Candidate], bool]:
+        """Return those that could be run, the best first, and whether there was time for all."""
         found: list[tuple[float, int, Candidate]] = []
+        whole = True
         for place, candidate in enumerate(entered):
             try:
                 value = self._bench.outcome(candidate, captions).mean(self._goal.maximize)
                 found.append((-value, place, candidate))
             except CandidateError:
                 pass  # its reason is kept, and told at the end
+            except TimeUp:  # a cheaper one may still be in time
+                whole = False
             self._told(place + 1, len(entered))
-            if self._stop() and len(found) >= FINALISTS:
-                break
-        return [candidate for _, _, candidate in sorted(found, key=lambda one: one[:2])]
+        return [candidate for _, _, candidate in sorted(found, key=lambda one: one[:2])], whole
 
     def _cheapest(self, samplers: Sequence[Any]) -> list[Candidate]:
         """Return the cheapest rows that keep the floor: the fewest steps of those that are best at half the cost."""
@@ -89,7 +91,10 @@ class Bar:
         found: list[tuple[float, int, Candidate]] = []
         for place, finalist in enumerate(self.within(samplers, lambda price: price.gflops <= half)):
             recipe = self._recipes.stock(finalist.sampler)
-            steps = self.fewest(recipe)
+            try:
+                steps = self.fewest(recipe)
+            except TimeUp:
+                break
             if steps is not None:
                 found.append((recipe.cost(steps).seconds, place, recipe.make(steps)))
         return [candidate for _, _, candidate in sorted(found, key=lambda one: one[:2])][:2]

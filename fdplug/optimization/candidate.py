@@ -54,11 +54,13 @@ class Candidate:
     def title(self) -> str:
         """The settings in a few words."""
         text = f"{spec_title('sampler', self.sampler)}, {self.steps} steps"
-        if self.propagation is None:
-            return text
-        policy, cache = self.propagation["policy"], self.propagation["cache"]
-        part = spec_title("part", self.propagation["part"])
-        return f"{text}; {part} at {_keys(policy)}, {spec_title('cache', cache)}"
+        given = self.propagation or {}
+        if "part" in given:
+            part, cache = spec_title("part", given["part"]), spec_title("cache", given["cache"])
+            text += f"; {part} at {_keys(given['policy'])}, {cache}"
+        if "guidance" in given:
+            text += f"; guidance {spec_title('guidance', given['guidance'])}"
+        return "; ".join([text, *(spec_title("transform", one) for one in given.get("transforms", ()))])
 
 
 def _keys(policy: Any) -> str:

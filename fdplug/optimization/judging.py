@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,14 +16,16 @@ from fdplug.optimization.goal import is_lossless
 from fdplug.optimization.measuring.outcome import Difference, Outcome, paired
 from fdplug.optimization.measuring.price import Price
 from fdplug.optimization.measuring.workbench import CandidateError, Workbench
+from fdplug.optimization.request import LEAST_HELD_OUT
 
 if TYPE_CHECKING:
     from fdplug.predict.data.captions import Caption
 
-REFERENCE, BAR, BEST, LOSSLESS, FASTEST = (
+REFERENCE, BAR, BEST, PACED, LOSSLESS, FASTEST = (
     "as it is",
     "fewer steps",
     "best in budget",
+    "best as fast as fewer steps",
     "without loss",
     "as good, faster",
 )
@@ -57,8 +60,13 @@ def judged(
     prices: Callable[[Candidate], Price],
     captions: Sequence[Caption],
     told: Callable[[int, int], None] = lambda done, total: None,
+    left: Callable[[], float] = lambda: math.inf,
+    key: str | None = None,
 ) -> list[Row]:
     """Run every contender on held-out captions, in turns; return the rows, each candidate once.
+
+    A row of fewer steps that is behind another one after half of the captions is given up. Where there is no time for
+    another batch, the rows are those of the captions so far, of which there are a few.
 
     Args:
         bench: runs candidates.
@@ -66,20 +74,38 @@ def judged(
         prices: what they cost.
         captions: held-out captions.
         told: called with (batches done, batches in all).
+        left: tells how many seconds are left.
+        key: what rows of fewer steps are compared by; None keeps them all.
     """
     roles: dict[str, list[str]] = {}
     unique = {one.key: one for some in contenders.values() for one in some}
     for role, some in contenders.items():
         for one in some:
             roles.setdefault(one.key, []).append(role)
-    entered, batches = list(unique.values()), list(bench.batches(captions))
+    entered, batches, done = list(unique.values()), list(bench.batches(captions)), 0
     for number, batch in enumerate(batches):
+        before = left()
         place = number % len(entered)
         for candidate in [*entered[place:], *entered[:place]]:
             _run(bench, candidate, batch)
         told(number + 1, len(batches))
-    left = [one for one in entered if one.key not in bench.records.failures]
-    return [Row(tuple(roles[one.key]), one, prices(one), bench.outcome(one, captions)) for one in left]
+        done += len(batch)
+        if key is not None and len(captions) // 2 <= done < len(captions):
+            behind = _behind(bench, [one for one in entered if roles[one.key] == [BAR]], captions[:done], key)
+            entered = [one for one in entered if one.key not in behind]
+        if done >= LEAST_HELD_OUT and left() < before - left():
+            break
+    good = [one for one in entered if one.key not in bench.records.failures]
+    return [Row(tuple(roles[one.key]), one, prices(one), bench.outcome(one, captions[:done])) for one in good]
+
+
+def _behind(bench: Workbench, rivals: Sequence[Candidate], captions: Sequence[Caption], key: str) -> set[str]:
+    """Return the keys of those that are behind another one by more than twice the error of the difference."""
+    found = {one.key: bench.outcome(one, captions) for one in rivals if one.key not in bench.records.failures}
+    if not found:
+        return set()
+    best = max(found.values(), key=lambda outcome: outcome.mean(key))
+    return {name for name, outcome in found.items() if outcome.against(best, key).is_loss}
 
 
 def _run(bench: Workbench, candidate: Candidate, batch: Sequence[Caption]) -> None:
@@ -129,7 +155,7 @@ def verdict(rows: Sequence[Row], budget: Budget, maximize: str = "psnr", tried: 
 
 def _is_searched(row: Row) -> bool:
     """Whether it comes from the search, for one reason or another, and is no row of fewer steps."""
-    return bool({BEST, LOSSLESS, FASTEST} & {*row.roles}) and BAR not in row.roles
+    return bool({BEST, PACED, LOSSLESS, FASTEST} & {*row.roles}) and BAR not in row.roles
 
 
 def _within(reference: Row, barred: Sequence[Row], searched: Sequence[Row], key: str) -> Verdict:

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import PipelineError
 from fdplug.optimization.answer import Answer, answered
 from fdplug.optimization.bar import Bar
+from fdplug.optimization.budget import Budget
 from fdplug.optimization.candidate import Candidate
-from fdplug.optimization.cuts import Cuts
-from fdplug.optimization.goal import Goal, is_lossless
-from fdplug.optimization.judging import BAR, BEST, FASTEST, LOSSLESS, REFERENCE, judged, verdict
-from fdplug.optimization.measuring.price import Price, Prices, measured
+from fdplug.optimization.contenders import Contenders
+from fdplug.optimization.goal import Goal
+from fdplug.optimization.judging import BAR, BEST, REFERENCE, judged, verdict
+from fdplug.optimization.measuring.price import Price, Prices
+from fdplug.optimization.measuring.pricing import EVERY_STEP, measured
 from fdplug.optimization.measuring.quality import Scores
 from fdplug.optimization.measuring.records import Records
-from fdplug.optimization.measuring.workbench import CandidateError, Workbench
+from fdplug.optimization.measuring.workbench import TimeUp, Workbench
 from fdplug.optimization.output.progress import Clock, Teller
-from fdplug.optimization.output.report import PICTURES, REPORT, Found, write_report
-from fdplug.optimization.recipe import Recipes
-from fdplug.optimization.request import LEAST_HELD_OUT, Request, made_for, unjudged
+from fdplug.optimization.output.report import PICTURES, Found, page_name, write_report
+from fdplug.optimization.proposing.cuts import Cuts
+from fdplug.optimization.proposing.proposals import Proposals
+from fdplug.optimization.proposing.recipe import Recipes, Share
+from fdplug.optimization.proposing.space import calls, catalogue
+from fdplug.optimization.request import Request, made_for, unjudged
 from fdplug.optimization.search import Champion, Search
-from fdplug.optimization.space import catalogue
 from fdplug.pipeline.active import is_propagated
 from fdplug.predict.data.captions import Caption
 from fdplug.presets.preset import Preset
@@ -30,6 +37,14 @@ from fdplug.profiling.provenance import provenance
 
 if TYPE_CHECKING:
     from fdplug.predict.generation.generate import Call
+
+
+PARENTS = 2
+"""Propagation is put on so many of the best samplers of fewer steps, beside the reference."""
+
+
+BARRED = 0.5
+"""Of the time that is not kept back for the verdict, fewer steps get such a share at most, and the search the rest."""
 
 
 class Optimizer:
@@ -69,37 +84,55 @@ class Optimizer:
         self._bench = Workbench(pipe, generation, self._reference, scores, self._records, request.batch_size, call)
         self.best: Candidate | None = None
         self._tried = 0
-        self._slowness = 1.0  # how much longer things take by the clock on the wall than they should
+        self._begun = 0.0, 0.0
 
     def run(self) -> Answer:
         """Search, judge and answer."""
+        (answer,) = self.answers([self._request.budget])
+        return answer
+
+    def answers(self, budgets: Sequence[Budget]) -> Iterator[Answer]:
+        """Search, judge and answer for one budget after the other; what was measured for one serves the others, too."""
         try:
             with self._teller:
-                answer = self._run()
-                if self._records.folder is not None:
-                    write_report(self._records.folder / REPORT, Found(self._bench, self._request, answer))
-                return answer
+                for place, budget in enumerate(budgets):
+                    self._clock.share(len(budgets) - place)
+                    self._request, self.best = replace(self._request, budget=budget), None
+                    answer = self._run()
+                    self._report(answer, page_name(budget if len(budgets) > 1 else None))
+                    yield answer
         finally:
             self._records.close()
 
+    def _report(self, answer: Answer, name: str) -> None:
+        if self._records.folder is not None:
+            write_report(self._records.folder / name, Found(self._bench, self._request, answer))
+
     def _run(self) -> Answer:
         request = self._request
+        self._begun = self._clock.elapsed, time.process_time()
         self._phase("the settings as they are")
-        start, before = self._clock.elapsed, self._bench.images
-        own = self._bench.outcome(self._reference, request.calibration)
-        made = self._bench.images - before
-        self._slowness = max(1.0, (self._clock.elapsed - start) / (made * own.pace)) if made else 1.0
-        recipes = Recipes(self._pipe.scheduler, self._prices(), self._reference.steps)
+        self._bench.fits = lambda candidate, images: True
+        self._bench.outcome(self._reference, request.calibration)
+        prices = self._prices()
+        steps, scheduler = self._reference.steps, self._pipe.scheduler
+        recipes = Recipes(scheduler, prices, steps, self._share(prices), self._taken())
         reference = recipes.stock(self._reference.sampler).cost(self._reference.steps)
         goal = Goal.of(request.budget, reference, self._bench.scores.keys, request.maximize)
-        bar = Bar(self._bench, recipes, goal, request.calibration, self._teller.advance, self._is_late(reference))
+        self._bench.fits = self._in_time(recipes, reference, BARRED)
+        bar = Bar(self._bench, recipes, goal, request.calibration, self._teller.advance)
         self._phase("fewer steps")
         barred = bar.best(self._space.samplers)
         self._note(barred[0] if barred else None)
-        champion = self._searched(recipes, goal, reference, barred)
+        self._bench.fits = self._in_time(recipes, reference)
+        champion = self._searched(recipes, goal, barred)
+        further = Contenders(self._bench, recipes, goal, request.calibration)
+        barred = [*barred, *further.changed(champion, bar, barred)]
         contenders = {REFERENCE: [self._reference], BAR: barred, BEST: [champion.candidate] if champion else []}
         if goal.budget.is_ceiling:
-            contenders |= self._companions(recipes, champion, barred, reference)
+            self._phase("without loss, and as good but faster")
+            contenders |= further.companions(champion, barred)
+        self._bench.fits = lambda candidate, images: True
         return self._answer(recipes, contenders)
 
     def _phase(self, title: str, total: int | None = None) -> None:
@@ -110,8 +143,9 @@ class Optimizer:
         if candidate is None or candidate == self.best:
             return
         self.best = candidate
-        quality = self._bench.outcome(candidate, self._request.calibration).mean("psnr")
-        self._teller.best(f"{candidate.title}, {quality:.1f} dB")
+        with suppress(TimeUp):
+            quality = self._bench.outcome(candidate, self._request.calibration).mean("psnr")
+            self._teller.best(f"{candidate.title}, {quality:.1f} dB")
         if self._records.folder is not None:
             self.preset_of(candidate).save(self._records.folder / "best-so-far.yaml")
 
@@ -120,15 +154,50 @@ class Optimizer:
         return unjudged(candidate, self._pipe, self._request, self._calls(candidate))
 
     def _prices(self) -> Prices:
-        facts, parts = self._records.facts, self._space.parts
-        if "prices" not in facts:
+        facts, space = self._records.facts, self._space
+        name = f"prices {space.stamp}"
+        if name not in facts:
             self._phase("what passes cost")
-            batch = self._request.calibration[: self._request.batch_size]
             found = measured(
-                lambda candidate: self._bench.timed(candidate, batch), self._one_call(), parts, self._teller.advance
+                lambda candidate: self._bench.timed(candidate, self._batch),
+                self._one_call(),
+                space.parts,
+                self._teller.advance,
+                at_once=space.at_once,
+                share=self._taken(),
+                guided=bool(space.plugins["guidance"]),
+                transforms=space.transforms,
             )
-            self._records.note("prices", found.described())
-        return Prices.of(facts["prices"])
+            self._records.note(name, found.described())
+        return Prices.of(facts[name])
+
+    def _taken(self) -> float:
+        """Return the share of its steps that a run takes, which only a call of one's own can make less than all."""
+        if not self._bench.is_called:
+            return 1.0
+        if "share of steps" not in self._records.facts:
+            self._records.note("share of steps", self._bench.share_of_steps(self._batch[:1]))
+        return self._records.facts["share of steps"]
+
+    @property
+    def _batch(self) -> Sequence[Caption]:
+        return self._request.calibration[: self._request.batch_size]
+
+    def _share(self, prices: Prices) -> Share:
+        """Return what tells, by a run of as many steps as there are now, which share a guidance leaves full."""
+
+        def share(guidance: Any, candidate: Candidate) -> float:
+            whole = Candidate(candidate.sampler, self._reference.steps, {**EVERY_STEP, "guidance": guidance})
+            name = f"full steps {whole.key}"
+            if name not in self._records.facts:
+                calls, lean = round(self._calls(whole) * self._taken()), prices.lean
+                assert lean is not None, "a guidance is proposed only where rows can be left out"
+                self._bench.begin(replace(whole, propagation=None), len(self._batch))
+                spent = self._bench.timed(whole, self._batch)[1] - calls * lean.gflops
+                self._records.note(name, min(1.0, max(0.0, spent / (calls * (prices.gflops - lean.gflops)))))
+            return self._records.facts[name]
+
+        return share
 
     def _one_call(self) -> Any:
         """Return a sampler with one denoiser call a step: the reference's own, where it is one."""
@@ -139,33 +208,38 @@ class Optimizer:
         return next(one for one in self._space.samplers if self._counted(one, steps) == steps)
 
     def _counted(self, sampler: Any, steps: int) -> int:
-        return Recipes(self._pipe.scheduler, Prices(0, 0, 0), steps).calls(sampler, steps)
+        return calls(self._pipe.scheduler, sampler, steps)
 
     def _calls(self, candidate: Candidate) -> int:
         return self._counted(candidate.sampler, candidate.steps)
 
-    def _is_late(self, price: Price) -> Callable[[], bool]:
-        """Return what says that just enough time is left to judge."""
-        contenders = 1.5 + 3 / 2  # the reference, and the others at about half its cost
-        reserve = contenders * price.seconds * len(self._request.held_out) * self._slowness
-        return lambda: self._clock.left(reserve) <= 0
+    def _in_time(self, recipes: Recipes, reference: Price, share: float = 1.0) -> Callable[[Candidate, int], bool]:
+        """Return what says whether so many images of a candidate leave enough time to judge.
 
-    def _searched(self, recipes: Recipes, goal: Goal, reference: Price, barred: Sequence[Candidate]) -> Champion | None:
+        Args:
+            recipes: tell what candidates cost.
+            reference: the price of what the user has.
+            share: of the time besides that may be spent.
+        """
+        images = len(self._bench.records.missing(self._reference, [one.image_id for one in self._request.held_out]))
+        contenders = images * reference.seconds + 2 * len(self._request.held_out) * reference.seconds
+        begun = self._clock.left()
+
+        def fits(candidate: Candidate, images: int) -> bool:
+            slowness = self._bench.slowness
+            reserve = min(begun / 2, contenders * slowness)  # with little time, fewer prompts are judged on
+            kept = reserve + (1 - share) * (begun - reserve) if share < 1 else reserve
+            return self._clock.left(kept) >= images * recipes.price(candidate).seconds * slowness
+
+        return fits
+
+    def _searched(self, recipes: Recipes, goal: Goal, barred: Sequence[Candidate]) -> Champion | None:
         request = self._request
         steps = self._reference.steps
-        others = [Candidate(one.sampler, steps) for one in barred]
+        others = [Candidate(one.sampler, steps) for one in barred[:PARENTS]]
         parents = {one.key: one for one in [self._reference, *others, *_fewer(self._reference)]}
-        cuts = Cuts(self._bench, request.calibration[: request.batch_size])
-        search = Search(
-            self._bench,
-            recipes,
-            self._space,
-            goal,
-            request.calibration,
-            list(parents.values()),
-            cuts,
-            request.generation.seed,
-        )
+        proposals = Proposals(recipes, self._space, list(parents.values()), Cuts(self._bench, self._batch))
+        search = Search(self._bench, proposals, goal, request.calibration, request.generation.seed)
         self._phase("searching", request.trials)
 
         def told() -> None:
@@ -173,59 +247,26 @@ class Optimizer:
             if search.champion is not None and self._leads(search.champion, barred, goal):
                 self._note(search.champion.candidate)
 
-        search.run(request.trials, self._is_late(reference), told)
+        search.run(request.trials, told)
         self._tried = search.tried
         return search.champion
 
     def _leads(self, champion: Champion, barred: Sequence[Candidate], goal: Goal) -> bool:
         if not barred or not goal.budget.is_ceiling:
             return True
-        captions = self._request.calibration
-        return champion.value > self._bench.outcome(barred[0], captions).mean(goal.maximize)
-
-    def _companions(
-        self, recipes: Recipes, champion: Champion | None, barred: Sequence[Candidate], reference: Price
-    ) -> dict[str, list[Candidate]]:
-        """Return the cheapest without loss, and the cheapest that is as good as the bar."""
-        if self._is_late(reference)():
-            return {}
-        self._phase("without loss, and as good but faster")
-        found: dict[str, list[Candidate]] = {}
-        offered = [recipes.stock(one.sampler) for one in barred] + ([champion.recipe] if champion else [])
-        cheapest: list[tuple[float, Candidate]] = []
-        for recipe in offered:
-            count = recipe.fewest(self._lossless)
-            if count is not None and recipe.cost(count).seconds < reference.seconds:
-                cheapest.append((recipe.cost(count).seconds, recipe.make(count)))
-        if cheapest:
-            found[LOSSLESS] = [min(cheapest, key=lambda one: one[0])[1]]
-        if champion is not None and barred:
-            floor = self._bench.outcome(barred[0], self._request.calibration).mean(self._request.maximize)
-            count = champion.recipe.fewest(lambda one: self._value(one) >= floor, champion.count)
-            if count is not None and count < champion.count:
-                found[FASTEST] = [champion.recipe.make(count)]
-        return found
-
-    def _value(self, candidate: Candidate) -> float:
         try:
-            return self._bench.outcome(candidate, self._request.calibration).mean(self._request.maximize)
-        except CandidateError:
-            return float("-inf")
-
-    def _lossless(self, candidate: Candidate) -> bool:
-        captions = self._request.calibration
-        try:
-            found = self._bench.outcome(candidate, captions)
-        except CandidateError:
-            return False
-        return is_lossless(found, self._bench.outcome(self._reference, captions))
+            return champion.value > self._bench.outcome(barred[0], self._request.calibration).mean(goal.maximize)
+        except TimeUp:
+            return True
 
     def _answer(self, recipes: Recipes, contenders: dict[str, list[Candidate]]) -> Answer:
         request = self._request
-        captions = self._in_time(recipes, contenders)
+        captions = request.held_out
         self._bench.keep(captions[:PICTURES])
         self._phase("judging on held-out prompts", -(-len(captions) // request.batch_size))
-        rows = judged(self._bench, contenders, recipes.price, captions, self._teller.advance)
+        key = request.maximize if request.budget.is_ceiling else None
+        rows = judged(self._bench, contenders, recipes.price, captions, self._teller.advance, self._clock.left, key)
+        captions = captions[: len(rows[0].outcome.values["psnr"])]
         decided = verdict(rows, request.budget, request.maximize, self._tried)
         told = {
             "guidance": request.generation.guidance,
@@ -238,20 +279,12 @@ class Optimizer:
                 "batch_size": request.batch_size,
                 "seed": request.generation.seed,
                 "image_ids": [one.image_id for one in captions],
-                "search_seconds": round(self._clock.elapsed),
+                "search_seconds": round(self._clock.elapsed - self._begun[0]),
+                "processor_seconds": round(time.process_time() - self._begun[1]),
                 "images_generated": self._bench.images,
             },
         }
         return answered(decided, rows, made_for(self._pipe, request), told, self._records.failures)
-
-    def _in_time(self, recipes: Recipes, contenders: dict[str, list[Candidate]]) -> Sequence[Caption]:
-        """Return as many held-out captions as time is left for, and no fewer than a few."""
-        request = self._request
-        unique = {one.key: one for some in contenders.values() for one in some}.values()
-        each = sum(recipes.price(one).seconds for one in unique)
-        left = self._clock.left() / max(each * self._slowness, 1e-9)
-        whole = len(request.held_out) if left >= len(request.held_out) else int(left)
-        return request.held_out[: max(LEAST_HELD_OUT, whole)]
 
 
 def _fewer(reference: Candidate) -> list[Candidate]:

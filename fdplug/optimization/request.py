@@ -11,7 +11,6 @@ from fdplug.lookup import find_family
 from fdplug.optimization.budget import Budget
 from fdplug.optimization.candidate import Candidate
 from fdplug.optimization.measuring.quality import Scores
-from fdplug.optimization.space import catalogue
 from fdplug.presets.preset import Chosen, MadeFor, Preset
 from fdplug.profiling.fingerprint import fingerprint
 
@@ -56,7 +55,6 @@ class Request:
             "held_out": [[one.image_id, one.text] for one in self.held_out],
             "batch_size": self.batch_size,
             "scores": list(scores.keys),
-            "space": catalogue(pipe, self.generation.resolved_steps).described(),
         }
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,19 +11,15 @@ from typing import TYPE_CHECKING, Any
 from fdplug.checks import installed
 from fdplug.errors import FdplugError
 from fdplug.optimization.candidate import Candidate
-from fdplug.optimization.cuts import Cuts
 from fdplug.optimization.goal import Goal
-from fdplug.optimization.measuring.workbench import CandidateError, Workbench
-from fdplug.optimization.recipe import Recipe, Recipes
-from fdplug.optimization.space import Catalogue
+from fdplug.optimization.measuring.workbench import TimeUp, Workbench
+from fdplug.optimization.proposing.proposals import Known, Proposals
+from fdplug.optimization.proposing.recipe import Recipe
 from fdplug.pipeline import propagate
-from fdplug.tuning.span_search import HALVES
 
 if TYPE_CHECKING:
     from fdplug.predict.data.captions import Caption
 
-TUNED = "tuned"
-"""The choice of key steps by dynamic programming, beside the policies by name."""
 NEAR = 0.7
 """A candidate without an amount to choose is run if it costs at least this share of the budget."""
 
@@ -51,12 +46,9 @@ class Search:
 
     Args:
         bench: runs candidates.
-        recipes: makes them.
-        space: what there is to try.
+        proposals: makes recipes of what is proposed.
         goal: what is looked for.
         captions: calibration captions.
-        parents: samplers and steps that propagation is put on, the reference first.
-        cuts: key steps by dynamic programming.
         seed: of the proposals.
 
     Attributes:
@@ -67,36 +59,34 @@ class Search:
     def __init__(
         self,
         bench: Workbench,
-        recipes: Recipes,
-        space: Catalogue,
+        proposals: Proposals,
         goal: Goal,
         captions: Sequence[Caption],
-        parents: Sequence[Candidate],
-        cuts: Cuts,
         seed: int = 0,
     ) -> None:
-        self._bench, self._recipes, self._space, self._goal = bench, recipes, space, goal
-        self._captions, self._cuts = captions, cuts
-        self._parents = {one.key: one for one in parents}
-        self._parts = {json.dumps(part): part for part in space.parts if recipes.has_price(part)}
-        self._study = _study(bench.records.folder, goal.budget.text, seed)
+        self._bench, self._proposals, self._goal, self._captions = bench, proposals, goal, captions
+        self._study = _study(bench.records.folder, f"{goal.budget.text} {goal.maximize} {proposals.stamp}", seed)
         self.champion: Champion | None = None
         self._again()
-        self._begin()
+        for start in proposals.starts():
+            self._study.enqueue_trial(start, skip_if_exists=True)
 
     @property
     def tried(self) -> int:
         """Proposals so far, those of earlier starts included."""
-        return sum(trial.state.is_finished() for trial in self._study.get_trials(deepcopy=False))
+        return sum(trial.state.name in ("COMPLETE", "PRUNED") for trial in self._study.get_trials(deepcopy=False))
 
-    def run(self, trials: int, stop: Callable[[], bool], told: Callable[[], None]) -> None:
-        """Try until there were so many proposals, or `stop` says so."""
-        while self._parts and self.tried < trials and not stop():
+    def run(self, trials: int, told: Callable[[], None]) -> None:
+        """Try until there were so many proposals, or no time is left for the next one."""
+        while self._proposals and self.tried < trials:
             trial = self._study.ask()
             try:
                 value = self._value(trial)
-            except (CandidateError, FdplugError):
-                value = None
+            except TimeUp:
+                self._tell(trial, "FAIL")
+                return
+            except FdplugError:
+                value = "PRUNED"
             self._tell(trial, value)
             told()
 
@@ -104,68 +94,34 @@ class Search:
         """Run what earlier starts found best: all of it is known already, so that nothing is generated."""
         finished = [trial for trial in self._study.get_trials(deepcopy=False) if trial.value is not None]
         for trial in sorted(finished, key=lambda one: one.value)[-1:]:
-            recipe = self._recipe(_Fixed(trial.params))
+            recipe = self._proposals.recipe(Known(trial.params))
             if recipe is not None:
                 count = trial.user_attrs["count"]
                 self.champion = Champion(recipe.make(count), recipe, count, trial.value)
 
-    def _begin(self) -> None:
-        """Ask first about what is known to be good."""
-        first = next(iter(self._parents))
-        trunk = json.dumps("trunk")
-        starts: list[dict[str, Any]] = [{"policy": TUNED, "tuned.trust": place} for place in range(len(HALVES))]
-        starts.append({"policy": "early", "early.power": 1.25, "cache": "reuse"})
-        if "forecast" in self._space.plugins["cache"]:
-            forecast = {"cache": "forecast", "forecast.order": 1, "forecast.horizon": None, "forecast.reach": 50.0}
-            starts.append({"policy": "early", "early.power": 1.25, **forecast, "forecast.blend": 0.5})
-            starts.append({"policy": "uniform", **forecast, "forecast.blend": 1.0})
-        for start in starts if trunk in self._parts else ():
-            self._study.enqueue_trial({"parent": first, "part": trunk, **start}, skip_if_exists=True)
-
-    def _tell(self, trial: Any, value: float | None) -> None:
+    def _tell(self, trial: Any, value: float | str) -> None:
+        """Say what a proposal was worth, or the state in which it ended."""
         import optuna
 
-        if value is None:
-            self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        if isinstance(value, str):
+            self._study.tell(trial, state=optuna.trial.TrialState[value])
         else:
             self._study.tell(trial, value)
 
-    def _recipe(self, trial: Any) -> Recipe | None:
-        """Return the recipe that a trial proposes; None where there is none."""
-        parent = self._parents[trial.suggest_categorical("parent", list(self._parents))]
-        part = self._parts[trial.suggest_categorical("part", list(self._parts))]
-        policies = [TUNED, *self._space.plugins["policy"]]
-        policy = trial.suggest_categorical("policy", policies)
-        injector = trial.suggest_categorical("injector", list(self._space.plugins["injector"]))
-        if policy == TUNED:
-            curve = self._cuts.curve(parent) if part == "trunk" else None
-            trust = HALVES[trial.suggest_categorical("tuned.trust", list(range(len(HALVES))))]
-            return None if curve is None else self._recipes.cut(parent, curve, part, injector, trust)
-        options = self._options(trial, "policy", policy)
-        cache = trial.suggest_categorical("cache", list(self._space.plugins["cache"]))
-        kept = self._options(trial, "cache", cache)
-        return self._recipes.by_policy(parent, part, (policy, options), {cache: kept} if kept else cache, injector)
-
-    def _options(self, trial: Any, kind: str, name: str) -> dict[str, Any]:
-        """Return values of a plugin's options: those of a `range` are left open."""
-        space = self._space.plugins[kind][name]
-        return {
-            key: values if isinstance(values, range) else trial.suggest_categorical(f"{name}.{key}", list(values))
-            for key, values in space.items()
-        }
-
-    def _value(self, trial: Any) -> float | None:
-        """Return what a proposal is worth; None if it cannot win."""
-        recipe = self._recipe(trial)
+    def _value(self, trial: Any) -> float | str:
+        """Return what a proposal is worth; `PRUNED` if it cannot win."""
+        recipe = self._proposals.recipe(trial)
         if recipe is None:
-            return None
+            return "PRUNED"
         count = self._affordable(recipe) if self._goal.budget.is_ceiling else self._cheapest(recipe)
         if count is None:
-            return None
+            return "PRUNED"
         candidate = recipe.make(count)
         trial.set_user_attr("count", count)
         value = self._quality(candidate) if self._goal.budget.is_ceiling else -recipe.cost(count).seconds
-        if value is not None and (self.champion is None or value > self.champion.value):
+        if value is None:
+            return "PRUNED"
+        if self.champion is None or value > self.champion.value:
             self.champion = Champion(candidate, recipe, count, value)
         return value
 
@@ -208,17 +164,6 @@ class Search:
                 return True
         except FdplugError:
             return False
-
-
-class _Fixed:
-    """Stands in for a trial whose values are known."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """Return the known value."""
-        return self._values[name]
 
 
 def _study(folder: Path | None, name: str, seed: int) -> Any:

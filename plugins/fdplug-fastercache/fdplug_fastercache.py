@@ -50,6 +50,11 @@ class FasterCache(Guidance):
         self.radius = number("radius", radius, 0, 0.5)
         self._kept: dict[str, Tensor] = {}
 
+    @classmethod
+    def space(cls, steps: int) -> dict[str, tuple[object, ...]]:
+        """Return what `fdplug optimize` tries."""
+        return {"every": (2, 5), "alpha": (0.1,)}
+
     def begin(self, schedule: Schedule) -> None:
         """Forget the differences."""
         self._kept = {}

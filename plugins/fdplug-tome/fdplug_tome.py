@@ -62,6 +62,11 @@ class TokenMerging(Transform):
         self.size = (0, 0)
         self._patches = PatchStack()
 
+    @classmethod
+    def space(cls, steps: int) -> dict[str, tuple[object, ...]]:
+        """Return what `fdplug optimize` tries (contract 1.1; an older fdplug does not ask)."""
+        return {"ratio": (0.5,), "max_downsample": (1, 2)}
+
     def apply(self, pipe: Any) -> None:
         """Patch the blocks near the latent's resolution.
 

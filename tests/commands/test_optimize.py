@@ -20,7 +20,7 @@ PRICES = Prices(0.01, 0.01, 1.0, {f'"{part}"': Replay(0.1, ((2, 0.011), (8, 0.02
 def command(model, tmp_path, monkeypatch):
     """Run the command on a tiny model, with few samplers and prices from a table."""
     few_samplers(monkeypatch)
-    monkeypatch.setattr(optimizer, "measured", lambda timed, sampler, parts, told: PRICES)
+    monkeypatch.setattr(optimizer, "measured", lambda *given, **more: PRICES)
     monkeypatch.chdir(tmp_path)
     prompts = tmp_path / "mine.txt"
     prompts.write_text("a red circle\na blue square\ngreen\nsmall\na\nred on gray\n")
@@ -64,6 +64,15 @@ def test_the_preset_is_written_and_taken_by_predict_and_compare(command, model, 
     assert json.loads((tmp_path / "drawn" / "run.json").read_text())["settings"]["steps"] == preset.settings.steps
 
 
+def test_several_budgets_write_a_preset_and_a_page_each(command, tmp_path, capsys):
+    assert command("--budget", "2calls", "3calls", "2calls", "--out", "fast.yaml") == 0
+    assert capsys.readouterr().out.count("\ntake ") == 2
+    for budget in ("2calls", "3calls"):
+        assert load(f"fast-{budget}.yaml").about.endswith(f" for budget {budget}")
+        assert (tmp_path / "fast.work" / f"report-{budget}.html").is_file()
+    assert not (tmp_path / "fast.yaml").exists()
+
+
 def test_ctrl_c_says_what_is_best_so_far_and_ends_with_130(command, monkeypatch, capsys):
     def interrupted(self, *arguments):
         raise KeyboardInterrupt
@@ -80,6 +89,7 @@ def test_ctrl_c_says_what_is_best_so_far_and_ends_with_130(command, monkeypatch,
     ("options", "message"),
     [
         (("--budget", "2"), "no budget '2': write"),
+        (("--budget", "2x", "3"), "no budget '3': write"),
         (("--time", "20"), "no duration '20': write 90s"),
         (("--out", "fast.json"), r"--out is 'fast\.json', the name of a \.yaml file is needed"),
         (("--out", "mine.txt/fast.yaml"), "cannot write to the folder mine.txt"),

@@ -7,10 +7,10 @@ import torch
 
 from fdplug import registry
 from fdplug.optimization import optimizer
-from fdplug.optimization.cuts import Cuts
 from fdplug.optimization.measuring.price import spans_of
 from fdplug.optimization.measuring.workbench import Workbench
-from fdplug.optimization.space import calls
+from fdplug.optimization.proposing.cuts import Cuts
+from fdplug.optimization.proposing.space import calls
 from fdplug.predict.generation.generate import GenerationOutput
 from fdplug.schedule import Schedule
 
@@ -29,29 +29,37 @@ class Planted(Workbench):
 
     quality = staticmethod(lambda candidate, work: 30.0)
     ran: list = []  # noqa: RUF012
+    clock: list = [0.0]  # noqa: RUF012
 
     def work(self, candidate):
         """How many whole denoiser calls a candidate makes."""
-        if candidate.propagation is None:
+        if "part" not in (candidate.propagation or {}):
             return calls(self.pipe.scheduler, candidate.sampler, candidate.steps)
         return len(keys_of(candidate))
+
+    def each(self, candidate):
+        """What a call costs: with any guidance half of it, and with any transform four fifths."""
+        given = candidate.propagation or {}
+        return (0.5 if "guidance" in given else 1) * (0.8 if given.get("transforms") else 1)
 
     def _generate(self, candidate, captions, count=False):
         self.ran.append((candidate.key, tuple(one.image_id for one in captions)))
         work = self.work(candidate)
-        left = 0 if candidate.propagation is None else candidate.steps - work
+        left = candidate.steps - work if "part" in (candidate.propagation or {}) else 0
         decibels = 200 if candidate.key == self.reference.key else self.quality(candidate, work)
         sigma = 255 / 10 ** (decibels / 20)
         images = [self._image(one.image_id, candidate, sigma) for one in captions]
-        seconds = (REST + work * CALL + left * REPLAY) * len(captions)
-        if candidate.propagation is not None:
+        each = self.each(candidate)
+        seconds = (REST + each * (work * CALL + left * REPLAY)) * len(captions)
+        self.clock[0] += seconds
+        if left:
             assert sum(spans_of(keys_of(candidate), candidate.steps)) == candidate.steps
         return GenerationOutput(
             images=torch.stack(images),
             finite=torch.ones(len(captions), dtype=torch.bool),
             seconds=seconds,
             denoiser_seconds=seconds,
-            counted={"full": work + 0.02 * left},
+            counted={"full": each * (work + 0.02 * left)},
         )
 
     def _image(self, number, candidate, sigma):
@@ -67,6 +75,7 @@ def planted(monkeypatch):
     curve = [[[index * STEPS // count for index in range(count)], [0.0] * count] for count in range(1, STEPS + 1)]
     monkeypatch.setattr(Cuts, "_recorded", lambda self, parent: {"curve": curve if parent.steps == STEPS else None})
     monkeypatch.setattr(Planted, "ran", [])
+    monkeypatch.setattr(Planted, "clock", [0.0])
     few_samplers(monkeypatch)
 
     def give(quality):
@@ -78,7 +87,7 @@ def planted(monkeypatch):
 
 def few_samplers(monkeypatch):
     """Offer three samplers only."""
-    from fdplug.optimization import space
+    from fdplug.optimization.proposing import space
 
     offered = ("own", {"dpm-solver++": {"spacing": "trailing"}}, "euler")
     monkeypatch.setattr(space, "_samplers", lambda pipe, steps: iter(offered))

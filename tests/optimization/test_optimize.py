@@ -27,7 +27,7 @@ PRICES = Prices(0.01, 0.01, 1.0, {f'"{part}"': Replay(0.1, ((2, 0.011), (8, 0.02
 def few(monkeypatch):
     """Offer three samplers, and take prices from a table."""
     few_samplers(monkeypatch)
-    monkeypatch.setattr(optimizer, "measured", lambda timed, sampler, parts, told: PRICES)
+    monkeypatch.setattr(optimizer, "measured", lambda *given, **more: PRICES)
 
 
 def state(pipe):
@@ -86,8 +86,23 @@ def test_a_call_of_ones_own_makes_every_image(pipe, few):
     assert {prompt for prompts, _, _ in seen for prompt in prompts} == set(PROMPTS)
     assert all(len(prompts) == count for prompts, count, _ in seen)
     assert answer.preset.settings.guidance == 3.0
-    with pytest.raises(PipelineError, match=r"the call returned images of shape \(1, 3, 4, 4\) for 2 prompts"):
-        fdplug.optimize(pipe, PROMPTS, call=lambda *args, **more: torch.zeros(1, 3, 4, 4), **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            torch.zeros(1, 3, 4, 4),
+            r"the call returned images of shape \(1, 3, 4, 4\) for 2 prompts; one image each is needed",
+        ),
+        (torch.zeros(2, 4, 4, 4), r"the call returned images of shape \(2, 4, 4, 4\) for 2 prompts"),
+        (2 * torch.ones(2, 3, 4, 4), r"the call returned images from 2 to 2; give .* as pipelines return with"),
+    ],
+)
+def test_what_is_no_image_is_refused(pipe, few, given, message):
+    """Such as latents, and pictures from -1 to 1."""
+    with pytest.raises(PipelineError, match=message):
+        fdplug.optimize(pipe, PROMPTS, call=lambda *args, **more: given, **SMALL)
 
 
 def test_a_propagated_pipeline_is_refused(pipe):

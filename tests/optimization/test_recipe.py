@@ -7,7 +7,7 @@ import pytest
 
 from fdplug.optimization.candidate import Candidate
 from fdplug.optimization.measuring.price import Price
-from fdplug.optimization.recipe import Recipe
+from fdplug.optimization.proposing.recipe import Recipe
 
 
 def recipe(costs):

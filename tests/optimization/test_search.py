@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
+import json
 import math
 
 import pytest
 
 import fdplug
 from fdplug.errors import ConfigError
-from fdplug.optimization import optimizer
+from fdplug.guidance import First
+from fdplug.injectors import NoNoise
+from fdplug.optimization import optimize
 from fdplug.optimization.budget import Budget
 from fdplug.optimization.candidate import Candidate
 from fdplug.optimization.optimizer import Optimizer
@@ -18,6 +20,8 @@ from fdplug.optimization.request import Request, split
 from fdplug.predict.data.captions import Caption
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.presets import load
+from fdplug.testing.checks import registered
+from fdplug.transforms import NoTransform
 from tests.optimization.conftest import STEPS, Planted
 
 PROMPTS = [f"a red circle {number}" for number in range(12)]
@@ -103,14 +107,7 @@ class Killer(Teller):
 
 def test_a_search_that_was_killed_goes_on(pipe, planted, tmp_path):
     ran = planted(early_wins)
-    calibration, held_out = split([Caption(place, text) for place, text in enumerate(PROMPTS)], 4, 8)
-    request = Request(
-        generation=GenerationConfig(sampler="own", steps=STEPS),
-        budget=Budget.parse("2x"),
-        calibration=calibration,
-        held_out=held_out,
-        trials=8,
-    )
+    request = request_for()
     first = Optimizer(pipe, request, folder=tmp_path, teller=Killer(6))  # the winner is the sixth
     with pytest.raises(KeyboardInterrupt):
         first.run()
@@ -125,10 +122,131 @@ def test_a_search_that_was_killed_goes_on(pipe, planted, tmp_path):
     assert {key for key, _ in again} <= {reference}, "only the reference's images are made again"
 
 
-def test_time_is_kept_and_little_time_judges_on_few_prompts(pipe, planted, monkeypatch):
+@pytest.mark.parametrize("limit", [120.0, 240.0, 480.0])
+def test_the_time_is_kept(pipe, planted, monkeypatch, limit):
+    """Seconds are those of the planted images; the reference takes 1.4 s an image."""
+    planted(early_wins)
+    monkeypatch.setattr(optimize, "Clock", lambda limit: Clock(limit, now=lambda: Planted.clock[0]))
+    answer = searched(pipe, "2x", time=limit, trials=30)
+    assert Planted.clock[0] <= limit
+    assert Planted.clock[0] > 0.5 * limit or len(answer.rows[0].outcome.values["psnr"]) == 8
+
+
+def test_little_time_judges_on_few_prompts(pipe, planted, monkeypatch):
     planted(solver)
-    ticks = itertools.count()
-    monkeypatch.setattr(optimizer, "Clock", lambda limit: Clock(limit, now=lambda: float(next(ticks))))
+    monkeypatch.setattr(optimize, "Clock", lambda limit: Clock(limit, now=lambda: Planted.clock[0]))
     answer = searched(pipe, "2x", time=5)
     assert len(answer.rows[0].outcome.values["psnr"]) == 4
+    assert answer.preset.circumstances["held_out"] == 4
     assert not [key for key, _ in Planted.ran if '"early"' in key], "no time was left to search"
+
+
+def test_fewer_steps_that_are_behind_are_given_up(pipe, planted):
+    """The better solver is 3 dB ahead of the two others; half of eight prompts say so."""
+    ran = planted(solver)
+    answer = searched(pipe, "2x", trials=0)
+    barred = [row for row in answer.rows if "fewer steps" in row.roles]
+    assert [row.candidate.sampler for row in barred] == [{"dpm-solver++": {"spacing": "trailing"}}]
+    judged = {json.loads(key)["sampler"]: ids for key, ids in ran if '"euler"' in key and ids[0] < 8}
+    assert judged == {"euler": (0, 1, 2, 3)}
+
+
+def request_for(**options):
+    calibration, held_out = split([Caption(place, text) for place, text in enumerate(PROMPTS)], 4, 8)
+    return Request(
+        generation=GenerationConfig(sampler="own", steps=STEPS),
+        budget=Budget.parse("2x"),
+        calibration=calibration,
+        held_out=held_out,
+        **{"trials": 8, **options},
+    )
+
+
+def test_several_budgets_share_what_is_measured(pipe, planted):
+    ran = planted(early_wins)
+    budgets = [Budget.parse(one) for one in ("3x", "2x", "psnr=30")]
+    answers = list(Optimizer(pipe, request_for()).answers(budgets))
+    assert [one.preset.about.rpartition(" ")[2] for one in answers] == ["3x", "2x", "psnr=30"]
+    kept = [(key, ids) for key, ids in ran if ids[0] < 8]
+    assert len(kept) == len(set(kept)), "nothing is generated twice"
+    alone = Optimizer(pipe, request_for()).run()
+    assert answers[1].preset.settings == alone.preset.settings
+
+
+def test_another_space_goes_on_with_what_was_measured(pipe, planted, tmp_path):
+    """A plugin that is installed later is searched, too."""
+    ran = planted(early_wins)
+    Optimizer(pipe, request_for(), folder=tmp_path).run()
+    before = len(ran)
+    with registered("injector", Fake):
+        answer = Optimizer(pipe, request_for(trials=4), folder=tmp_path).run()
+    again = {key for key, ids in ran[before:] if ids[0] >= 8 and json.loads(key)["propagation"] is None}
+    assert {json.loads(key)["steps"] for key in again} <= {STEPS, 3, 9}, "the reference's images, and prices"
+    assert len(answer.rows) >= 3
+
+
+class Fake(NoNoise):
+    """An injector with an option that is worth trying."""
+
+    name = "fake"
+
+    def __init__(self, strength: int = 1):
+        self.strength = strength
+
+    @classmethod
+    def space(cls, steps):
+        return {"strength": (1, 2)}
+
+
+class FakeRows(First):
+    """A guidance."""
+
+    name = "fake-rows"
+
+    @classmethod
+    def space(cls, steps):
+        return {"share": (0.0,)}
+
+
+class FakeChange(NoTransform):
+    """A transform."""
+
+    name = "fake-change"
+
+    def __init__(self, strength: int = 1):
+        self.strength = strength
+
+    @classmethod
+    def space(cls, steps):
+        return {"strength": (1, 2)}
+
+
+FAKES = [
+    ("injector", Fake, '"injector": {"fake": {"strength": 2}}'),
+    ("guidance", FakeRows, '"guidance": {"fake-rows": {"share": 0.0}}'),
+    ("transform", FakeChange, '"transforms": [{"fake-change": {"strength": 2}}]'),
+]
+
+
+@pytest.mark.parametrize(("kind", "cls", "settings"), FAKES, ids=[kind for kind, _, _ in FAKES])
+def test_what_a_plugin_declares_is_searched(pipe, planted, kind, cls, settings):
+    """Nobody but the plugin itself says what is worth trying; where it is best it is found."""
+    planted(lambda candidate, work: solver(candidate, work) + (20 if settings in candidate.key else 0))
+    with registered(kind, cls):
+        answer = searched(pipe, "2x", trials=40)
+    assert settings in answer.verdict.best.candidate.key
+    if kind == "transform":
+        changed = [row for row in answer.rows if "fewer steps" in row.roles and row.candidate.propagation]
+        assert [row.candidate.propagation["transforms"] for row in changed] == [[{"fake-change": {"strength": 2}}]]
+        assert settings.partition(": ")[0] in answer.verdict.row.candidate.key
+    else:
+        assert answer.verdict.beats
+
+
+def test_a_guidance_that_decides_as_it_goes_is_priced_by_what_it_did(pipe, planted):
+    """In the planted world it leaves out all other rows at every step: half of the work."""
+    planted(lambda candidate, work: solver(candidate, work) + (20 if '"adaptive"' in candidate.key else 0))
+    answer = searched(pipe, "2x", trials=40)
+    assert "guidance adaptive" in answer.verdict.best.candidate.title
+    if "part" not in answer.verdict.best.candidate.propagation:
+        assert answer.verdict.best.candidate.steps == 10, "0.2 s and ten halves of 0.1 s are half of 1.4 s"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 
 import pytest
+import torch
 
 from fdplug import registry
-from fdplug.optimization.space import calls, catalogue
+from fdplug.optimization.proposing.space import calls, catalogue
 from fdplug.testing.systems import SYSTEMS
 
-KINDS = ("policy", "cache", "injector", "sampler", "transform", "part")
+KINDS = ("policy", "cache", "injector", "sampler", "transform", "part", "guidance")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -26,6 +27,9 @@ def test_a_plugin_that_says_nothing_is_left_out(pipe):
     assert set(found.plugins["policy"]) == {"early", "paper", "uniform"}
     assert set(found.plugins["cache"]) == {"reuse"}, "drop and the tuned ones are not to be tried"
     assert set(found.plugins["injector"]) == {"none"}
+    assert set(found.plugins["guidance"]) == {"first", "interval", "cached", "adaptive"}
+    assert found.at_once == ("encoder", "trunk")
+    assert found.transforms == (("compile",) if torch.cuda.is_available() else ())
     assert found.parts == ("encoder", "trunk")
 
 

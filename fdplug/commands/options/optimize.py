@@ -21,9 +21,15 @@ def parser() -> Parser:
         "txt, jsonl, csv, tsv or parquet; captions as json; or an embedded model's by its name (default: the model's)"
     )
     add("--prompts", metavar="FILE", help=prompts)
-    add("--budget", metavar="BUDGET", default="2x", help="what you can spend or want to keep, see below (default 2x)")
+    budgets = "what you can spend or want to keep, see below; several are answered one by one (default 2x)"
+    add("--budget", metavar="BUDGET", nargs="+", default=["2x"], help=budgets)
     add("--time", metavar="TIME", help="what all may take, such as 20min; no limit if left out")
-    add("--out", metavar="FILE", default="fast.yaml", help="preset to write (default fast.yaml)")
+    add(
+        "--out",
+        metavar="FILE",
+        default="fast.yaml",
+        help="preset to write (default fast.yaml; of several fast-2x.yaml)",
+    )
     add("--work", metavar="FOLDER", help="all that is measured (default: beside the preset, its name and .work)")
     shared.add_sampler_options(parser)
     parser.set_defaults(sampler="own")

@@ -30,8 +30,16 @@ if TYPE_CHECKING:
     from fdplug.predict.data.captions import Caption
 
 
+FADING = 0.9
+"""What an earlier batch counts beside the next one, where it is asked how slow the machine is."""
+
+
 class CandidateError(FdplugError):
     """A candidate that cannot be run."""
+
+
+class TimeUp(FdplugError):
+    """What would not be done in time is not begun."""
 
 
 class Workbench:
@@ -45,6 +53,12 @@ class Workbench:
         records: where measurements are kept.
         batch_size: images in one call.
         call: calls the pipeline; None as `fdplug generate` does.
+
+    Attributes:
+        images: how many were made.
+        is_called: whether the pipeline is called by a function of the user's.
+        fits: whether so many images of a candidate can be made in time.
+        slowness: by how much longer everything takes by the clock on the wall than images take by themselves.
     """
 
     def __init__(
@@ -61,6 +75,12 @@ class Workbench:
         self.scores, self.records, self.batch_size = scores, records, batch_size
         self.on_step: Callable[[int, int], None] | None = None
         self.images = 0
+        self.fits: Callable[[Candidate, int], bool] = lambda candidate, images: True
+        self._spent = [
+            0.0,
+            0.0,
+        ]  # seconds by the clock on the wall, and of the images alone
+        self.is_called = call is not None
         self._call = call
         self._own: dict[int, Tensor] = {}
         self._kept: dict[tuple[str, int], Tensor] = {}
@@ -71,13 +91,30 @@ class Workbench:
 
         Raises:
             CandidateError: it cannot be run.
+            TimeUp: it cannot be run in time.
         """
         if candidate.key in self.records.failures:
             raise CandidateError(self.records.failures[candidate.key])
         wanted = set(self.records.missing(candidate, [one.image_id for one in captions]))
+        self.begin(candidate, len(wanted))
         for batch in self.batches([one for one in captions if one.image_id in wanted]):
             self._measure(candidate, batch)
         return self.records.outcome(candidate, [one.image_id for one in captions])
+
+    def begin(self, candidate: Candidate, images: int) -> None:
+        """Refuse to begin what cannot be done in time.
+
+        Raises:
+            TimeUp: so many images of the candidate cannot.
+        """
+        if images and not self.fits(candidate, images):
+            raise TimeUp("no time is left for it")
+
+    @property
+    def slowness(self) -> float:
+        """By how much longer everything takes by the clock on the wall than images take by themselves."""
+        wall, own = self._spent
+        return max(1.0, wall / own) if own else 1.0
 
     def batches(self, captions: Sequence[Caption]) -> Iterator[Sequence[Caption]]:
         """Yield captions in calls of the pipeline."""
@@ -88,6 +125,11 @@ class Workbench:
         """Return the seconds of a run and its GFLOPs, an image."""
         done = self._generate(candidate, captions, count=True)
         return done.seconds / len(captions), done.counted["full"]
+
+    def share_of_steps(self, captions: Sequence[Caption]) -> float:
+        """Return the share of its steps that a run takes: image-to-image begins in the middle."""
+        done = self._generate(self.reference, captions, count=True)
+        return len(done.ledger.steps) / done.ledger.num_steps
 
     @contextmanager
     def sampling(self, candidate: Candidate) -> Iterator[Callable[[Sequence[Caption]], GenerationOutput]]:
@@ -119,14 +161,18 @@ class Workbench:
                 self._kept[candidate.key, one.image_id] = image
 
     def _measure(self, candidate: Candidate, captions: Sequence[Caption]) -> None:
+        own = candidate.key == self.reference.key
+        reference = None if own else self._reference_images(captions)
+        start = time.monotonic()
         output = self._tried(candidate, captions)
         self._note(candidate, captions, output.images)
-        if candidate.key == self.reference.key:
+        if own:
             self._own |= {one.image_id: image for one, image in zip(captions, output.images, strict=True)}
-        values = {"psnr": psnr(output.images, self._reference_images(captions))}
+        values = {"psnr": psnr(output.images, output.images if reference is None else reference)}
         values |= self.scores.of(output.images, captions)
         plain = {name: [float(value) for value in numbers] for name, numbers in values.items()}
         self.records.keep(candidate, [one.image_id for one in captions], plain, output.seconds / len(captions))
+        self._spent = [FADING * self._spent[0] + time.monotonic() - start, FADING * self._spent[1] + output.seconds]
 
     def _tried(self, candidate: Candidate, captions: Sequence[Caption]) -> GenerationOutput:
         """Run a candidate; that it cannot be run is kept and said, but for the reference, which must."""
@@ -140,7 +186,10 @@ class Workbench:
             raise CandidateError(reason) from error
 
     def _reference_images(self, captions: Sequence[Caption]) -> Tensor:
-        """Return the images of the reference; after a resumed start they are made again."""
+        """Return the images of the reference: measured where they were not, and made again after a resumed start."""
+        unknown = self.records.missing(self.reference, [one.image_id for one in captions])
+        if unknown:
+            self._measure(self.reference, [one for one in captions if one.image_id in unknown])
         missing = [one for one in captions if one.image_id not in self._own]
         if missing:
             for one, image in zip(missing, self._generate(self.reference, missing).images, strict=True):
@@ -191,6 +240,13 @@ class Stopwatch:
         return images
 
 
+ROUNDING = 0.01
+"""Images may be so far outside of 0 to 1: they are clipped."""
+_WANTED = (
+    "(N, 3, H, W) or (N, H, W, 3) in [0, 1], or PIL images, as pipelines return with output_type='pt', 'np' or 'pil'"
+)
+
+
 def adapted(call: Callable[..., Any]) -> Call:
     """Return a user's own call of a pipeline in the form that `run` takes.
 
@@ -203,17 +259,22 @@ def adapted(call: Callable[..., Any]) -> Call:
         seeds = generators(one.noise_seed(generation.seed) for one in captions)
         given = call(pipe, [one.text for one in captions], generator=seeds, **generation.call_options())
         images = _as_tensor(getattr(given, "images", given))
-        if images.ndim != 4 or len(images) != len(captions):
+        if images.ndim != 4 or len(images) != len(captions) or images.shape[1] != 3:
             raise PipelineError(
                 f"the call returned images of shape {tuple(images.shape)} for {len(captions)} prompts; one image each "
-                "is needed, (N, 3, H, W) or (N, H, W, 3) in [0, 1], or PIL images"
+                f"is needed, {_WANTED}"
             )
+        low, high = float(images.min()), float(images.max())
+        if low < -ROUNDING or high > 1 + ROUNDING:
+            raise PipelineError(f"the call returned images from {low:.3g} to {high:.3g}; give {_WANTED}")
         return images
 
     return calling
 
 
 def _as_tensor(images: Any) -> Tensor:
-    if isinstance(images, list | tuple):
-        images = np.stack([np.asarray(one.convert("RGB")) for one in images]) / 255
-    return images if isinstance(images, torch.Tensor) else torch.from_numpy(np.asarray(images)).permute(0, 3, 1, 2)
+    if isinstance(images, list | tuple) and all(hasattr(one, "convert") for one in images):
+        images = np.stack([np.asarray(one.convert("RGB")) for one in images])
+    tensor = images if isinstance(images, torch.Tensor) else torch.from_numpy(np.asarray(images))
+    tensor = tensor if tensor.ndim != 4 or isinstance(images, torch.Tensor) else tensor.permute(0, 3, 1, 2)
+    return tensor if tensor.is_floating_point() else tensor / 255

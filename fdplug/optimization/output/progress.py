@@ -25,15 +25,21 @@ class Clock:
     def __init__(self, limit: float | None = None, now: Callable[[], float] = time.monotonic) -> None:
         self._limit, self._now = limit, now
         self._start = now()
+        self._due = limit
 
     @property
     def elapsed(self) -> float:
         """Seconds since the start."""
         return self._now() - self._start
 
+    def share(self, pieces: int) -> None:
+        """Give the first of so many pieces of work its share of what is left."""
+        if self._limit is not None:
+            self._due = self.elapsed + (self._limit - self.elapsed) / pieces
+
     def left(self, reserve: float = 0.0) -> float:
         """Return the seconds that are left, without a reserve; infinite without a limit."""
-        return float("inf") if self._limit is None else self._limit - self.elapsed - reserve
+        return float("inf") if self._due is None else self._due - self.elapsed - reserve
 
 
 class Teller:

@@ -53,6 +53,16 @@ class Found:
         return next(row for row in self.answer.rows if REFERENCE in row.roles)
 
 
+def page_name(budget: Budget | None = None) -> str:
+    """Return the name of the page about one budget of several, or about the only one."""
+    return REPORT if budget is None else f"report-{file_word(budget)}.html"
+
+
+def file_word(budget: Budget) -> str:
+    """Return a budget as a part of a file's name."""
+    return budget.text.replace("=", "-")
+
+
 def write_report(path: Path, found: Found) -> Path:
     """Write the page about a search; returns its path."""
     write_text(page.front(context(found)), path)

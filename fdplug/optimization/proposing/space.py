@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 from fdplug import registry
 from fdplug.errors import FdplugError
 from fdplug.lookup import find_family, find_part
+from fdplug.parts import Part
 from fdplug.space import Space
 
 SAME_STEPS = 20
@@ -25,31 +27,44 @@ class Catalogue:
     Attributes:
         samplers: specs that fit the pipeline, each another schedule or solver.
         parts: specs of parts that its denoiser has.
-        plugins: by kind (`policy`, `cache`, `injector`) and name: the values to try.
+        at_once: those of the parts whose spans may be decoded in one batch.
+        transforms: specs of changes of the pipeline.
+        plugins: by kind (`policy`, `cache`, `injector`, `guidance`) and name: the values to try.
     """
 
     samplers: tuple[Any, ...]
     parts: tuple[Any, ...]
+    at_once: tuple[Any, ...]
+    transforms: tuple[Any, ...]
     plugins: Mapping[str, Mapping[str, Space]]
 
-    def described(self) -> dict[str, Any]:
-        """Return it as json holds it: a search goes on only in the same space."""
+    @property
+    def stamp(self) -> str:
+        """The same text for the same space: a search goes on only there, another one begins anew."""
         plugins = {kind: {name: _listed(one) for name, one in found.items()} for kind, found in self.plugins.items()}
-        return json.loads(json.dumps({"samplers": self.samplers, "parts": self.parts, "plugins": plugins}))
+        return digest([self.samplers, self.parts, self.transforms, plugins])
+
+
+def digest(held: Any) -> str:
+    """Return a short text that is the same for what json writes the same way."""
+    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def catalogue(pipe: Any, steps: int) -> Catalogue:
     """Return what there is to try on a pipeline in runs of up to so many steps."""
-    kinds = ("policy", "cache", "injector")
+    kinds = ("policy", "cache", "injector", "guidance")
+    parts = list(_parts(pipe, steps))
     return Catalogue(
         samplers=tuple(_samplers(pipe, steps)),
-        parts=tuple(_parts(pipe, steps)),
+        parts=tuple(spec for spec, _ in parts),
+        at_once=tuple(spec for spec, part in parts if part.sample_free),
+        transforms=tuple(spec for name, space in _declared("transform", steps) for spec in _choices(name, space)),
         plugins={kind: dict(_declared(kind, steps)) for kind in kinds},
     )
 
 
-def calls(scheduler: Any, sampler: Any, steps: int) -> int:
-    """Return how many denoiser calls a run of so many steps makes.
+def timesteps(scheduler: Any, sampler: Any, steps: int) -> tuple[float, ...]:
+    """Return the timesteps of a run of so many steps, one for each denoiser call.
 
     Args:
         scheduler: the pipeline's own.
@@ -58,15 +73,25 @@ def calls(scheduler: Any, sampler: Any, steps: int) -> int:
     """
     built = registry.build("sampler", sampler)
     arguments = built.arguments(steps)
-    for listed in ("timesteps", "sigmas"):
-        if listed in arguments:
-            return len(arguments[listed])
+    if "timesteps" in arguments:
+        return tuple(map(float, arguments["timesteps"]))
+    if "sigmas" in arguments:
+        return _even(len(arguments["sigmas"]))
     fitted = built.fit(scheduler)
     try:
         fitted.set_timesteps(steps)
     except ValueError:  # a schedule that depends on the size of the image: one call a step
-        return steps
-    return len(fitted.timesteps)
+        return _even(steps)
+    return tuple(map(float, fitted.timesteps))
+
+
+def calls(scheduler: Any, sampler: Any, steps: int) -> int:
+    """Return how many denoiser calls a run of so many steps makes."""
+    return len(timesteps(scheduler, sampler, steps))
+
+
+def _even(steps: int) -> tuple[float, ...]:
+    return tuple(1000.0 * (1 - step / steps) for step in range(steps))
 
 
 def _declared(kind: str, steps: int) -> Iterator[tuple[str, Space]]:
@@ -115,17 +140,16 @@ def _stamp(pipe: Any, spec: Any) -> str:
     return f"{type(fitted).__name__} {sorted(map(str, kept.items()))} {places} {sorted(map(str, arguments.items()))}"
 
 
-def _parts(pipe: Any, steps: int) -> Iterator[Any]:
-    """Yield parts that the denoiser has: its family's, then those of plugins."""
+def _parts(pipe: Any, steps: int) -> Iterator[tuple[Any, Part]]:
+    """Yield parts that the denoiser has, with their specs: its family's, then those of plugins."""
     family, network = find_family(pipe)
     own = family.space(steps) or {}
     added = [spec for name, space in _declared("part", steps) for spec in _choices(name, space)]
     for spec in (*own.get("part", ()), *added):
         try:
-            find_part(spec, family, network)
+            yield spec, find_part(spec, family, network)[0]
         except FdplugError:
             continue
-        yield spec
 
 
 def _listed(space: Space) -> dict[str, list[Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fdplug.errors import FdplugError
 from fdplug.errors.wording import one_line
 from fdplug.optimization.candidate import Candidate
 from fdplug.optimization.measuring.workbench import Workbench
@@ -31,10 +30,15 @@ class Cuts:
         self._bench, self._captions = bench, captions
 
     def curve(self, parent: Candidate) -> Curve | None:
-        """Return key steps and shares of the forecast for 1, 2, ... key steps; None for a parent without a record."""
+        """Return key steps and shares of the forecast for 1, 2, ... key steps; None for a parent without a record.
+
+        Raises:
+            TimeUp: there is no time to record one.
+        """
         facts = self._bench.records.facts
         name = f"cut {parent.key}"
         if name not in facts:
+            self._bench.begin(parent, (1 + RESPONSES) * len(self._captions))
             self._bench.records.note(name, self._recorded(parent))
         return facts[name]["curve"]
 
@@ -42,7 +46,7 @@ class Cuts:
         with self._bench.sampling(parent) as run:
             try:
                 found = best_spans(record(self._bench.pipe, lambda: run(self._captions), RESPONSES))
-            except (FdplugError, ValueError, TypeError) as error:
+            except Exception as error:  # a pipeline of which no run can be recorded has no such key steps
                 return {"curve": None, "reason": one_line(error)}
         return {"curve": [[list(one.keys), [round(share, 4) for share in one.shares]] for one in found]}
 
