@@ -1,16 +1,18 @@
 r"""What `fdplug optimize` answered for several budgets, beside the best that fewer steps can do, from its presets.
 
 ```bash
-for budget in 1.5x 2x 3x 5x lossless; do
-  fdplug optimize --model shapes-flow --sampler own --steps 28 --budget $budget --trials 24 --held-out 48 \
-    --batch-size 8 --work outputs/search --out outputs/shapes-flow-$budget.yaml
-done
-python -m benchmarks.optimized outputs/shapes-flow-*.yaml > benchmarks/results/optimize.md
+fdplug optimize --model shapes-flow --sampler own --steps 28 --budget 5x 3x 2x 1.5x lossless --trials 24 --held-out 48 \
+  --batch-size 8 --out outputs/shapes-flow.yaml
+python -m benchmarks.optimized outputs/shapes-flow-*.yaml
 ```
+
+Rows are added to `benchmarks/results/optimize.json`, in place of those of the same model, guidance, budget and seed;
+`optimize.md` is written from it.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,54 +20,113 @@ from typing import Any
 
 import yaml
 
-HEAD = ("model, budget", "taken", "speed", "PSNR dB", "accuracy", "best of fewer steps", "speed", "PSNR dB", "accuracy")
+RESULTS = Path(__file__).parent / "results"
+HEAD = (
+    "model, guidance, budget",
+    "taken",
+    "speed",
+    "PSNR dB",
+    "accuracy",
+    "best of fewer steps",
+    "speed",
+    "PSNR dB",
+    "accuracy",
+    "captions, seed",
+    "minutes",
+)
+KEY = ("model", "guidance", "budget", "seed")
+Row = Mapping[str, Any]
 
 
-def table(paths: Sequence[str | Path]) -> Iterator[str]:
-    """Yield the lines of the table, a row for every preset."""
-    held = [yaml.safe_load(Path(path).read_text()) for path in paths]
-    yield f"{summary(held[0])} ± is one standard error."
-    yield ""
-    yield f"| {' | '.join(HEAD)} |"
-    yield "|" + "---|" * len(HEAD)
-    for path, preset in zip(paths, held, strict=True):
-        yield f"| {' | '.join(cells(Path(path), preset))} |"
+def row_of(preset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the results keep of a preset."""
+    told, rows = preset["circumstances"], preset["figures"]["rows"]
+    taken = next(row for row in rows if is_it(row, preset["settings"]))
+    bar = max((row for row in rows if "fewer steps" in row["roles"]), key=lambda row: row["psnr"], default=None)
+    return {
+        "model": preset["made_for"]["model"],
+        "guidance": preset["settings"]["guidance"],
+        "budget": preset["about"].rpartition(" for budget ")[2],
+        "seed": told["seed"],
+        "taken": figures(taken),
+        "bar": None if bar is None else figures(bar),
+        "bar_keeps": "no number of fewer steps keeps" not in preset["figures"]["verdict"],
+        "held_out": told["held_out"],
+        "minutes": _minutes(told, "search_seconds"),
+        "processor_minutes": _minutes(told, "processor_seconds"),
+        "cpu": told["hardware"]["cpu"],
+        "versions": {name: told["versions"][name] for name in ("torch", "diffusers")},
+    }
 
 
-def summary(preset: Mapping[str, Any]) -> str:
-    """Say on what it was measured."""
-    told = preset["circumstances"]
-    return (
-        f"{told['held_out']} held-out captions, batches of {told['batch_size']}, {told['hardware']['cpu']}, "
-        f"{told['hardware']['torch_threads']} thread, torch {told['versions']['torch']}, "
-        f"diffusers {told['versions']['diffusers']}; PSNR is to the settings as they were, of the same seeds."
-    )
+def _minutes(told: Mapping[str, Any], name: str) -> float | None:
+    return round(told[name] / 60, 1) if name in told else None
 
 
-def cells(path: Path, preset: Mapping[str, Any]) -> list[str]:
-    """Return the row of one preset: what was taken, and the best of fewer steps."""
-    rows = preset["figures"]["rows"]
-    chosen = preset["settings"]
-    taken = next(row for row in rows if is_it(row, chosen))
-    barred = [row for row in rows if "fewer steps" in row["roles"]]
-    bar = max(barred, key=lambda row: row["psnr"], default=None)
-    model, _, budget = path.stem.rpartition("-")
-    others = ["none", "", "", ""] if bar is None else figures(bar)
-    if "no number of fewer steps keeps" in preset["figures"]["verdict"]:
-        others[0] += ", which does not keep it"
-    return [f"{model}, {budget}", *figures(taken), *others]
-
-
-def is_it(row: Mapping[str, Any], chosen: Mapping[str, Any]) -> bool:
+def is_it(row: Row, chosen: Mapping[str, Any]) -> bool:
     """Whether a judged row has the settings of the preset."""
     return all(row[key] == chosen[key] for key in ("sampler", "steps", "propagation"))
 
 
-def figures(row: Mapping[str, Any]) -> list[str]:
-    """Return settings, speed, PSNR and accuracy of a row."""
+def figures(row: Row) -> dict[str, Any]:
+    """Return settings, speed, PSNR and accuracy of a judged row."""
+    kept = ("settings", "speedup", "calls", "psnr", "psnr_error", "semantic_accuracy")
+    return {key: row[key] for key in kept if key in row}
+
+
+def merged(known: Sequence[Row], new: Sequence[Row]) -> list[Row]:
+    """Return the rows of both, new ones in place of known ones with the same key, in order."""
+    found = {tuple(row[key] for key in KEY): row for row in [*known, *new]}
+    return sorted(found.values(), key=lambda row: (row["model"], -row["guidance"], _order(row["budget"]), row["seed"]))
+
+
+def _order(budget: str) -> float:
+    return float(budget[:-1]) if budget.endswith("x") else 0.0
+
+
+def table(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the lines of the table."""
+    processors = " or ".join(sorted({row["cpu"] for row in rows}))
+    yield (
+        f"One thread of {processors}, torch {_versions(rows, 'torch')}, diffusers {_versions(rows, 'diffusers')}; "
+        "PSNR is to the settings as they were, of the same seeds. ± is one standard error. Minutes are those of the "
+        "whole search on a machine that others used as well, in brackets those of the processor."
+    )
+    yield ""
+    yield f"| {' | '.join(HEAD)} |"
+    yield "|" + "---|" * len(HEAD)
+    for row in rows:
+        yield f"| {' | '.join(cells(row))} |"
+
+
+def _versions(rows: Sequence[Row], name: str) -> str:
+    return " and ".join(sorted({row["versions"][name] for row in rows}))
+
+
+def cells(row: Row) -> list[str]:
+    """Return the cells of a row."""
+    bar = ["none", "", "", ""] if row["bar"] is None else _shown(row["bar"])
+    bar[0] += "" if row["bar_keeps"] else ", which does not keep it"
+    minutes = "" if row["minutes"] is None else f"{row['minutes']:.0f}"
+    minutes += "" if row["processor_minutes"] is None else f" ({row['processor_minutes']:.1f})"
+    title = f"{row['model']}, {row['guidance']:g}, {row['budget']}"
+    return [title, *_shown(row["taken"]), *bar, f"{row['held_out']}, {row['seed']}", minutes]
+
+
+def _shown(row: Row) -> list[str]:
     psnr = f"{row['psnr']:.1f} ±{row['psnr_error']:.1f}"
     return [row["settings"], f"{row['speedup']:.2f}x", psnr, f"{row['semantic_accuracy']:.3f}"]
 
 
+def main(paths: Sequence[str]) -> None:
+    """Add presets to the results and write the table."""
+    held = RESULTS / "optimize.json"
+    rows = merged(
+        json.loads(held.read_text())["rows"], [row_of(yaml.safe_load(Path(path).read_text())) for path in paths]
+    )
+    held.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+    (RESULTS / "optimize.md").write_text("\n".join(table(rows)) + "\n")
+
+
 if __name__ == "__main__":
-    print("\n".join(table(sys.argv[1:])))
+    main(sys.argv[1:])

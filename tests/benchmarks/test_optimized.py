@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import yaml
 
-from benchmarks.optimized import table
+from benchmarks.optimized import RESULTS, cells, merged, row_of, table
 
 PRESET = Path(__file__).parents[2] / "fdplug" / "presets" / "data" / "shapes-flow-fast.yaml"
 
 
-def test_a_row_has_what_was_taken_and_the_best_of_fewer_steps(tmp_path):
+def preset():
     held = yaml.safe_load(PRESET.read_text())
-    path = tmp_path / "shapes-flow-2x.yaml"
-    path.write_text(PRESET.read_text())
-    *_, row = table([path])
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    rows = held["figures"]["rows"]
+    return {**held, "about": "so many key steps, for budget 2x"}
+
+
+def test_a_row_has_what_was_taken_and_the_best_of_fewer_steps():
+    rows = preset()["figures"]["rows"]
+    shown = cells(row_of(preset()))
     taken = next(one for one in rows if "as good, faster" in one["roles"])
-    bars = [one for one in rows if "fewer steps" in one["roles"]]
-    best = max(bars, key=lambda one: one["psnr"])
-    assert cells[0] == "shapes-flow, 2x"
-    assert cells[1:5] == [
+    best = max((one for one in rows if "fewer steps" in one["roles"]), key=lambda one: one["psnr"])
+    assert shown[0] == "shapes-flow, 4, 2x"
+    assert shown[1:5] == [
         taken["settings"],
         f"{taken['speedup']:.2f}x",
         f"{taken['psnr']:.1f} ±{taken['psnr_error']:.1f}",
         f"{taken['semantic_accuracy']:.3f}",
     ]
-    assert cells[5] == best["settings"]
+    assert shown[5] == best["settings"]
+
+
+def test_a_new_row_takes_the_place_of_the_old_one():
+    old = row_of(preset())
+    other, new = {**old, "seed": 1}, {**old, "minutes": 1.0}
+    assert merged([old, other], [new]) == [new, other]
+
+
+def test_the_table_on_the_page_is_that_of_the_results():
+    rows = json.loads((RESULTS / "optimize.json").read_text())["rows"]
+    assert (RESULTS / "optimize.md").read_text() == "\n".join(table(rows)) + "\n"
