@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from docs.building import help_page, settings_page
+from docs.building import help_page, results_page, settings_page
 from docs.building.catalogue import ROOT, plugins
 from docs.building.figures import with_figures
 from docs.building.llms import llms
@@ -19,6 +19,7 @@ def generated() -> dict[str, str]:
         INDEX: index(),
         help_page.PAGE: help_page.help_page(),
         settings_page.PAGE: settings_page.settings_page(),
+        results_page.PAGE: results_page.results_page(),
         **{plugin.page: page(plugin) for plugin in plugins()},
     }
 

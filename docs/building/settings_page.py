@@ -37,7 +37,17 @@ trainer:
 
 `fdplug predict --config mine.yaml --model.steps 20` changes one of them; `--print_config` prints them all. A plugin is
 named by `uniform`, or with options by `{uniform: {interval: 4}}`: [all plugins](plugins/index.md). Environment
-variables: [Command line](command-line.md#environment)."""
+variables: [Environment](environment.md).
+
+**In an editor.** The first line below, in a YAML file, lets editors with a YAML language server complete names and mark
+what is wrong. [The schema](https://fdplug.github.io/fdplug/latest/configuration.schema.json) is made from the same
+classes as this page. Plugins of others are allowed in it, but not known.
+
+```yaml
+# yaml-language-server: $schema=https://fdplug.github.io/fdplug/latest/configuration.schema.json
+model:
+  propagation: {part: trunk, policy: {early: {count: 16}}, injector: none}
+```"""
 
 
 def settings_page() -> str:

@@ -71,3 +71,10 @@ def test_the_drawing_of_the_layers_is_that_of_the_test():
 def test_the_table_of_commands_has_them_all():
     listed = re.findall(r"^\| `fdplug ([a-z-]+)", (ROOT / "docs" / "command-line.md").read_text(), re.MULTILINE)
     assert set(listed) == set(COMMANDS)
+
+
+def test_every_variable_of_the_environment_is_explained():
+    page = (ROOT / "docs" / "environment.md").read_text()
+    files = [*(ROOT / "fdplug").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    named = {name for file in files for name in re.findall(r"FDPLUG_(?!CONTRACT)[A-Z]+", file.read_text())}
+    assert named == set(re.findall(r"`(FDPLUG_[A-Z]+)`", page))

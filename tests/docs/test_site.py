@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import pkgutil
 import re
 import tomllib
@@ -10,15 +11,17 @@ import pytest
 import yaml
 
 import fdplug
-from docs.building.catalogue import manager
+from docs.building.catalogue import called, manager, plugins
 from docs.building.generated import generated
 from docs.building.glossary import entries, explained
 from docs.building.help_page import help_of
 from docs.building.llms import llms
+from docs.building.plugin_page import FACTS
 from fdplug import errors, predict, registry, testing
 from fdplug.cli import COMMANDS
 from fdplug.config import PropagationConfig
 from fdplug.predict.generation.config import GenerationConfig
+from fdplug.stacking import Stackable
 from tests.docs.test_docs import FENCE, ROOT, fences
 
 DOCS = ROOT / "docs"
@@ -129,6 +132,31 @@ def test_the_api_has_every_public_name():
     assert not [name for name in missing if f'heading: "{name}"' not in text]
     homes = {getattr(testing, name).__module__ for name in testing.__all__}
     assert not [home for home in homes if f"::: {home}\n" not in text]
+
+
+def test_every_fact_that_a_plugin_names_is_explained():
+    said = re.findall(r"^\| `([\w:-]+)` \|", (DOCS / "hooks.md").read_text(), re.MULTILINE)
+    assert set(said) == set(FACTS)
+    for plugin in (one for one in plugins() if issubclass(one.cls, Stackable)):
+        for attribute in ("needs", "excludes"):
+            for fact in getattr(plugin.cls, attribute, {}):
+                assert fact in FACTS or called(fact), f"{plugin.fact} {attribute} {fact}"
+
+
+@by_page
+def test_python_that_is_not_run_can_be_read_and_imports_what_exists(page):
+    """`py` marks what needs a large model or several processes."""
+    for line, code in fences(page, "py"):
+        for node in ast.walk(ast.parse(code, f"{page.name}:{line}")):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in ("fdplug", "diffusers"):
+                for one in node.names:
+                    pkgutil.resolve_name(f"{node.module}:{one.name}")
+
+
+def test_every_fence_has_a_language_that_is_checked():
+    known = {"python", "py", "bash", "sh", "yaml", "toml", "text", "json", "bibtex", ""}
+    found = {(page.name, match[1]) for page in PAGES for match in FENCE.finditer(page.read_text())}
+    assert not [(name, language) for name, language in found if language not in known]
 
 
 def test_the_glossary_is_in_order_and_explains_the_words_of_the_design():

@@ -1,0 +1,139 @@
+"""Every table of results on one page, each with its date, its machine, its command and the raw figures."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from docs.building.figures import RESULTS
+
+PAGE = "results.md"
+RAW = "https://github.com/fdplug/fdplug/blob/main/benchmarks/results"
+HEAD = """# Results
+
+Every table that was measured for these pages, as the programs of `benchmarks/` wrote it: when, on what, by which
+command, and the raw figures. What is counted and how: [What is measured](measuring.md). **No GPU was at hand**; what is
+timed here was timed on a CPU."""
+COUNTED = "counted, not timed: any machine"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What made a table.
+
+    Attributes:
+        title: the heading.
+        command: which writes it.
+        page: where it is discussed.
+        date: of the measurement, where the raw figures do not hold it.
+        machine: likewise.
+        raw: the file of raw figures, where it is called otherwise; empty where there is none.
+    """
+
+    title: str
+    command: str
+    page: str
+    date: str = ""
+    machine: str = ""
+    raw: str | None = None
+
+
+FRONTIER = "python -m benchmarks.frontier --out outputs/frontier --captions 192 --tuned"
+SIDES = "python -m benchmarks.side_by_side"
+RUNS = {
+    "frontier-g7.5": Run(
+        "Against fewer steps, guidance 7.5", f"{FRONTIER} benchmarks/results/frontier-tuned-g7.5.json", "frontier.md"
+    ),
+    "frontier-g7.5-unseen": Run(
+        "The same on captions that nothing was tuned on",
+        f"{FRONTIER} benchmarks/results/frontier-tuned-g7.5.json",
+        "frontier.md",
+        "2026-11-26",
+        "Intel Xeon, one thread",
+        "",
+    ),
+    "frontier-g7.5-earlystop": Run(
+        "The same with an early stop",
+        f"{FRONTIER} benchmarks/results/frontier-tuned-g7.5.json",
+        "frontier.md",
+        "2026-11-26",
+        "AMD EPYC, one thread",
+        "",
+    ),
+    "frontier-g4": Run(
+        "Against fewer steps, guidance 4", f"{FRONTIER} benchmarks/results/frontier-tuned-g4.json", "frontier.md"
+    ),
+    "optimize": Run(
+        "What `fdplug optimize` answered",
+        "python -m benchmarks.optimized outputs/shapes-flow-*.yaml",
+        "optimize.md",
+        "2026-11-26",
+        "AMD EPYC, one thread",
+        "",
+    ),
+    "tuning": Run("Tuned key steps", "python -m benchmarks.tuning", "tune.md"),
+    "suites": Run(
+        "The paper's tables", "python -m benchmarks.suites --captions 64", "suites.md", "2026-11-26", "2 cores of a CPU"
+    ),
+    "gflops": Run(
+        "GFLOPs beside the paper's", "python -m benchmarks.gflops", "measuring.md", "2026-11-21", COUNTED, ""
+    ),
+    "span-memory": Run("Memory of spans", "python -m benchmarks.span_memory", "speed.md", "2026-11-21", COUNTED),
+    "side-by-side-ddim50-256-cpu": Run(
+        "Methods side by side, DDIM-50", f"{SIDES} --size full --steps 50", "speed.md", "2026-11-26"
+    ),
+    "side-by-side-sd15-256-cpu": Run(
+        "Methods side by side, SD v1.5, DDIM-10", f"{SIDES} --size full --steps 10", "speed.md", "2026-11-26"
+    ),
+    "side-by-side-dit-sdxl-256-cpu": Run(
+        "Methods side by side, DiT and SDXL, DDIM-10", f"{SIDES} --size full --steps 10", "speed.md", "2026-11-26"
+    ),
+    "side-by-side-tiny-cpu": Run(
+        "Methods side by side, tiny networks", f"{SIDES} --size tiny", "speed.md", "2026-11-26"
+    ),
+    "split_decode_cpu_small": Run(
+        "One image on two processes", "python -m benchmarks.split_decode", "several-gpus.md", "2026-11-21"
+    ),
+    "predict_throughput": Run(
+        "`fdplug predict` beside a bare loop", "python -m benchmarks.predict_throughput", "long-runs.md"
+    ),
+}
+
+
+def results_page() -> str:
+    """Return the page in Markdown."""
+    return "\n\n".join([HEAD, *(text for name, run in RUNS.items() for text in _section(name, run))]) + "\n"
+
+
+def facts(name: str, run: Run) -> dict[str, str]:
+    """Return when, on what and by what a table was made, and where its figures are."""
+    raw = f"{name}.json" if run.raw is None else run.raw
+    held = json.loads((RESULTS / raw).read_text()) if raw else {}
+    given: Mapping[str, Any] = held if isinstance(held, dict) else {}
+    files = [f"[{file}]({RAW}/{file})" for file in (f"{name}.md", raw) if file]
+    return {
+        "date": str(given.get("created", run.date))[:10] or run.date,
+        "machine": run.machine or _machine(given),
+        "command": f"`{run.command}`",
+        "figures": ", ".join(files),
+        "about it": f"[{Path(run.page).stem.replace('-', ' ')}]({run.page})",
+    }
+
+
+def _machine(held: Mapping[str, Any]) -> str:
+    hardware = held.get("hardware", held)
+    threads = hardware.get("torch_threads", hardware.get("threads"))
+    versions = held.get("versions", hardware)
+    name = hardware.get("cpu") or hardware["processor"]
+    return f"{name}, {threads} thread(s), torch {versions['torch']}, diffusers {versions['diffusers']}"
+
+
+def _section(name: str, run: Run) -> Iterator[str]:
+    yield f"## {run.title}"
+    yield "\n".join(f"- {what}: {said}" for what, said in facts(name, run).items())
+    table = re.sub(r"^<!-- --8<--.*-->\n?", "", (RESULTS / f"{name}.md").read_text(), flags=re.MULTILINE)
+    yield re.sub(r"^#+ (.+)$", r"**\1**", table, flags=re.MULTILINE).strip()
