@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fdplug.profiling.ledger import Ledger
     from fdplug.propagation.split import split_decode
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "FdplugError",
     "FdplugWarning",

@@ -202,7 +202,7 @@ def test_pip_installs_every_distribution(tmp_path):
     listing, errors, code = listed(tmp_path, FDPLUG_PLUGINS=",".join(PROVIDED))
     assert code == 0, errors
     assert providers(listing) == PROVIDED
-    assert {one["version"] for one in listing["plugins"] if one["provider"] in PROVIDED} == {"0.1.0"}
+    assert {one["version"] for one in listing["plugins"] if one["provider"] in PROVIDED} == {"0.2.0"}
 
 
 def test_one_may_be_chosen_or_left_out(metadata, monkeypatch):
