@@ -306,7 +306,7 @@ class _Sizes:
         if self._done or given is None:
             return
         outputs = output if isinstance(output, tuple) else (output,)
-        alike = [one for one in outputs if one.shape == given.shape]
+        alike = [one for one in outputs if one is not None and one.shape == given.shape]
         if len(alike) != 1:
             raise PropagationError(
                 f"the blocks of this denoiser are given {tuple(given.shape)} and hand on {len(alike)} tensors of that "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from itertools import pairwise
 
 import pytest
 import torch
@@ -92,6 +93,28 @@ def test_measured_ratios_are_those_that_diffusers_prints(capsys):
     expected = [1.0, *(float(value) for value in printed.split(",")[1:])]
     pipe = system.make()
     assert measure(pipe, lambda: system.run(pipe, n=2, **FLUX)).ratios == pytest.approx(expected, abs=1e-5)
+
+
+def test_magnitudes_are_measured_where_the_last_block_drops_the_text():
+    """SD3's last block hands on None in place of the text."""
+    pipe, given, sizes = SYSTEMS["sd3"].make(), [], []
+    blocks = pipe.transformer.transformer_blocks
+
+    def begin(module, args, kwargs):
+        given.append(kwargs["hidden_states"])
+
+    def end(module, args, kwargs, output):
+        text, picture = output
+        assert text is None
+        sizes.append((picture - given[-1]).norm(dim=-1))
+
+    hooks = [blocks[0].register_forward_pre_hook(begin, with_kwargs=True)]
+    hooks += [blocks[-1].register_forward_hook(end, with_kwargs=True)]
+    SYSTEMS["sd3"].run(pipe, n=1)
+    for hook in hooks:
+        hook.remove()
+    expected = [1.0, *(float((one / before).mean()) for before, one in pairwise(sizes))]
+    assert measure(pipe, lambda: SYSTEMS["sd3"].run(pipe, n=1)).ratios == pytest.approx(expected, rel=1e-4)
 
 
 class Adding:
