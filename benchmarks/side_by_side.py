@@ -277,9 +277,11 @@ def heading(about: dict[str, Any]) -> str:
     how, where = about["settings"], about["device"]
     if where == "cpu":
         where = f"{about['processor']}, threads: {about['threads']}"
+    ddim = all(name in LARGE for name in how["systems"])
+    steps = f"DDIM-{how['steps']}" if ddim else f"{how['steps']} steps of each pipeline's own sampler"
     return (
         f"{where}; torch {about['torch']}, diffusers {about['diffusers']}; {how['size']} size, {how['dtype']}, "
-        f"DDIM-{how['steps']}, medians of {how['rounds']} interleaved rounds (smallest to largest), random weights."
+        f"{steps}, medians of {how['rounds']} interleaved rounds (smallest to largest), random weights."
     )
 
 
