@@ -7,7 +7,7 @@ python -m benchmarks.optimized outputs/shapes-flow-*.yaml
 ```
 
 Rows are added to `benchmarks/results/optimize.json`, in place of those of the same model, guidance, budget and seed;
-`optimize.md` is written from it.
+`optimize.md` is written from it, and `optimize-by-hand.md` sets it beside the rows of `benchmarks/frontier.py`.
 """
 
 from __future__ import annotations
@@ -118,6 +118,61 @@ def _shown(row: Row) -> list[str]:
     return [row["settings"], f"{row['speedup']:.2f}x", psnr, f"{row['semantic_accuracy']:.3f}"]
 
 
+BY_HAND = ("model, guidance, budget", "taken", "best by hand", "bar", "best of fewer steps by hand")
+
+
+def by_hand(rows: Sequence[Row], frontiers: Mapping[float, Sequence[Row]]) -> Iterator[str]:
+    """Yield the lines of a table: what was taken beside the best rows that were made by hand.
+
+    Args:
+        rows: those of `shapes` with a budget of time are shown.
+        frontiers: rows of `benchmarks/frontier.py` by guidance.
+    """
+    yield (
+        "PSNR in dB at so many denoiser calls. By hand: the best of all rows with as many calls, or of those with next "
+        "fewer and next more. Captions are not all the same, and by hand equal images count as 54.2 dB, here as 58.9."
+    )
+    yield ""
+    yield f"| {' | '.join(BY_HAND)} |"
+    yield "|" + "---|" * len(BY_HAND)
+    for row in rows:
+        if row["model"] == "shapes" and row["budget"].endswith("x") and row["bar"] is not None:
+            known = [one for one in frontiers[row["guidance"]] if one["family"] != "reference"]
+            stock = [one for one in known if one["family"] == "stock"]
+            found = [
+                f"{row['model']}, {row['guidance']:g}, {row['budget']}",
+                _at(row["taken"]),
+                _near(known, row["taken"]),
+                _at(row["bar"]),
+                _near(stock, row["bar"]),
+            ]
+            yield f"| {' | '.join(found)} |"
+
+
+def _at(row: Row) -> str:
+    return f"{row['calls']:.0f}: {row['psnr']:.1f} ±{row['psnr_error']:.1f}"
+
+
+def _near(rows: Sequence[Row], row: Row) -> str:
+    """Return the best rows with as many calls, or with next fewer and next more."""
+    calls, counts = round(row["calls"]), {one["calls"] for one in rows}
+    around = {calls} & counts or {
+        *sorted(one for one in counts if one < calls)[-1:],
+        *sorted(one for one in counts if one > calls)[:1],
+    }
+    best = [max((one for one in rows if one["calls"] == count), key=_psnr) for count in sorted(around)]
+    return "; ".join(f"{one['name']} {_psnr(one):.1f} ±{one['scores']['psnr']['error']:.1f}" for one in best)
+
+
+def _psnr(row: Row) -> float:
+    return row["scores"]["psnr"]["value"]
+
+
+def frontiers() -> dict[float, list[Row]]:
+    """Return the rows that were made by hand, by guidance."""
+    return {g: json.loads((RESULTS / f"frontier-g{g:g}.json").read_text())["rows"] for g in (4.0, 7.5)}
+
+
 def main(paths: Sequence[str]) -> None:
     """Add presets to the results and write the table."""
     held = RESULTS / "optimize.json"
@@ -126,6 +181,7 @@ def main(paths: Sequence[str]) -> None:
     )
     held.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
     (RESULTS / "optimize.md").write_text("\n".join(table(rows)) + "\n")
+    (RESULTS / "optimize-by-hand.md").write_text("\n".join(by_hand(rows, frontiers())) + "\n")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.optimized import RESULTS, cells, merged, row_of, table
+from benchmarks.optimized import RESULTS, by_hand, cells, frontiers, merged, row_of, table
 
 PRESET = Path(__file__).parents[2] / "fdplug" / "presets" / "data" / "shapes-flow-fast.yaml"
 
@@ -41,3 +41,17 @@ def test_a_new_row_takes_the_place_of_the_old_one():
 def test_the_table_on_the_page_is_that_of_the_results():
     rows = json.loads((RESULTS / "optimize.json").read_text())["rows"]
     assert (RESULTS / "optimize.md").read_text() == "\n".join(table(rows)) + "\n"
+    assert (RESULTS / "optimize-by-hand.md").read_text() == "\n".join(by_hand(rows, frontiers())) + "\n"
+
+
+def made(name, calls, psnr, family="stock"):
+    return {"name": name, "family": family, "calls": calls, "scores": {"psnr": {"value": psnr, "error": 0.5}}}
+
+
+def test_rows_by_hand_are_those_with_as_many_calls_or_next_to_them():
+    known = [made("a-10", 10, 30), made("b-10", 10, 31), made("a-8", 8, 29), made("a-12", 12, 33)]
+    known += [made("trunk-9", 9, 40, "trunk"), made("all", 50, 54, "reference")]
+    one = {"calls": 9.2, "psnr": 39.0, "psnr_error": 1.0}
+    row = {"model": "shapes", "guidance": 4.0, "budget": "5x", "taken": one, "bar": {**one, "calls": 9}}
+    *_, line = by_hand([row, {**row, "budget": "lossless"}], {4.0: known})
+    assert line == "| shapes, 4, 5x | 9: 39.0 ±1.0 | trunk-9 40.0 ±0.5 | 9: 39.0 ±1.0 | a-8 29.0 ±0.5; b-10 31.0 ±0.5 |"
