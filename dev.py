@@ -20,7 +20,7 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 STAMP = VENV / "fdplug.stamp"
-SOURCES = ["fdplug", "plugins", "tests", "benchmarks", "docs/building", "dev.py"]
+SOURCES = ["fdplug", "plugins", "tests", "benchmarks", "docs/building", "examples", "dev.py"]
 WORKERS = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]  # of pytest: a process per core
 DEMO = [
     "ddim-50",

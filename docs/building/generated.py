@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from docs.building import help_page, results_page, settings_page
+from docs.building import help_page, notebooks, results_page, schema, settings_page
 from docs.building.catalogue import ROOT, plugins
 from docs.building.figures import with_figures
+from docs.building.glossary import explained
 from docs.building.llms import llms
 from docs.building.plugin_index import INDEX, index
 from docs.building.plugin_page import page
@@ -24,18 +25,33 @@ def generated() -> dict[str, str]:
     }
 
 
+def finished(text: str, name: str) -> str:
+    """Return a page with its figures, the meaning of its words below, and its notebook where it has one."""
+    folder, _, stem = name.removesuffix(".md").partition("/")
+    text = with_figures(text)
+    if folder == "tutorials" and stem in notebooks.TUTORIALS:
+        text = notebooks.offer(text, stem)
+    return text if name in ("glossary.md", "changelog.md") else f"{text}\n\n{explained()}\n"
+
+
+def files(config: Any) -> dict[str, str]:
+    """Return what lies beside the pages: for programs that read, for editors, for notebooks."""
+    books = {notebooks.file_of(name): notebooks.notebook(name) for name in notebooks.TUTORIALS}
+    return {"llms.txt": readers(config), schema.FILE: schema.text(), **books}
+
+
 def readers(config: Any) -> str:
     """Return the text of `llms.txt`, from the navigation of mkdocs."""
     made = generated()
-    order = list(_files(config.nav))
+    order = list(_order(config.nav))
     texts = {name: made.get(name) or with_figures((ROOT / "docs" / name).read_text()) for name in order}
     return llms(config.site_url, texts, order)
 
 
-def _files(items: Any) -> Iterator[str]:
+def _order(items: Any) -> Iterator[str]:
     for item in items:
         if isinstance(item, str):
             yield item
         else:
             for below in item.values():
-                yield from [below] if isinstance(below, str) else _files(below)
+                yield from [below] if isinstance(below, str) else _order(below)

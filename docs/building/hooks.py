@@ -21,28 +21,22 @@ def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are written at build time; whoever edits that of a plugin is led to its class."""
     from mkdocs.structure.files import File
 
-    from docs.building import notebooks, schema
     from docs.building.catalogue import plugins
-    from docs.building.generated import generated, readers
+    from docs.building.generated import files as beside
+    from docs.building.generated import generated
 
     sources = {plugin.page: plugin.source[0] for plugin in plugins()}
     for name, text in generated().items():
         made = File.generated(config, name, content=text)
         made.edit_uri = f"../{sources[name]}" if name in sources else None
         files.append(made)
-    files.append(File.generated(config, "llms.txt", content=readers(config)))
-    files.append(File.generated(config, schema.FILE, content=schema.text()))
-    for name in notebooks.TUTORIALS:
-        files.append(File.generated(config, notebooks.file_of(name), content=notebooks.notebook(name)))
+    for name, text in beside(config).items():
+        files.append(File.generated(config, name, content=text))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Put figures from files of results into prose, and the meaning of words below."""
-    from docs.building.figures import with_figures
-    from docs.building.glossary import explained
-    from docs.building.notebooks import TUTORIALS, offer
+    from docs.building.generated import finished
 
-    text, (folder, _, name) = with_figures(markdown), page.file.src_uri.removesuffix(".md").partition("/")
-    text = offer(text, name) if folder == "tutorials" and name in TUTORIALS else text
-    return text if page.file.src_uri in ("glossary.md", "changelog.md") else f"{text}\n\n{explained()}\n"
+    return finished(markdown, page.file.src_uri)

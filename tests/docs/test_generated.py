@@ -5,13 +5,18 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import subprocess
+import sys
+from importlib.util import find_spec
 
 import pytest
 import yaml
 
+from docs.building import schema as schema_file
 from docs.building.figures import RESULTS
 from docs.building.results_page import RUNS, facts, results_page
 from docs.building.schema import MODEL, schema, text
+from docs.building.whole import write
 from fdplug import registry
 from fdplug.config import PropagationConfig
 from fdplug.predict.generation.config import GenerationConfig
@@ -103,3 +108,21 @@ def test_configurations_on_the_pages_are_of_the_schema():
                     jsonschema.validate(held, form)
                     seen += 1
     assert seen >= 3
+
+
+@pytest.mark.slow
+def test_the_whole_sources_need_no_hooks(tmp_path):
+    """Zensical runs none; where it is installed, it builds them."""
+    write(tmp_path / "whole")
+    config = yaml.safe_load((tmp_path / "whole" / "mkdocs.yml").read_text())
+    docs = tmp_path / "whole" / "docs"
+    pages = re.findall(r"[\w/-]+\.md", json.dumps(config["nav"]))
+    assert len(pages) > 100
+    assert not [name for name in pages if not (docs / name).exists()]
+    assert "{{ " not in (docs / "index.md").read_text()
+    assert (docs / schema_file.FILE).exists()
+    assert "hooks" not in config
+    if find_spec("zensical"):
+        command = [sys.executable, "-m", "zensical", "build", "-f", str(tmp_path / "whole" / "mkdocs.yml")]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
