@@ -26,7 +26,7 @@ class System:
         pipeline: class name in diffusers.
         build: returns the pipeline at tiny size, from its real classes, with random weights.
         arguments: arguments of a call for n pictures (or videos).
-        prepare: what is loaded on top after `from_pretrained`: adapters, attention processors.
+        prepare: puts on top what is not saved with the pipeline: adapters, attention processors.
         resized: arguments of a call for another size; empty where the size is fixed.
         steps: number of steps in tests.
         largest: most pictures in one call.
@@ -52,7 +52,9 @@ class System:
         """Build the pipeline from fixed random weights, silent and in evaluation mode."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return silent(self.build())
+            pipe = silent(self.build())
+        self.prepare(pipe)
+        return pipe
 
     def reload(self, pipe: Any, folder: Path) -> Any:
         """Save the pipeline to a folder, load it again and put on top what this system needs."""
