@@ -46,7 +46,12 @@ def meta_flops(network: nn.Module, arguments: Mapping[str, Any], convention: str
 
 def _extra() -> dict[Any, Any]:
     aten = torch.ops.aten
-    return {aten.native_group_norm: _norm(1), aten.native_layer_norm: _norm(2)}
+    return {aten.native_group_norm: _norm(1), aten.native_layer_norm: _norm(2), aten._int_mm: _product}
+
+
+def _product(one: tuple[int, ...], other: tuple[int, ...], *shapes: Any, **kwargs: Any) -> int:
+    """A product of matrices of 8-bit integers."""
+    return 2 * one[0] * one[1] * other[1]
 
 
 def _norm(weight: int) -> Any:

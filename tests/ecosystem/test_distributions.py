@@ -51,6 +51,7 @@ PROVIDED = {
     "fdplug-forecast": {"forecast"},
     "fdplug-offload": {"offload"},
     "fdplug-paradigms": {"paradigms"},
+    "fdplug-quantize": {"quantize"},
     "fdplug-residual": {"after-first-block", "all-blocks", "easycache", "fbcache", "magcache"},
     "fdplug-rewards": {"hps", "pickscore"},
     "fdplug-tome": {"tome"},
