@@ -12,6 +12,7 @@ from fdplug.shapes import FLOW, GUIDANCE
 
 Options = dict[str, Any]
 TRAILING, LEADING, KARRAS = {"spacing": "trailing"}, {"spacing": "leading"}, {"karras": True}
+LEFT_OUT = 2  # of the last steps, in the rows that leave some out
 SHIFTED: tuple[Options, ...] = ({}, {"shift": 2.0}, {"shift": 3.0})
 ANYWHERE: tuple[Options, ...] = (KARRAS, TRAILING, LEADING)
 
@@ -192,11 +193,11 @@ def _early_stop(budgets: Sequence[int]) -> Iterator[Row]:
     for calls in budgets:
         rest = calls // 4
         early = {"strength": 0.2, "steps": calls - rest, "sampler": {"euler": KARRAS}}
-        for name, sampler, steps, options in (
-            ("earlystop", {"ddim": TRAILING}, 5 * rest, early),
-            ("leaveout", {"euler": KARRAS}, calls + 2, {"strength": 1.0, "leave_out": 2}),
+        left_out: Options = {"euler": {**KARRAS, "leave_out": LEFT_OUT}}
+        for name, sampler, steps, settings in (
+            ("earlystop", {"ddim": TRAILING}, 5 * rest, {**common, "transforms": [{"earlystop": early}]}),
+            ("leaveout", left_out, calls + LEFT_OUT, common),
         ):
-            settings = {**common, "transforms": [{"earlystop": options}]}
             yield Row(
                 name=f"{name}-{calls}",
                 family="earlystop",

@@ -38,14 +38,13 @@ class EarlyStop(Transform):
     function are listed as uncounted.
 
     Args:
-        strength: share of the steps that are taken after the prior, as in image-to-image; 1 takes them all.
+        strength: share of the steps that are taken after the prior, as in image-to-image.
         prior: `own`: the pipeline itself in a few steps; a hub id or a folder of another pipeline; a folder of images
             with captions (`manifest.jsonl` of `fdplug predict`, or `metadata.jsonl`); or a function of what is asked.
         steps: of a pipeline as prior.
         sampler: of a pipeline as prior, a built-in one: a name, or {name: options}; null: as it has it.
         size: height and width of a pipeline as prior, in pixels; null: those of the images.
         arguments: further arguments of a pipeline as prior, such as {guidance_scale: 1.0}.
-        leave_out: how many steps at the end are not taken: the last one that is taken ends clean.
     """
 
     name = "earlystop"
@@ -66,13 +65,11 @@ class EarlyStop(Transform):
         sampler: Any = None,
         size: int | None = None,
         arguments: Mapping[str, Any] | None = None,
-        leave_out: int = 0,
     ) -> None:
         from fdplug_earlystop_pipelines import built_in
 
         self.strength = number("strength", strength, 0, 1)
-        self.leave_out = whole("leave_out", leave_out, 0)
-        if not self.strength or (self.strength == 1 and not self.leave_out):
+        if self.strength in (0, 1):
             raise ConfigError(f"strength {strength} leaves {'no step' if not strength else 'every step'}; give 0.5")
         if not (callable(prior) or (isinstance(prior, str | Path) and str(prior))):
             raise ConfigError(f"prior must be own, a hub id, a folder or a function, got {prior!r:.60}")
@@ -106,7 +103,7 @@ class EarlyStop(Transform):
         """
         from fdplug_earlystop_pipelines import check_pipeline
 
-        check_pipeline(pipe, self.leave_out)
+        check_pipeline(pipe)
         self._pipe, self._scheduler = pipe, pipe.scheduler
         self._prior = self._made(pipe)
         self._forget()
@@ -167,7 +164,7 @@ class EarlyStop(Transform):
         self._listen()
         before = held(self._scheduler)
         result = original(*args, **kwargs)
-        self._cut = Cut(self._scheduler, before, self.strength, self.leave_out)
+        self._cut = Cut(self._scheduler, before, self.strength)
         self._begun, self._taken, self._ready = None, 0, True
         if self._waiting is not None:
             self._fill(*self._waiting)
@@ -194,12 +191,11 @@ class EarlyStop(Transform):
         from fdplug_earlystop_schedule import noised
 
         self._waiting, self._ready, self._frame = None, False, None
-        if self.strength < 1:
-            noise = latents / float(getattr(self._scheduler, "init_noise_sigma", 1.0))
-            height, width = asked.get("height"), asked.get("width")
-            prior = self._run(Asked(prompts_of(self._call, len(noise)), noise, height, width, self._call))
-            clean = latents_of(self._pipe, prior, noise, height, width)
-            latents.copy_(noised(self._scheduler, clean, noise))
+        noise = latents / float(getattr(self._scheduler, "init_noise_sigma", 1.0))
+        height, width = asked.get("height"), asked.get("width")
+        prior = self._run(Asked(prompts_of(self._call, len(noise)), noise, height, width, self._call))
+        clean = latents_of(self._pipe, prior, noise, height, width)
+        latents.copy_(noised(self._scheduler, clean, noise))
         self._begun = latents.clone()
 
     def _run(self, asked: Asked) -> Any:
@@ -209,18 +205,10 @@ class EarlyStop(Transform):
             return self._prior(asked)
 
     def _around_step(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        bound = inspect.signature(original).bind(*args, **kwargs)
         if not self._taken:
-            self._begin(bound.arguments["sample"])
+            self._begin(inspect.signature(original).bind(*args, **kwargs).arguments["sample"])
         self._taken += 1
-        cut = self._cut
-        if cut is None or cut.ends_clean or self._taken < cut.left:
-            return original(*args, **kwargs)
-        options = bound.arguments | bound.arguments.pop("kwargs", {})
-        wants_output = options.pop("return_dict", True)
-        output = original(**options, return_dict=True)
-        output["prev_sample"] = output["pred_original_sample"]
-        return output if wants_output else output.to_tuple()
+        return original(*args, **kwargs)
 
     def _begin(self, sample: Tensor) -> None:
         """Make sure that the run begins with the prior; write down what that cost."""
@@ -232,7 +220,7 @@ class EarlyStop(Transform):
                 "prepared none: early stop cannot put the noised prior there; leave it out"
             )
         self._begun = None
-        if self._ledger is None or self.strength == 1:
+        if self._ledger is None:
             return
         passes = self._prior.passes
         if passes is None:

@@ -222,10 +222,8 @@ def built_in(given: Any) -> Sampler:
     return known[name](**(options or {}))
 
 
-def check_pipeline(pipe: Any, leave_out: int) -> None:
-    """Refuse pipelines that cannot begin in the middle, and schedulers that cannot end early."""
-    from fdplug_earlystop_schedule import ends_clean
-
+def check_pipeline(pipe: Any) -> None:
+    """Refuse pipelines that cannot begin in the middle."""
     prepare = getattr(pipe, "prepare_latents", None)
     if not callable(prepare):
         raise ConfigError(f"{type(pipe).__name__} has no prepare_latents, in whose place early stop would begin")
@@ -234,10 +232,4 @@ def check_pipeline(pipe: Any, leave_out: int) -> None:
         raise ConfigError(
             f"{type(pipe).__name__} begins with an image of its own ({', '.join(found)}); early stop is for pipelines "
             "that begin with noise"
-        )
-    if leave_out and not ends_clean(pipe.scheduler):
-        name = type(pipe.scheduler).__name__
-        raise ConfigError(
-            f"leave_out needs a scheduler with noise levels or one that says what is clean, and {name} has neither: "
-            "take sampler ddim, euler or dpm-solver++"
         )

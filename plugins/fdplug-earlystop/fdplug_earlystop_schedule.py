@@ -1,8 +1,7 @@
-"""A scheduler's steps, cut: without those before the prior, and without the last ones."""
+"""A scheduler's steps, cut: without those before the prior."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -28,17 +27,15 @@ class Cut:
     Attributes:
         whole: how many timesteps there were.
         left: how many there are now.
-        ends_clean: whether the last step left ends where the last one of all would have.
     """
 
-    def __init__(self, scheduler: Any, before: Mapping[str, int], strength: float, leave_out: int) -> None:
+    def __init__(self, scheduler: Any, before: Mapping[str, int], strength: float) -> None:
         """Cut a scheduler that has just set its timesteps.
 
         Args:
             scheduler: the scheduler.
             before: what `held` found before it set them.
             strength: share of the steps that are taken after the prior, rounded down to whole steps as diffusers does.
-            leave_out: how many steps at the end are not taken.
 
         Raises:
             PropagationError: no step is left.
@@ -46,16 +43,14 @@ class Cut:
         order = int(getattr(scheduler, "order", 1))
         count = int(getattr(scheduler, "num_inference_steps", None) or len(scheduler.timesteps))
         taken = min(int(count * strength), count)
-        if taken <= leave_out:
-            raise PropagationError(
-                f"no step is left of {count}: strength {strength:g} takes {taken}, and leave_out {leave_out} leaves "
-                "out as many or more; take more steps, a greater strength or a smaller leave_out"
-            )
         self.whole = len(scheduler.timesteps)
-        first, last = (count - taken) * order, self.whole - leave_out * order
+        first = (count - taken) * order
+        if first >= self.whole:
+            raise PropagationError(
+                f"no step is left of {count}: strength {strength:g} takes {taken}; take more steps, or a greater one"
+            )
         self._scheduler = scheduler
-        self._arrays = {name: (value, _cut(value, self.whole, first, last)) for name, value in self._made(before)}
-        self.ends_clean = not leave_out or any(len(one) > self.whole for one, _ in self._arrays.values())
+        self._arrays = {name: (value, value[first:]) for name, value in self._made(before)}
         for name, (_, short) in self._arrays.items():
             setattr(scheduler, name, short)
         self.left = len(scheduler.timesteps)
@@ -83,17 +78,6 @@ class Cut:
                 setattr(self._scheduler, name, whole)
 
 
-def _cut(values: Any, whole: int, first: int, last: int) -> Any:
-    """Return what is left of an array of N timesteps, or of noise levels, whose final ones, from N on, stay."""
-    import numpy as np
-    import torch
-
-    if len(values) == whole:
-        return values[first:last]
-    join = torch.cat if isinstance(values, torch.Tensor) else np.concatenate
-    return join([values[first:last], values[whole:]])
-
-
 def noised(scheduler: Any, prior: Tensor, noise: Tensor) -> Tensor:
     """Return a prior with the noise of the first step that is left, as image-to-image pipelines make it.
 
@@ -106,18 +90,3 @@ def noised(scheduler: Any, prior: Tensor, noise: Tensor) -> Tensor:
     if hasattr(scheduler, "scale_noise"):
         return scheduler.scale_noise(prior, timestep, noise)
     return scheduler.add_noise(prior, noise, timestep)
-
-
-def ends_clean(scheduler: Any) -> bool:
-    """Whether a scheduler's last step can be made to end clean: try it on a copy."""
-    import torch
-
-    probe = copy.deepcopy(scheduler)
-    try:
-        probe.set_timesteps(2)
-        if len(getattr(probe, "sigmas", ())) == len(probe.timesteps) + 1:
-            return True
-        sample = torch.zeros(1, 4, 8, 8)
-        return "pred_original_sample" in probe.step(sample, probe.timesteps[0], sample)
-    except (TypeError, ValueError, AttributeError, RuntimeError):
-        return False

@@ -40,9 +40,10 @@ def test_every_row_has_a_name_of_its_own_and_as_many_calls_as_it_says(bed, tmp_p
     assert len({row.name for row in made}) == len(made)
     for row in made:
         if row.family == "earlystop":
-            early = row.settings["transforms"][0]["earlystop"]
-            taken = round(row.steps * early["strength"]) - early.get("leave_out", 0)
-            assert taken + early.get("steps", 0) == row.calls
+            added = row.settings.get("transforms", [{"earlystop": {"strength": 1, "steps": 0}}])
+            early = added[0]["earlystop"]
+            left_out = sum(options.get("leave_out", 0) for options in row.sampler.values())
+            assert round(row.steps * early["strength"]) - left_out + early["steps"] == row.calls
         elif row.family != "guidance":
             assert row.steps == (row.calls if row.family == "stock" else bed.steps)
     for family in ("stock", "trunk", "tuned", "paper", *(("deepcache", "earlystop") if bed.unet else ())):

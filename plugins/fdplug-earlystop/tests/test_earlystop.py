@@ -57,7 +57,6 @@ def with_scheduler(pipe, name, **changes):
 
 def test_contract():
     check_transform(EarlyStop(strength=0.5, steps=2))
-    check_transform(EarlyStop(strength=1, leave_out=2))
 
 
 SCHEDULERS = [
@@ -293,35 +292,6 @@ def test_a_folder_gives_the_images_of_the_captions(pipe, tmp_path, file, line):
             latents(pipe, "a blue square")
 
 
-def test_steps_left_out_at_the_end_end_clean(pipe):
-    """By a plain loop: the last step that is taken goes where DDIM says that it is clean."""
-    with stopping(pipe, strength=1, leave_out=3):
-        got = latents(pipe, guidance_scale=1.0)
-    scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config)
-    scheduler.set_timesteps(10)
-    text = pipe.encode_prompt("a red circle", "cpu", 1, False)[0]
-    sample = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        for timestep in scheduler.timesteps[:7]:
-            noise = pipe.unet(sample, timestep, text).sample
-            share = scheduler.alphas_cumprod[timestep]
-            before = sample
-            sample = scheduler.step(noise, timestep, sample).prev_sample
-    expected = (before - (1 - share).sqrt() * noise) / share.sqrt()
-    assert torch.allclose(got, expected, atol=1e-4)
-
-
-def test_noise_levels_end_where_they_would(pipe):
-    with_scheduler(pipe, "EulerDiscreteScheduler")
-    pipe.scheduler.set_timesteps(10)
-    levels = pipe.scheduler.sigmas.clone()
-    with stopping(pipe, strength=1, leave_out=2):
-        latents(pipe)
-        assert torch.equal(pipe.scheduler.sigmas, torch.cat([levels[:8], levels[-1:]]))
-    assert torch.equal(pipe.scheduler.sigmas, levels)
-    assert len(pipe.scheduler.timesteps) == 10
-
-
 def test_the_users_latents_are_not_written_to(pipe):
     given = clean(seed=9)
     before = given.clone()
@@ -373,16 +343,11 @@ def test_the_bar_ends_with_the_steps_that_are_left(pipe, capsys):
 
 
 def test_a_run_of_which_nothing_is_left_is_refused(pipe):
-    with stopping(pipe, strength=0.5, steps=2, leave_out=5), pytest.raises(PropagationError, match="no step is left"):
-        latents(pipe)
-
-
-def test_a_scheduler_that_cannot_end_clean_is_refused(pipe):
-    with_scheduler(pipe, "PNDMScheduler", skip_prk_steps=True)
-    with pytest.raises(
-        ConfigError, match=r"leave_out needs a scheduler with noise levels .* PNDMScheduler has neither"
+    with (
+        stopping(pipe, strength=0.05, steps=2),
+        pytest.raises(PropagationError, match=r"no step is left of 10: strength 0\.05"),
     ):
-        stopping(pipe, strength=1, leave_out=1)
+        latents(pipe)
 
 
 def test_a_prior_of_the_wrong_shape_is_refused(pipe):
@@ -402,7 +367,6 @@ def test_a_folder_of_neither_is_refused(pipe, tmp_path):
         ({"strength": 0}, "leaves no step"),
         ({"strength": 1}, "leaves every step"),
         ({"steps": 0}, "steps"),
-        ({"leave_out": -1}, "leave_out"),
         ({"size": 0}, "size"),
         ({"prior": 3}, "prior must be own, a hub id"),
         ({"sampler": "ddmi"}, "sampler must be one of"),
