@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fdplug.hooks import hookimpl
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 Features = tuple["Tensor", ...]
 
-__all__ = ["Drop", "FeatureCache", "Features", "Reuse"]
+__all__ = ["Drop", "FeatureCache", "Features", "Point", "Reuse", "Weighted"]
 
 
 class FeatureCache(Stackable, Searchable, ABC):
@@ -116,6 +117,83 @@ class Drop(Reuse):
                 for feature in features:
                     feature.view(len(steps), -1)[position].zero_()
         return features
+
+
+@dataclass(frozen=True)
+class Point:
+    """The features of one key step, and its time on the cache's clock. Contract 1.1."""
+
+    step: int
+    time: float
+    features: Features
+
+
+class Weighted(FeatureCache):
+    """Features as a weighted sum of those of the last key steps: a forecast, whatever its basis. Contract 1.1.
+
+    The weights are plain numbers, and a subclass says them. A key step of another shape begins anew; one at the same
+    time takes the other's place.
+
+    Attributes:
+        points: how many key steps are kept, the last one included.
+    """
+
+    points: int = 2
+
+    def __init__(self) -> None:
+        self._schedule: Schedule | None = None
+        self._kept: dict[str, list[Point]] = {}
+
+    @abstractmethod
+    def weigh(self, points: Sequence[Point], step: int) -> Sequence[float]:
+        """Return the weight of every point, the last key step first, in the features of a step that is none of them."""
+
+    def time(self, step: int) -> float:
+        """Return a step's time: here the noise time, from 1 to 0."""
+        assert self._schedule is not None
+        return self._schedule.step(step).time
+
+    def begin(self, schedule: Schedule) -> None:
+        """Learn the times of the steps."""
+        super().begin(schedule)
+        self._schedule = schedule
+
+    def reset(self) -> None:
+        self._kept = {}
+
+    def write(self, name: str, step: int, features: Features) -> None:
+        """Keep references of the last key steps; nothing is copied."""
+        point = Point(step, self.time(step), features)
+        earlier = [one for one in self._kept.get(name, []) if one.time != point.time and _alike(one, point)]
+        self._kept[name] = [point, *earlier[: self.points - 1]]
+
+    def read(self, name: str, steps: Sequence[int]) -> Features:
+        """Return the sums, one block of rows per step."""
+        from torch import cat
+
+        spans = [self._at(self._kept[name], step) for step in steps]
+        return tuple(cat(parts) for parts in zip(*spans, strict=True))
+
+    def _at(self, points: list[Point], step: int) -> Features:
+        own = points[0].step == step or len(points) == 1
+        weights = [1.0, *[0.0] * (len(points) - 1)] if own else self.weigh(points, step)
+        return tuple(_sum(values, weights) for values in zip(*(point.features for point in points), strict=True))
+
+
+def _alike(one: Point, other: Point) -> bool:
+    shapes = [[feature.shape for feature in point.features] for point in (one, other)]
+    return shapes[0] == shapes[1]
+
+
+def _sum(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Return the weighted sum; what is no floating-point number is that of the last key step."""
+    if (weights[0] == 1 and not any(weights[1:])) or not values[0].is_floating_point():
+        return values[0].clone()
+    result = values[0] * weights[0]
+    for value, weight in zip(values[1:], weights[1:], strict=True):
+        if weight:
+            result = result + value * weight
+    return result
 
 
 @hookimpl

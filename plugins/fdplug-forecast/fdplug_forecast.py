@@ -7,35 +7,20 @@ numbers that depend on the times of the steps alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import factorial
-from typing import TYPE_CHECKING
 
 import fdplug
-from fdplug.caches import FeatureCache, Features
+from fdplug.caches import FeatureCache, Point, Weighted
 from fdplug.checks import choice, number, whole
 from fdplug.errors import ConfigError
-from fdplug.policies import Schedule
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-FDPLUG_CONTRACT = "1.0"
+FDPLUG_CONTRACT = "1.1"
 BASES = ("taylor", "hermite", "chebyshev")
 HIGHEST = {"taylor": 3, "hermite": 3, "chebyshev": 8}
 CONTRACTION = 0.5  # sigma of HiCache's scaled Hermite polynomials
 
 
-@dataclass(frozen=True)
-class Point:
-    """The features of one key step, and its place on the clock."""
-
-    step: int
-    time: float
-    features: Features
-
-
-class Forecast(FeatureCache):
+class Forecast(Weighted):
     """Features forecast from the last key steps: Taylor (TaylorSeer), Hermite (HiCache) or Chebyshev (Spectrum).
 
     - `taylor` (arXiv 2503.06923): with key steps at times t_0 (the last), t_1, ..., and differences D_0 = F and
@@ -76,6 +61,7 @@ class Forecast(FeatureCache):
         ridge: float = 0.1,
         points: int = 8,
     ) -> None:
+        super().__init__()
         self.order, self.basis = whole("order", order, 0), choice("basis", basis, BASES)
         if self.order > HIGHEST[self.basis]:
             raise ConfigError(f"order must be from 0 to {HIGHEST[self.basis]} for basis '{basis}', got {order}")
@@ -88,51 +74,24 @@ class Forecast(FeatureCache):
         if self.horizon == 0:
             raise ConfigError("horizon must be more than 0, or null for none; order 0 reuses")
         self.clock = choice("clock", clock, ("time", "step"))
-        self.ridge, self.points = number("ridge", ridge, 0), whole("points", points, 2)
-        self._schedule: Schedule | None = None
-        self._points: dict[str, list[Point]] = {}
+        self.ridge = number("ridge", ridge, 0)
+        window = whole("points", points, 2)
+        self.points = window if self.basis == "chebyshev" else max(self.order + 1, 1 + (self.against == "linear"))
 
     @classmethod
     def space(cls, steps: int) -> dict[str, tuple[object, ...]]:
         """Return what `fdplug optimize` tries (contract 1.1; an older fdplug does not ask)."""
         return {"order": (1, 2), "blend": (0.5, 0.75, 1.0), "horizon": (None, 0.1, 0.3), "reach": (1.0, 50.0)}
 
-    def begin(self, schedule: Schedule) -> None:
-        """Learn the times of the steps."""
-        super().begin(schedule)
-        self._schedule = schedule
-
-    def reset(self) -> None:
-        """Forget everything."""
-        self._points = {}
-
-    def write(self, name: str, step: int, features: Features) -> None:
-        """Keep the last key steps. One of another shape begins anew; one of the same time takes the other's place."""
-        point = Point(step, self._time(step), features)
-        earlier = [one for one in self._points.get(name, []) if one.time != point.time and _alike(one, point)]
-        most = self.points if self.basis == "chebyshev" else max(self.order + 1, 1 + (self.against == "linear"))
-        self._points[name] = [point, *earlier[: most - 1]]
-
-    def read(self, name: str, steps: Sequence[int]) -> Features:
-        """Return the features of `steps`, time-major."""
-        import torch
-
-        points = self._points[name]
-        spans = [self._at(points, step) for step in steps]
-        return tuple(torch.cat(parts) for parts in zip(*spans, strict=True))
-
-    def _time(self, step: int) -> float:
-        assert self._schedule is not None
-        if self.clock == "step":
+    def time(self, step: int) -> float:
+        """Return a step's noise time, or its number as a share of the run."""
+        if self.clock == "step" and self._schedule is not None:
             return step / self._schedule.num_steps
-        return self._schedule.step(step).time
+        return super().time(step)
 
-    def _at(self, points: list[Point], step: int) -> tuple[Tensor, ...]:
-        last = points[0]
-        if step == last.step:
-            return tuple(feature.clone() for feature in last.features)
-        weights = self.weights([point.time for point in points], self._time(step))
-        return tuple(_weighted([point.features[index] for point in points], weights) for index in _range(last))
+    def weigh(self, points: Sequence[Point], step: int) -> Sequence[float]:
+        """Return the weights of the key steps that are kept."""
+        return self.weights([point.time for point in points], self.time(step))
 
     def weights(self, times: Sequence[float], time: float) -> list[float]:
         """Return the weight of every kept key step in the forecast of `time`.
@@ -195,26 +154,6 @@ def _chebyshev(times: Sequence[float], time: float, order: int, ridge: float) ->
     wanted = chebvander(np.asarray([2 * time - 1]), degree)[0]
     normal = design.T @ design + ridge * np.eye(degree + 1)
     return np.linalg.solve(normal, wanted).dot(design.T).tolist()
-
-
-def _range(point: Point) -> range:
-    return range(len(point.features))
-
-
-def _alike(one: Point, other: Point) -> bool:
-    shapes = [[feature.shape for feature in point.features] for point in (one, other)]
-    return shapes[0] == shapes[1]
-
-
-def _weighted(values: list[Tensor], weights: list[float]) -> Tensor:
-    """Return the weighted sum; what is no floating-point number is kept."""
-    if not values[0].is_floating_point():
-        return values[0].clone()
-    result = values[0] * weights[0]
-    for value, weight in zip(values[1:], weights[1:], strict=True):
-        if weight:
-            result = result + value * weight
-    return result
 
 
 @fdplug.hookimpl
