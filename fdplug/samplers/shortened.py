@@ -37,7 +37,7 @@ class _Shortened:
 
     def __init__(self, scheduler: Any, name: str) -> None:
         self._scheduler, self._original = scheduler, getattr(scheduler, name)
-        functools.update_wrapper(self, self._original, updated=())
+        functools.update_wrapper(self, self._original, updated=())  # type: ignore[arg-type]
 
 
 class _SetTimesteps(_Shortened):

@@ -96,7 +96,7 @@ class Quantize(Transform):
         chosen = [name for name in able if self._is_meant(name, encoder)]
         if not chosen:
             raise ConfigError(self._nothing(network, able))
-        check(named[chosen[0]].weight, self.scheme)
+        check(named[chosen[0]].get_parameter("weight"), self.scheme)
         return [named[name] for name in chosen]
 
     def _is_meant(self, name: str, encoder: Sequence[str]) -> bool:
@@ -138,7 +138,9 @@ class Quantize(Transform):
 
 
 def _patterns(name: str, given: Any) -> tuple[str, ...]:
-    found = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Sequence) else (None,)
+    found: tuple[Any, ...] = (None,)
+    if isinstance(given, Sequence):
+        found = (given,) if isinstance(given, str) else tuple(given)
     if not all(isinstance(one, str) and one for one in found):
         raise ConfigError(f"{name} must be a word or a list of patterns of module names, got {given!r:.60}")
     return found

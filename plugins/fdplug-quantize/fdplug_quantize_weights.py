@@ -144,7 +144,7 @@ def exchanged(module: nn.Module, scheme: str, known: dict[int, nn.Parameter]) ->
         scheme: by name.
         known: the quantized weights so far, by the identity of the original.
     """
-    original = module.weight
+    original = module.get_parameter("weight")
     if id(original) not in known:
         known[id(original)] = quantize(original, SCHEMES[scheme])
     layer = Layer(module, original, known[id(original)])

@@ -23,7 +23,7 @@ def test_one_image(model, tmp_path, capsys):
 
 def test_beside_the_un_accelerated_image(model, tmp_path, capsys):
     assert main(["a red circle", "--model", model, "--out", str(tmp_path / "x.png"), "--compare", *FAST]) == 0
-    assert opened(tmp_path / "x.png").shape[1] == 2 * 8 + 190 + 2 * 100
+    assert opened(tmp_path / "x.png").shape[1] == 2 * 8 + 190 + 2 * 132
     assert "PSNR" in capsys.readouterr().out
 
 

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -69,6 +70,7 @@ def test_a_configuration_file_gives_five_images(arguments, tmp_path, capsys):
         "metrics.json",
         "metrics.csv",
         "config.yaml",
+        "hparams.yaml",
     }
     assert "Tip" not in printed
 
@@ -82,7 +84,10 @@ def test_a_saved_configuration_repeats_the_run(arguments, tmp_path):
 
 
 @pytest.mark.parametrize("name", ready_configs.names())
-def test_every_ready_configuration_is_valid(name, arguments, unloaded, tmp_path, capsys):
+def test_every_ready_configuration_is_valid(name, arguments, annotations, unloaded, tmp_path, capsys):
+    if "PromptFile" in Path(ready_configs.find(name)).read_text():
+        arguments[arguments.index(f"--data.annotations={annotations}")] = f"--data.prompts={tmp_path / 'prompts.txt'}"
+        (tmp_path / "prompts.txt").write_text("a red circle\n")
     with pytest.raises(SystemExit) as finished:
         main(["--config", name, *arguments, "--print_config"])
     assert finished.value.code == 0

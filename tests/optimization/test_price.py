@@ -96,7 +96,7 @@ LEFT_OUT = [
     (None, {"first": {"share": 0.5}}),
     ("trunk", {"interval": {"low": 0.2, "high": 0.81}}),
     ("encoder", {"cached": {"every": 2}}),
-    ("trunk", {"adaptive": {"threshold": 0.991}}),
+    ("trunk", {"adaptive": {"threshold": -1.0}}),
 ]
 
 
@@ -111,7 +111,9 @@ def test_rows_that_are_left_out_are_taken_off_the_ledger(pipe, part, guidance, m
 
     prices = measured(timed, "own", [part] if part else [], guided=True)
     assert prices.lean.gflops == pytest.approx(prices.gflops / 2, rel=1e-6)
-    recipes = Recipes(pipe.scheduler, prices, 8, lambda guidance, candidate: 1.0)  # random weights: no row is near
+    recipes = Recipes(
+        pipe.scheduler, prices, 8, lambda guidance, candidate: 1 / 8
+    )  # adaptive: all are near after the first step
     extras = Extras(guidance=guidance)
     if part is None:
         candidate = recipes.stock("own", extras).make(8)
