@@ -15,11 +15,12 @@ my-plugin = "my_module"
 **Version.** `CONTRACT` is the version of this file. A plugin's module may state the contract that it was written for,
 `FDPLUG_CONTRACT = "1.0"`; it is loaded by every fdplug of the same major number whose minor number is not smaller, and
 left out with a warning by others. Additions (a hook, a method with a default, an attribute) raise the minor number;
-whatever would break a plugin raises the major number. New in 1.1: `Sampler.fit`, `Sampler.arguments` and
-`Sampler.flow`; the part `trunk` of every built-in family; `Part.blocks`, `Part.residual` and `Part.probe`, with
-`KeyStepPolicy.probes` and `KeyStepPolicy.observe`; the hook `fdplug_scores`; `space` of every class (`fdplug.space`),
-by which `fdplug optimize` knows what to try; `rescaled` of policies and caches, for presets in runs of other lengths;
-the kind guidance, with `DenoiserFamily.guidance` and `guidance_rows`; `Ledger.add`.
+whatever would break a plugin raises the major number. New in 1.1: `Sampler.fit`, `Sampler.arguments`, `Sampler.flow`
+and `Sampler.leave_out`; the part `trunk` of every built-in family; `Part.blocks`, `Part.residual`, `Part.probe` and
+`Part.whole`, with `KeyStepPolicy.probes` and `KeyStepPolicy.observe`; `fdplug.caches.Weighted`; the hook
+`fdplug_scores`; `space` of every class (`fdplug.space`), by which `fdplug optimize` knows what to try; `rescaled` of
+policies and caches, for presets in runs of other lengths; the kind guidance, with `DenoiserFamily.guidance` and
+`guidance_rows`; a family's `successor` and `boundary`, its `listed` arguments and `batch_dimensions`; `Ledger.add`.
 
 **Public modules.** `fdplug` itself and `fdplug.policies`, `caches`, `injectors`, `samplers`, `denoisers`, `transforms`,
 `parts`, `guidance`, `scores`, `schedule`, `stacking`, `patching`, `trees`, `pipeline`, `checks`, `errors` and
@@ -28,6 +29,14 @@ wait for torch.
 
 **Stacking.** Policies, caches, injectors, parts, guidances and transforms may state `needs`, `provides` and `excludes`
 (`fdplug.stacking`), with a reason for the user; what is not said is allowed.
+
+**Measured beforehand.** There is no hook for calibration. What is to be learned (steps, ratios, polynomials, ranges),
+from which runs, and for how long, differs from method to method, and a hook would hold no more than "run something and
+write a file". So that is a command, a script or a function of the plugin's own, on `fdplug.propagate` and the ledger;
+the plugin takes the file, or the numbers, as options of `__init__`. What fdplug has to know of them it asks elsewhere:
+`KeyStepPolicy.prepare` refuses another model, `key_steps` and `rescaled` another number of steps, and `run.json` keeps
+the content of the file. `tuned` (`fdplug tune`) and `magcache` of `fdplug-residual` (`measure(pipe, run)`) are made so;
+"Write a plugin" says what holds for such files.
 """
 
 from __future__ import annotations
@@ -174,6 +183,10 @@ def fdplug_samplers() -> Iterable[type[Sampler]]:
     def fdplug_samplers():
         yield EulerAncestral
     ```
+
+    Where steps lie at places of one's own, `arguments(steps)` returns `{"timesteps": [...]}` or `{"sigmas": [...]}` for
+    the pipeline's call, noisiest first, in place of their number (`ays` does); `build` may set further entries of the
+    scheduler's config. A sampler with `flow = True` is for models that predict a flow, and `fit` refuses all others.
     """
     return ()
 
@@ -202,6 +215,10 @@ def fdplug_denoiser_families() -> Iterable[type[DenoiserFamily]]:
     def fdplug_denoiser_families():
         yield MyUNet
     ```
+
+    More than that a family says where its class needs it: which arguments hold rows in another dimension than the first
+    (`batch_dimensions`) or as a list (`listed`); what the rows of guidance stand for (`guidance`); and which second
+    denoiser a run goes over to (`successor`), and when (`boundary`).
     """
     return ()
 

@@ -13,6 +13,7 @@ def test_contract():
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -30,11 +31,13 @@ from fdplug.injectors import NoiseInjector
 from fdplug.plugins import get_plugin_manager
 from fdplug.policies import AdaptivePolicy, BlockPolicy, KeyStepPolicy
 from fdplug.samplers import Sampler, predicted
-from fdplug.schedule import Schedule
+from fdplug.schedule import Schedule, Step
+from fdplug.space import Searchable
 from fdplug.testing.components import latents, tiny_pipeline
 from fdplug.transforms import Transform
 
 LENGTHS = (1, 2, 4, 10, 20, 25, 50, 51, 100)
+STEPS = 20
 
 
 def schedule(num_steps: int, start: int = 0) -> Schedule:
@@ -52,6 +55,23 @@ def check_class(kind: str, plugin: Any) -> None:
     for option in registry.options(cls).values():
         assert option.kind is not option.VAR_POSITIONAL, f"{cls.__name__} takes *{option.name}: options need names"
         assert option.kind is not option.VAR_KEYWORD, f"{cls.__name__} takes **{option.name}: options need names"
+    if kind != "family":  # whose space is not one of its own options
+        _check_space(cls)
+
+
+def _check_space(cls: Any) -> None:
+    """What a search tries are options that the class has, in values that it takes and that a preset can hold."""
+    space = cls.space(STEPS) if issubclass(cls, Searchable) else None
+    for name, values in (space or {}).items():
+        assert name in registry.options(cls), f"space names '{name}', which {cls.__name__} has no option for"
+        assert isinstance(values, Sequence), f"space gives {type(values).__name__} for '{name}', not a tuple or range"
+        assert not isinstance(values, str), f"space gives a word for '{name}', not a tuple or range"
+        assert values, f"space gives no value for '{name}'"
+    first = {name: values[0] for name, values in (space or {}).items()}
+    for name, values in (space or {}).items():
+        for value in {0: values[0], 1: values[-1]}.values() if isinstance(values, range) else values:
+            json.dumps(value)
+            cls(**{key: one for key, one in {**first, name: value}.items() if one is not None})
 
 
 def check_policy(policy: KeyStepPolicy, lengths: Sequence[int] = LENGTHS) -> None:
@@ -93,9 +113,20 @@ def _check_adaptive(policy: AdaptivePolicy) -> None:
         run = schedule(10)
         assert policy.key_steps(run) == frozenset(), "an adaptive policy names no steps beforehand"
         samples = [torch.randn(2, 4, 8, 8, generator=generator) for _ in range(10)]
-        decisions.append([policy.is_key(run.step(index), sample) for index, sample in enumerate(samples)])
+        decisions.append([_decided(policy, run.step(index), sample) for index, sample in enumerate(samples)])
     assert all(type(one) is bool for one in decisions[0]), "is_key must return a bool"
     assert decisions[0] == decisions[1], "reset() must forget the run before"
+
+
+def _decided(policy: AdaptivePolicy, step: Step, sample: Tensor) -> bool:
+    """Return whether a step is a key step; what one predicts is shown to the policy, and must be left as it is."""
+    key = policy.is_key(step, sample)
+    if key:
+        prediction = sample.cos()
+        before = sample.clone(), prediction.clone()
+        policy.observe(step, sample, prediction)
+        same((sample, prediction), before, "observe must not change sample or prediction")
+    return key
 
 
 def check_cache(cache: FeatureCache) -> None:
