@@ -15,10 +15,12 @@ from fdplug.denoisers.unet_2d import UNet2D
 from fdplug.denoisers.unet_2d_condition import UNet2DCondition
 from fdplug.denoisers.unet_3d_condition import UNet3DCondition
 from fdplug.denoisers.unet_audioldm2 import AudioLDM2
+from fdplug.denoisers.unet_controlnet_xs import UNetControlNetXS
 from fdplug.denoisers.unet_i2vgen_xl import I2VGenXL
 from fdplug.denoisers.unet_kandinsky3 import Kandinsky3
 from fdplug.denoisers.unet_motion_model import UNetMotion
 from fdplug.denoisers.unet_spatio_temporal_condition import UNetSpatioTemporalCondition
+from fdplug.denoisers.unet_stable_cascade import StableCascadeDecoder, StableCascadePrior
 from fdplug.hooks import hookimpl
 
 __all__ = ["Companion", "DenoiserFamily", "GuidanceRows", "Part"]
@@ -29,5 +31,5 @@ def fdplug_denoiser_families() -> Iterator[type[DenoiserFamily]]:
     """Yield the built-in families."""
     yield from (UNet2DCondition, UNet2D, UNet3DCondition, UNetMotion, UNetSpatioTemporalCondition)
     yield from (DiTTransformer2D, PixArtTransformer2D, SD3Transformer2D, FluxTransformer2D)
-    yield from (Kandinsky3, AudioLDM2, I2VGenXL)
+    yield from (Kandinsky3, AudioLDM2, I2VGenXL, UNetControlNetXS, StableCascadePrior, StableCascadeDecoder)
     yield from FAMILIES

@@ -58,6 +58,7 @@ class Row:
         stacks: its lists of blocks, in the order in which they run.
         stem: modules between the sample (or a text that the blocks change) and the first block; a list of blocks, such
             as refiners, stands for all of them.
+        kept: those of the stem that blocks of any depth read, as the control of VACE: all their outputs are kept.
         aside: modules whose output only blocks read, such as those that make a text for their cross attention; the
             trunk holds them too.
         conditioning: batch-first arguments that what is not replayed reads.
@@ -82,6 +83,7 @@ class Row:
     encoder: str
     stacks: tuple[str, ...] = ("transformer_blocks",)
     stem: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     aside: tuple[str, ...] = ()
     conditioning: tuple[str, ...] = ("encoder_hidden_states",)
     batch_arguments: tuple[str, ...] = ()
@@ -110,6 +112,8 @@ class TableTransformer(DenoiserFamily):
         """Yield the encoder of `blocks` leading blocks, and the trunk."""
         stem = _entries(denoiser, self.row.stem)
         encoder, trunk = transformer_parts(denoiser, self.row.stacks, stem=stem, blocks=blocks)
+        kept = _entries(denoiser, self.row.kept)
+        encoder, trunk = (replace(part, chained=part.chained.difference(kept)) for part in (encoder, trunk))
         if self.row.alternating:
             encoder, trunk = (self._in_turns(denoiser, part, stem) for part in (encoder, trunk))
         yield self._keeping_skips(denoiser, encoder) if self.row.skips else encoder

@@ -53,6 +53,18 @@ ROWS = (
         successor="transformer_2",
     ),
     Row(
+        name="wan-vace-transformer-3d",
+        model="WanVACETransformer3DModel",
+        encoder="the video's embedding, every block of the control, and the leading 18/28 of the blocks",
+        stacks=("blocks",),
+        stem=("patch_embedding", "vace_patch_embedding", "vace_blocks"),
+        kept=("vace_blocks",),
+        conditioning=("encoder_hidden_states", "encoder_hidden_states_image", "attention_kwargs"),
+        batch_arguments=("control_hidden_states",),
+        guidance=SEPARATE,
+        successor="transformer_2",
+    ),
+    Row(
         name="z-image-transformer-2d",
         model="ZImageTransformer2DModel",
         encoder=_REFINED,

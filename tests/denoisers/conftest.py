@@ -34,7 +34,8 @@ UNIFORM = {"uniform": {"interval": 3}}
 # Rows of the table of transformers that the default run takes: separate calls, samples in lists, long skips.
 REPRESENTATIVES = {"qwen-image", "z-image", "hunyuan-dit"}
 _TAIL = (flux_variants, image_transformers, joint_transformers, video_transformers, film_transformers, other_unets)
-LONG_TAIL = {system.name for module in _TAIL for system in module.SYSTEMS} - REPRESENTATIVES
+_MORE = {"sdxl-controlnet-union", "controlnet-xs", "sdxl-controlnet-xs", "marigold"}
+LONG_TAIL = _MORE | {system.name for module in _TAIL for system in module.SYSTEMS} - REPRESENTATIVES
 
 
 def marked(names=SYSTEMS):

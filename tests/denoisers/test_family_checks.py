@@ -15,10 +15,10 @@ from fdplug.testing.systems import (
     video_transformers,
 )
 
-TABLE = ("wan-5b", "wan-a14b", "wan-a14b-i2v", "flux2-klein")  # further systems of a family
+TABLE = ("wan-5b", "wan-a14b", "wan-a14b-i2v", "flux2-klein", "qwen-image-edit")  # further systems of a family
 CHOSEN = (
     *("ddim", "dit", "pixart", "sd3", "flux", "svd", "text-to-video", "animatediff"),
-    *("kandinsky3", "audioldm2", "i2vgen-xl"),
+    *("kandinsky3", "audioldm2", "i2vgen-xl", "stable-cascade-prior", "stable-cascade-decoder", "controlnet-xs"),
     *(
         one.name
         for module in (image_transformers, joint_transformers, video_transformers, film_transformers)

@@ -86,22 +86,51 @@ def _hunyuan_dit_arguments(n: int) -> dict[str, Any]:
     return {**first, **second, **sized(), "use_resolution_binning": False}
 
 
+def _qwen_vae() -> dict[str, Any]:
+    """A latent of 32 x 32 pixels: pictures to be edited are of a megapixel, whatever is asked for."""
+    from diffusers import AutoencoderKLQwenImage
+
+    halved = {"dim_mult": [1] * 6, "num_res_blocks": 1, "temperal_downsample": [False] * 5, "base_dim": 3}
+    vae = AutoencoderKLQwenImage(z_dim=4, latents_mean=[0.0] * 4, latents_std=[1.0] * 4, **halved)
+    return {"vae": vae.eval()}
+
+
+def _qwen_edit_arguments(n: int) -> dict[str, Any]:
+    from PIL import Image
+
+    shown = Image.new("RGB", (64, 64), (200, 90, 40))
+    return {**_qwen_arguments(n), "image": shown, **sized(128)}
+
+
+_QWEN = {
+    **SMALL,
+    "patch_size": 2,
+    "in_channels": 16,
+    "out_channels": 4,
+    "attention_head_dim": 16,
+    "joint_attention_dim": 16,
+    "axes_dims_rope": (8, 4, 4),
+}
+
 SYSTEMS = (
     tabled(
         "QwenImagePipeline",
         "QwenImageTransformer2DModel",
-        {
-            **SMALL,
-            "patch_size": 2,
-            "in_channels": 16,
-            "out_channels": 4,
-            "attention_head_dim": 16,
-            "joint_attention_dim": 16,
-            "axes_dims_rope": (8, 4, 4),
-        },
+        _QWEN,
         name="qwen-image",
         title="Qwen-Image",
         arguments=_qwen_arguments,
+    ),
+    tabled(
+        "QwenImageEditPipeline",
+        "QwenImageTransformer2DModel",
+        _QWEN,
+        _qwen_vae,
+        name="qwen-image-edit",
+        title="Qwen-Image-Edit",
+        arguments=_qwen_edit_arguments,
+        resized={"height": 128, "width": 192},
+        steps=4,
     ),
     tabled(
         "Flux2Pipeline",

@@ -1,4 +1,4 @@
-"""U-Nets of other makers than Stable Diffusion's, at tiny size: Kandinsky, AudioLDM 2, I2VGen-XL."""
+"""U-Nets of other makers than Stable Diffusion's, at tiny size: Kandinsky, AudioLDM 2, I2VGen-XL, Stable Cascade."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import inspect
 from typing import Any
 
 from fdplug import testing
+from fdplug.testing.systems.controlnet import filled
 from fdplug.testing.systems.from_embeddings import TOKENS, embedded, masked
 from fdplug.testing.systems.stable_diffusion import SMALL
-from fdplug.testing.systems.system import System, image_encoder, noise, picture
+from fdplug.testing.systems.stable_diffusion_xl import text_encoder_with_projection
+from fdplug.testing.systems.system import System, image_encoder, noise, picture, words
 
 _WIDE = {"height": 48, "width": 64}
 
@@ -210,6 +212,53 @@ def _i2vgen_xl_arguments(n: int) -> dict[str, Any]:
     return {**embedded(n), **shown, "guidance_scale": 4.0, "output_type": "latent"}
 
 
+def _cascade_unet(**changes: Any) -> Any:
+    from diffusers.models import StableCascadeUNet
+
+    settings: dict[str, Any] = {
+        "conditioning_dim": 16,
+        "block_out_channels": (8, 16),
+        "num_attention_heads": (2, 2),
+        "down_num_layers_per_block": (1, 2),
+        "up_num_layers_per_block": (2, 1),
+        "clip_text_pooled_in_channels": 16,
+        "in_channels": 4,
+        "out_channels": 4,
+        "dropout": (0.0, 0.0),
+        "timestep_ratio_embedding_dim": 8,
+    }
+    return filled(StableCascadeUNet(**{**settings, **changes})).eval()
+
+
+def _cascade_parts() -> dict[str, Any]:
+    from diffusers import DDPMWuerstchenScheduler
+
+    return {
+        "text_encoder": text_encoder_with_projection(),
+        "tokenizer": testing.tiny_tokenizer(),
+        "scheduler": DDPMWuerstchenScheduler(),
+    }
+
+
+def _cascade_prior() -> Any:
+    unet = _cascade_unet(clip_text_in_channels=16, clip_image_in_channels=16, switch_level=(False,))
+    return _made("StableCascadePriorPipeline", prior=unet, **_cascade_parts())
+
+
+def _cascade_decoder() -> Any:
+    unet = _cascade_unet(patch_size=2, effnet_in_channels=4, up_blocks_repeat_mappers=(2, 1))
+    return _made("StableCascadeDecoderPipeline", decoder=unet, **_cascade_parts())
+
+
+def _cascade_prior_arguments(n: int) -> dict[str, Any]:
+    return {"prompt": words(n), "height": 512, "width": 512, "guidance_scale": 4.0}
+
+
+def _cascade_decoder_arguments(n: int) -> dict[str, Any]:
+    """The real one is not guided; guided here, so that both of its rows are seen."""
+    return {"image_embeddings": noise(n, 4, 3, 3), "prompt": words(n), "guidance_scale": 2.0, "output_type": "latent"}
+
+
 SYSTEMS = (
     System(
         name="kandinsky22",
@@ -252,5 +301,21 @@ SYSTEMS = (
         build=_i2vgen_xl,
         arguments=_i2vgen_xl_arguments,
         largest=1,
+    ),
+    System(
+        name="stable-cascade-prior",
+        title="Stable Cascade, prior",
+        pipeline="StableCascadePriorPipeline",
+        build=_cascade_prior,
+        arguments=_cascade_prior_arguments,
+        resized={"height": 512, "width": 640},
+    ),
+    System(
+        name="stable-cascade-decoder",
+        title="Stable Cascade, decoder",
+        pipeline="StableCascadeDecoderPipeline",
+        build=_cascade_decoder,
+        arguments=_cascade_decoder_arguments,
+        resized={"image_embeddings": noise(1, 4, 2, 4)},
     ),
 )

@@ -42,6 +42,21 @@ def _inpaint(n: int) -> dict[str, Any]:
     return {**_image_to_image(n), "mask_image": mask, "height": 16, "width": 16}
 
 
+def _marigold() -> Any:
+    """Depth from a picture, by a U-Net that is handed the picture's latents beside the noisy ones."""
+    from diffusers import MarigoldDepthPipeline
+
+    pipe = testing.tiny_pipeline(**SMALL, in_channels=8)
+    kept = {name: pipe.components[name] for name in ("unet", "vae", "text_encoder", "tokenizer", "scheduler")}
+    return MarigoldDepthPipeline(
+        **kept, prediction_type="depth", default_denoising_steps=6, default_processing_resolution=16
+    )
+
+
+def _marigold_arguments(n: int) -> dict[str, Any]:
+    return {"image": picture(n), "output_type": "pt", "batch_size": n}
+
+
 def _four_levels() -> Any:
     import diffusers
 
@@ -268,5 +283,14 @@ SYSTEMS = (
         steps=10,
         largest=1,
         parallel=False,
+    ),
+    System(
+        name="marigold",
+        title="Marigold depth",
+        pipeline="MarigoldDepthPipeline",
+        build=_marigold,
+        arguments=_marigold_arguments,
+        resized={"image": picture(1, 32), "processing_resolution": 32},
+        also="normals and intrinsic images: the same U-Net",
     ),
 )

@@ -8,7 +8,7 @@ import torch
 
 from fdplug import testing
 from fdplug.testing.systems.stable_diffusion import SMALL, text_to_image
-from fdplug.testing.systems.system import System, picture, words
+from fdplug.testing.systems.system import System, noise, picture, words
 
 
 def text_encoder_with_projection(width: int = 16, length: int = 16, vocabulary: int = 54) -> Any:
@@ -18,20 +18,21 @@ def text_encoder_with_projection(width: int = 16, length: int = 16, vocabulary: 
     return CLIPTextModelWithProjection(testing.tiny_text_config(width, length, vocabulary)).eval()
 
 
-def components(refiner: bool = False) -> dict[str, Any]:
+def components(refiner: bool = False, **unet_changes: Any) -> dict[str, Any]:
     """Return the components of SDXL; the refiner has one text encoder and five numbers of size conditioning."""
     from diffusers import EulerDiscreteScheduler
 
     ids, width = (5, 16) if refiner else (6, 32)
-    unet = testing.tiny_unet(
+    settings: dict[str, Any] = {
         **SMALL,
-        cross_attention_dim=width,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=16 + 8 * ids,
-        transformer_layers_per_block=(1, 2),
-        use_linear_projection=True,
-    )
+        "cross_attention_dim": width,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 16 + 8 * ids,
+        "transformer_layers_per_block": (1, 2),
+        "use_linear_projection": True,
+    }
+    unet = testing.tiny_unet(**{**settings, **unet_changes})
     return {
         "unet": unet,
         "vae": testing.tiny_vae(),
@@ -61,6 +62,24 @@ def _refiner() -> Any:
     return StableDiffusionXLImg2ImgPipeline(
         **components(refiner=True), add_watermarker=False, requires_aesthetics_score=True
     )
+
+
+def _kolors() -> Any:
+    """SDXL with the text of ChatGLM, which is given as embeddings: its tokenizer cannot be had at tiny size."""
+    from diffusers import KolorsPipeline
+
+    parts = components(encoder_hid_dim=24, encoder_hid_dim_type="text_proj")
+    kept = {name: parts[name] for name in ("unet", "vae", "scheduler")}
+    return KolorsPipeline(**kept, text_encoder=None, tokenizer=None)
+
+
+def _kolors_arguments(n: int) -> dict[str, Any]:
+    text = {"prompt_embeds": noise(n, 6, 24), "pooled_prompt_embeds": noise(n, 16)}
+    negative = {
+        "negative_prompt_embeds": noise(1, 6, 24, seed=99).expand(n, -1, -1),
+        "negative_pooled_prompt_embeds": noise(1, 16, seed=98).expand(n, -1),
+    }
+    return {**text, **negative, "height": 16, "width": 16, "output_type": "latent"}
 
 
 def _from_image(n: int) -> dict[str, Any]:
@@ -101,3 +120,12 @@ SYSTEMS = (
         steps=10,
     ),
 )
+KOLORS = System(
+    name="kolors",
+    title="Kolors",
+    pipeline="KolorsPipeline",
+    build=_kolors,
+    arguments=_kolors_arguments,
+    resized={"height": 24, "width": 32},
+)
+"""Not among the others: diffusers' pipeline is there only where sentencepiece is installed."""

@@ -88,10 +88,13 @@ def silent(pipe: Any) -> Any:
 
 
 def _tensor(output: Any) -> Tensor:
-    value = next(getattr(output, name) for name in ("images", "frames", "audios") if hasattr(output, name))
+    value = next(getattr(output, name) for name in _OUTPUTS if hasattr(output, name))
     if isinstance(value, list):
         value = np.stack([np.asarray(one) for one in value])
     return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+
+
+_OUTPUTS = ("images", "frames", "audios", "prediction", "image_embeddings")
 
 
 def words(n: int) -> list[str]:

@@ -90,17 +90,37 @@ def _wan_a14b(pipeline: str = "WanPipeline", **config: Any) -> Any:
 
 
 def _wan_a14b_i2v() -> Any:
-    from diffusers import AutoencoderKLWan
-
     pipe = _wan_a14b("WanImageToVideoPipeline", in_channels=12, out_channels=4)
-    small = {"base_dim": 3, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1, "temperal_downsample": [False, True, True]}
-    vae = AutoencoderKLWan(z_dim=4, latents_mean=[0.0] * 4, latents_std=[1.0] * 4, **small)
-    pipe.register_modules(vae=vae.eval())
+    pipe.register_modules(vae=wan_vae())
     return pipe
 
 
 def _wan_i2v_arguments(n: int) -> dict[str, Any]:
     return {**embedded(n), "image": picture(1, 32), "num_frames": 5, **sized()}
+
+
+def wan_vae() -> Any:
+    """Return the VAE of Wan at tiny size."""
+    from diffusers import AutoencoderKLWan
+
+    small = {"base_dim": 3, "dim_mult": [1, 1, 1, 1], "num_res_blocks": 1, "temperal_downsample": [False, True, True]}
+    return AutoencoderKLWan(z_dim=4, latents_mean=[0.0] * 4, latents_std=[1.0] * 4, **small).eval()
+
+
+def _wan_vace() -> Any:
+    """The last block is one of those that the control is added to."""
+    from diffusers import WanVACETransformer3DModel
+
+    vace = {"vace_layers": [0, 2], "vace_in_channels": 72, "in_channels": 4, "out_channels": 4}
+    return assembled("WanVACEPipeline", WanVACETransformer3DModel(**{**_WAN_CONFIG, **vace}), vae=wan_vae())
+
+
+def _wan_vace_arguments(n: int) -> dict[str, Any]:
+    from PIL import Image
+
+    frames = [Image.new("RGB", (32, 32), (40 * number, 90, 200 - 30 * number)) for number in range(5)]
+    masks = [Image.new("L", (32, 32), 255 * (number > 1)) for number in range(5)]
+    return {**embedded(n), "video": frames, "mask": masks, "num_frames": 5, **sized()}
 
 
 _WAN_A14B = replace(_WAN, name="wan-a14b", title="Wan 2.2 A14B, two transformers", build=_wan_a14b)
@@ -116,6 +136,16 @@ SYSTEMS = (
         pipeline="WanImageToVideoPipeline",
         build=_wan_a14b_i2v,
         arguments=_wan_i2v_arguments,
+    ),
+    replace(
+        _WAN,
+        name="wan-vace",
+        title="Wan VACE: videos from videos and masks",
+        pipeline="WanVACEPipeline",
+        build=_wan_vace,
+        arguments=_wan_vace_arguments,
+        largest=1,
+        resized={},
     ),
     tabled(
         "LTXPipeline",
