@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     described.add_argument("--set", choices=METHODS, help="which methods; by default best, or those of shapes-flow")
     described.add_argument("--methods", nargs="+", metavar="NAME", help="only these of the set, and the baselines")
     described.add_argument("--folder", type=Path, help="an exported training run instead of the package's model")
+    described.add_argument("--finished", action="store_true", help="generate nothing: score the methods that OUT has")
     described.add_argument("--overwrite", action="store_true", help="replace the pictures of other settings in OUT")
     return described
 
@@ -85,6 +86,18 @@ def generate(
     return {run.variant.name: Pictures(images_of(store, run.variant, captions), run.denoiser_calls) for run in runs}
 
 
+def finished(
+    options: argparse.Namespace, methods: Sequence[Variant], records: Sequence[Reference]
+) -> dict[str, Pictures]:
+    """The pictures of the methods that an earlier run in the folder has finished."""
+    store, found = ImageStore(options.out), {}
+    captions = [Caption(one.id, one.caption) for one in records]
+    for method in methods:
+        if all(store.read(method.name, one.id) is not None for one in records):
+            found[method.name] = Pictures(images_of(store, method, captions), method.resolved_steps)
+    return found
+
+
 def images_of(store: ImageStore, method: Variant, captions: Sequence[Caption]) -> Tensor:
     """Return the pictures of a method, (N, 3, H, W) in [0, 1].
 
@@ -106,7 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     methods = chosen(options.set or usual(options.model), options.methods)
     records = references(annotations_file(options.model))[: options.captions]
-    pictures = generate(options, methods, records)
+    pictures = (finished if options.finished else generate)(options, methods, records)
+    methods = [method for method in methods if method.name in pictures]
     figures = score_methods(methods, pictures, Judge(records, options.model, options.folder))
     settings = {"model": options.model, **{name: getattr(options, name) for name in SETTINGS}}
     write_figures({"settings": settings, **figures}, options.out)

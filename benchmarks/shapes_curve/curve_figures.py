@@ -25,7 +25,7 @@ FIDELITY = (
     ("psnr", "PSNR dB", 1),
     ("ssim", "SSIM", 3),
     ("shapes_lpips", "shapes-LPIPS x1000", 1),
-    ("detail", "detail", 3),
+    ("detail", "detail kept", 3),
 )
 DETAILS = ("layout", "background", "size", "fill", "colour", "shape", "clip_analogue", "high_frequency_db")
 
