@@ -80,6 +80,8 @@ def test_pictures_that_are_there_are_not_generated_again(folder: Path, monkeypat
     monkeypatch.setattr(generate, "call_pipeline", lambda *a: pytest.fail("something was generated"))
     curve.main(["--out", str(folder), "--captions", "4"])
     assert (folder / "curve.json").read_text() == before
+    curve.main(["--out", str(folder), "--captions", "4", "--finished"])
+    assert (folder / "curve.json").read_text() == before
     with pytest.raises(ConfigError, match="captions 4 -> 3"):
         curve.main(["--out", str(folder), "--captions", "3"])
 
