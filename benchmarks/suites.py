@@ -44,7 +44,7 @@ def measure(name: str, captions: int, pictures: Path) -> dict[str, Any]:
     """Run one suite, or go on with it; returns what its `results.json` holds, without the pictures."""
     given = ["--suite", name, "--limit", str(captions), "--feature-changes", "0", "--out", str(pictures / name)]
     if not torch.cuda.is_available():  # times are not kept then
-        given += ["--timed-rounds", "1"]
+        given += ["--timed-rounds", "1", "--batch-size", str(max(1, min(16, captions // 2)))]
     options = compare_command.parser().parse_args(given)
     results = compare_command.compare(options, Console())
     kept = {key: results[key] for key in KEPT}
