@@ -28,7 +28,8 @@ FOR_USERS = ("figures", "optimize", "parquet", "fid", "loggers", "demo", "notebo
 
 def ran(*command, cwd, **environment):
     """What a command prints; it has to succeed, and sees nothing of the repository."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    hidden = ("PYTHONPATH", "FDPLUG_PLUGINS", "FDPLUG_BLOCK")
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
     done = subprocess.run(
         list(map(str, command)), cwd=cwd, env=kept | environment, capture_output=True, text=True, check=False
     )

@@ -71,9 +71,8 @@ RUNS = {
         "What `fdplug optimize` answered",
         "python -m benchmarks.optimized outputs/shapes-flow-*.yaml",
         "optimize.md",
-        "2026-11-26",
+        "2026-11-27",
         "AMD EPYC, one thread",
-        "",
     ),
     "tuning": Run("Tuned key steps", "python -m benchmarks.tuning", "tune.md"),
     "suites": Run(
