@@ -28,6 +28,7 @@ SECTIONS = {
     "provenance": "Provenance",
 }
 HALVES = ("encoder", "bottleneck", "decoder")
+SMALLEST = 0.001
 GUIDE = "https://fdplug.github.io/fdplug/latest/report/"
 
 
@@ -102,7 +103,14 @@ def _place(column: Column) -> int:
 def _text(row: dict[str, Any], column: Column) -> str:
     """A cell's text, with its standard error if it has one that the text does not say."""
     text, error = column.text(row), row.get(f"{column.key}_se")
-    return text if error is None or "±" in text else f"{text} ±{error:{'.2g' if error < 100 else '.0f'}}"
+    return text if error is None or "±" in text else f"{text} ±{_error(error)}"
+
+
+def _error(error: float) -> str:
+    """Two digits of an error, without powers of ten."""
+    if 0 < error < SMALLEST:
+        return f"<{SMALLEST}"
+    return f"{error:.2g}" if error < 100 else f"{error:.0f}"
 
 
 def _value(row: Mapping[str, Any], key: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from fdplug.lookup import score_numbers
 from fdplug.predict.comparison.footnotes import equal_time
 from fdplug.predict.comparison.table import score_cell
+from fdplug.profiling.spread import Spread
 from fdplug.scores import BASELINE, Number
 from fdplug.scores.fidelity import PSNR
 
@@ -23,10 +24,30 @@ def verdict(rows: Sequence[Row]) -> list[str]:
     """Return a sentence for each headline score: in how many cases propagation is ahead of fewer steps, or behind."""
     if all(row["propagate"] is None for row in rows):
         return ["No variant propagates features."]
-    pairs = equal_time(list(rows))
+    pairs = _pairs(rows)
     if not pairs:
         return [f"{NO_STEPS}."]
     return list(_sentences(pairs)) or ["There is no score to judge by."]
+
+
+def _pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Return every propagated row with the fewer steps to choose instead: those of its time, or less.
+
+    Where none takes less, one whose rounds took as long as some of the row's counts as well.
+    """
+    found = {row["name"]: (row, other) for row, other in equal_time(list(rows))}
+    for row in rows:
+        if row["propagate"] is None or row["name"] in found:
+            continue
+        near = [other for other in rows if other["propagate"] is None and _as_long(row, other)]
+        if near:
+            found[row["name"]] = (row, min(near, key=lambda other: other["seconds_per_image"]))
+    return list(found.values())
+
+
+def _as_long(row: Row, other: Row) -> bool:
+    own, less = (Spread.read(one, "seconds_per_image") for one in (row, other))
+    return other["name"] != row["compared_with"] and not own.differs(less)
 
 
 def _sentences(pairs: Sequence[tuple[Row, Row]]) -> Iterator[str]:

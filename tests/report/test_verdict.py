@@ -42,6 +42,15 @@ def test_pictures_of_different_baselines_are_not_compared():
     assert verdict(other) == ["There is no score to judge by."]
 
 
+def test_fewer_steps_that_take_as_long_within_the_spread_count():
+    slower = rows()
+    slower[2] |= {"seconds_per_image": 1.05, "seconds_per_image_range": [0.9, 1.2]}
+    slower[1] |= {"seconds_per_image_range": [0.95, 1.1]}
+    assert "ahead in 1" in verdict(slower)[0]
+    slower[2] |= {"seconds_per_image_range": [1.15, 1.2]}
+    assert "cannot be told" in verdict(slower)[0]
+
+
 def test_without_fewer_steps_nothing_can_be_told():
     assert "add one" not in verdict(rows()[:2])[0]
     assert verdict(rows()[:2])[0].startswith("Whether propagation is worth it cannot be told")
@@ -57,3 +66,4 @@ def test_large_errors_are_not_written_in_powers():
 
     assert _text({"fid_se": 162.3}, Column()) == "204.31 ±162"
     assert _text({"fid_se": 0.456}, Column()) == "204.31 ±0.46"
+    assert _text({"fid_se": 1.6e-5}, Column()) == "204.31 ±<0.001"
