@@ -39,6 +39,7 @@ def test_the_wheel_holds_weights_configs_and_types(wheel):
     assert (wheel / "fdplug" / "suites" / "data" / "table5.yaml").exists()
     assert list((wheel / "fdplug" / "shapes").rglob("unet/*.safetensors"))
     assert list((wheel / "fdplug" / "shapes").rglob("transformer/*.safetensors"))
+    assert list((wheel / "fdplug" / "shapes").rglob("controlnet/*.safetensors"))
     assert not [file for file in (wheel / "fdplug" / "shapes").rglob("*") if "train" in file.name]
     assert not [file for file in wheel.rglob("*") if file.suffix in {".pt", ".bin", ".pkl", ".ckpt"}]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fdplug.shapes import CLASSES, FLOW, MODELS, annotations_file
+from fdplug.shapes import CLASSES, FLOW, annotations_file
 from fdplug.shapes.drawing import SIZE, draw
 from fdplug.shapes.scene import (
     CLASS_WORLD,
@@ -30,7 +30,7 @@ COUNT = 1000
 NUM_CLASSES = 200
 SEED = 2017
 WORLDS = {"shapes": WHOLE_WORLD, FLOW: FLOW_WORLD}
-"""What the captions of each embedded model are about."""
+"""What the captions of each embedded model are about; `shapes-controlnet` has those of `shapes`."""
 _HELD_OUT, _CLASSES = "held-out captions of procedurally drawn scenes", "classes of one object, written out as captions"
 _INFO = {
     "version": "2.0",
@@ -116,6 +116,6 @@ def write_annotations(path: Path, scenes: list[Scene], what: str = _HELD_OUT) ->
 
 
 if __name__ == "__main__":
-    for model in MODELS:
-        write_annotations(annotations_file(model), held_out_scenes(world=WORLDS[model]))
+    for model, world in WORLDS.items():
+        write_annotations(annotations_file(model), held_out_scenes(world=world))
     write_annotations(annotations_file(CLASSES), class_scenes(), _CLASSES)

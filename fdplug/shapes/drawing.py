@@ -65,10 +65,10 @@ def draw_with_mask(scene: Scene, size: int = SIZE) -> tuple[npt.NDArray[np.uint8
     pixel = FRAME / size
     canvas = _paper(scene, size)
     mask = np.zeros((size, size))
-    x, y = _grid(size)
+    x, y = grid(size)
     for thing in scene.things:
         near = _window(thing, size)
-        cover = _coverage(distance(thing, x[near], y[near]), pixel)
+        cover = coverage(distance(thing, x[near], y[near]), pixel)
         canvas[near] += cover[..., None] * (_ink(thing, x[near], y[near], pixel) - canvas[near])
         mask[near] = np.maximum(mask[near], cover)
     return np.floor(np.clip(canvas, 0, 255) + 0.5).astype(np.uint8), mask
@@ -99,7 +99,7 @@ def _triangle(dx: Array, dy: Array, radius: float) -> Array:
 
 
 @lru_cache(maxsize=8)
-def _grid(size: int) -> tuple[Array, Array]:
+def grid(size: int) -> tuple[Array, Array]:
     """Centres of the pixels in frame units."""
     centres = (np.arange(size, dtype=np.float64) + 0.5) * (FRAME / size)
     return np.tile(centres, (size, 1)), np.tile(centres[:, None], (1, size))
@@ -117,7 +117,7 @@ def _ink(thing: Thing, x: Array, y: Array, pixel: float) -> Array:
     if thing.fill == "plain":
         return first
     second = np.array(second_tone(INKS[thing.colour]), dtype=np.float64) + thing.tint
-    cover = _coverage(pattern(thing.fill, x - thing.x, y - thing.y), pixel)
+    cover = coverage(pattern(thing.fill, x - thing.x, y - thing.y), pixel)
     return first + cover[..., None] * (second - first)
 
 
@@ -161,14 +161,14 @@ def _paper(scene: Scene, size: int) -> Array:
     colour = np.array(PAPERS[scene.background], dtype=np.float64) + scene.tint
     canvas = np.broadcast_to(colour, (size, size, 3)).copy()
     if scene.background in TEXTURE_SHADE:
-        shade = _coverage(_texture(scene.background, scene.texture, size), FRAME / size)
+        shade = coverage(_texture(scene.background, scene.texture, size), FRAME / size)
         canvas += TEXTURE_SHADE[scene.background] * shade[..., None]
     return canvas
 
 
 def _texture(background: str, seed: int, size: int) -> Array:
     """Signed distance to the dark parts of a background; `seed` gives its phase or the places of its speckles."""
-    x, y = _grid(size)
+    x, y = grid(size)
     rng = np.random.default_rng(seed)
     if background == "speckled":
         return _speckles(rng, x, y)
@@ -185,5 +185,6 @@ def _speckles(rng: np.random.Generator, x: Array, y: Array) -> Array:
     return np.sqrt((dx * dx + dy * dy).min(axis=-1)) - SPECKLE_RADIUS
 
 
-def _coverage(signed_distance: Array, pixel: float) -> Array:
+def coverage(signed_distance: Array, pixel: float) -> Array:
+    """Share of each pixel that lies inside, in [0, 1], for pixels `pixel` wide."""
     return np.clip(0.5 - signed_distance / pixel, 0.0, 1.0)

@@ -25,7 +25,17 @@ from fdplug.shapes.captions import (
     parse_caption,
 )
 
-__all__ = ["Demand", "Look", "Scene", "Thing", "held_out", "parse_caption", "random_scene", "training_scene"]
+__all__ = [
+    "Demand",
+    "Look",
+    "Scene",
+    "Thing",
+    "held_out",
+    "parse_caption",
+    "random_scene",
+    "scene_of",
+    "training_scene",
+]
 
 FRAME = 64.0
 RADII = {"small": 7.5, "large": 10.3}
@@ -156,6 +166,20 @@ def training_scene(rng: np.random.Generator, world: World = WHOLE_WORLD) -> Scen
     return _scene_of(rng, world, lambda look: not look.held_out)
 
 
+def scene_of(demand: Demand, rng: np.random.Generator) -> Scene:
+    """Draw a scene that shows what a caption demands; the rest is left to chance.
+
+    Example:
+        >>> caption = "a small plain red circle on a gray background"
+        >>> scene_of(parse_caption(caption), np.random.default_rng(0)).caption == caption
+        True
+    """
+    count, layout = len(demand.looks), demand.layout
+    pairs = zip(demand.looks, _centres(layout, count), strict=True)
+    things = tuple(_placed(rng, look, centre, layout, count) for look, centre in pairs)
+    return Scene(layout, demand.background, things, _random_tint(rng), int(rng.integers(2**31)))
+
+
 def _scene_of(rng: np.random.Generator, world: World, allowed: Callable[[Look], bool]) -> Scene:
     count = 1 + int(rng.choice(MOST_OBJECTS, p=world.count_shares))
     layout = "one" if count == 1 else _choice(rng, LAYOUTS[1:])
@@ -181,6 +205,10 @@ def _random_thing(
     look = _random_look(rng, world)
     while not allowed(look):
         look = _random_look(rng, world)
+    return _placed(rng, look, centre, layout, count)
+
+
+def _placed(rng: np.random.Generator, look: Look, centre: tuple[float, float], layout: str, count: int) -> Thing:
     jitter = (_ALONG[count], _ACROSS[count])
     reach = jitter[::-1] if layout in ("above", "below") else jitter
     x, y = (round(float(middle + rng.uniform(-1, 1) * far), 3) for middle, far in zip(centre, reach, strict=True))

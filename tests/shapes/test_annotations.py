@@ -6,27 +6,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fdplug.shapes import CLASSES, MODELS, annotations_file
+from fdplug.shapes import CLASSES, annotations_file
 from fdplug.shapes.annotations import WORLDS, class_scenes, held_out_scenes, references, write_annotations
 from fdplug.shapes.captions import held_out
 from fdplug.shapes.drawing import draw
 from fdplug.shapes.scene import Scene
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", WORLDS)
 def test_the_first_records_come_from_the_generator(model: str) -> None:
     found = [reference.scene for reference in references(annotations_file(model))[:30]]
     assert held_out_scenes(30, world=WORLDS[model]) == found
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", WORLDS)
 def test_all_records_come_from_the_generator(model: str) -> None:
     found = [reference.scene for reference in references(annotations_file(model))]
     assert held_out_scenes(world=WORLDS[model]) == found
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", WORLDS)
 def test_the_file_is_what_its_scenes_give(model: str, tmp_path: Path) -> None:
     write_annotations(tmp_path / "again.json", [one.scene for one in references(annotations_file(model))])
     assert (tmp_path / "again.json").read_bytes() == annotations_file(model).read_bytes()

@@ -15,7 +15,7 @@ from fdplug.predict.generation.loading import load_pipeline
 from fdplug.shapes import annotations_file, pipeline_folder
 from fdplug.shapes.annotations import references
 
-LIMIT = 32_000_000
+LIMIT = 36_000_000
 
 
 @pytest.fixture(scope="module")

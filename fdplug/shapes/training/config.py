@@ -8,9 +8,10 @@ from pathlib import Path
 STAGES = {
     "shapes": ("vae", "text", "unet", "evaluators", "export"),
     "shapes-flow": ("pooling", "flow", "export"),
+    "shapes-controlnet": ("control", "finder", "export"),
 }
-"""The stages of each model, in order. `shapes-flow` takes autoencoder and text tower from the package."""
-STEPS = {"shapes": 4200, "shapes-flow": 2000}
+"""The stages of each model, in order. What they share with `shapes` is taken from the package."""
+STEPS = {"shapes": 4200, "shapes-flow": 2000, "shapes-controlnet": 1600}
 """Steps of each model's denoiser in a run of the default length."""
 
 
@@ -19,7 +20,7 @@ class TrainConfig:
     """One run of the training script.
 
     Args:
-        model: `shapes` or `shapes-flow`.
+        model: one of `STAGES`.
         out: folder for checkpoints, logs and the exported model.
         seed: with `steps` and `processes` it fixes every number of the run (on one machine and one torch).
         steps: steps of the denoiser; the other stages scale in proportion. None: as in `STEPS`.

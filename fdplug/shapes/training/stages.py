@@ -7,6 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from fdplug.shapes.training.config import TrainConfig
+from fdplug.shapes.training.control.controlnet import ControlStage
+from fdplug.shapes.training.control.export import export_controlnet
+from fdplug.shapes.training.control.finder import FinderStage
 from fdplug.shapes.training.evaluators import ClassifierStage, EmbeddingStage
 from fdplug.shapes.training.export import export
 from fdplug.shapes.training.flow.export import export_flow
@@ -25,11 +28,19 @@ TRAINED: dict[str, tuple[type[Stage], ...]] = {
     "evaluators": (ClassifierStage, EmbeddingStage),
     "pooling": (PoolingStage,),
     "flow": (FlowStage,),
+    "control": (ControlStage,),
+    "finder": (FinderStage,),
 }
-EXPORTS: dict[str, Callable[[TrainConfig], Path]] = {"shapes": export, "shapes-flow": export_flow}
+EXPORTS: dict[str, Callable[[TrainConfig], Path]] = {
+    "shapes": export,
+    "shapes-flow": export_flow,
+    "shapes-controlnet": export_controlnet,
+}
 TIME_SHARES = {
     "pooling": 0.02,
     "flow": 0.96,
+    "control": 0.85,
+    "finder": 0.1,
     "vae": 0.25,
     "text": 0.02,
     "unet": 0.6,
