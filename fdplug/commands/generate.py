@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from fdplug.commands import pipelines
 from fdplug.commands.options.generate import parser
-from fdplug.commands.options.shared import read_settings
+from fdplug.commands.options.shared import inline, read_settings
 from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError
 from fdplug.files.films import MP4, encode_film, need_films
@@ -22,6 +22,7 @@ from fdplug.predict.comparison.image_grid import side_by_side
 from fdplug.predict.comparison.progress import bars
 from fdplug.predict.data.caption_text import problem_of
 from fdplug.predict.data.captions import Caption
+from fdplug.predict.data.inputs import picture_of, read_inputs
 from fdplug.predict.generation.cascade import run_all as call
 from fdplug.predict.generation.conditioning import check_conditioning
 from fdplug.predict.generation.config import GenerationConfig
@@ -34,6 +35,7 @@ from fdplug.predict.storage.names import SOUND, VIDEO
 from fdplug.predict.storage.preview import preview
 from fdplug.scores.base import Batch
 from fdplug.scores.fidelity import Fidelity
+from fdplug.shapes import MODELS, inputs
 
 
 def main(argv: list[str]) -> int:
@@ -50,9 +52,11 @@ def run(options: argparse.Namespace) -> int:
 def generate(options: argparse.Namespace, console: Console) -> None:
     """Check, draw, write, and say what it took."""
     given, propagation, path = _checked(options)
+    caption = Caption(0, options.prompt.strip(), inputs=_inputs(options))
+    for argument, _ in caption.inputs:
+        picture_of(caption, argument)  # says what is wrong before a model is loaded
     pipe, generation = pipelines.opened(options, given)
     stages = pipelines.stages(options, pipe, generation)
-    caption = Caption(0, options.prompt.strip())
     check_conditioning(pipe, [caption], given.size, given.arguments)
     last = stages[-1].pipe if stages else pipe
     if path.suffix.lower() == MP4 and kind_of(last) != VIDEO:
@@ -74,6 +78,12 @@ def generate(options: argparse.Namespace, console: Console) -> None:
         console.print(_difference(plain, done), highlight=False)
         write_png(_beside(plain, done, caption.text), path)
     console.print(f"Written: {path}", highlight=False)
+
+
+def _inputs(options: argparse.Namespace) -> tuple[tuple[str, str], ...]:
+    """The pictures to begin from: those that are given, or what an embedded model begins from."""
+    own = inputs(options.model) if options.model in MODELS else ()
+    return tuple({**dict(own), **read_inputs(inline(options.input))}.items())
 
 
 def _drawn(

@@ -18,6 +18,7 @@ from fdplug.scores.fidelity import Fidelity
 from fdplug.scores.ftc import Ftc
 from fdplug.scores.inception_score import InceptionScore
 from fdplug.scores.lpips import Lpips
+from fdplug.scores.outlines import OutlineScore
 from fdplug.scores.precision_recall import PrecisionRecall
 from fdplug.scores.shapes import ShapesScores
 from fdplug.scores.shapes_classes import ShapesClasses
@@ -30,5 +31,5 @@ __all__ = ["BASELINE", "CAPTIONS", "REFERENCE", "Batch", "CombinedScore", "MeanS
 @hookimpl
 def fdplug_scores() -> Iterator[type[Score]]:
     """Yield the built-in scores, in the order of their columns."""
-    yield from (Fid, InceptionScore, PrecisionRecall, ClipScore, ShapesScores, ShapesClasses, Fidelity, Lpips)
-    yield from (ShapesLpips, Detail, Temporal, Motion, Ftc)
+    yield from (Fid, InceptionScore, PrecisionRecall, ClipScore, ShapesScores, ShapesClasses, OutlineScore)
+    yield from (Fidelity, Lpips, ShapesLpips, Detail, Temporal, Motion, Ftc)

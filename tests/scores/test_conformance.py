@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Frechet distance of")
 
 
 SLOW = {"shapes"}  # its standard error is made of 200 resamples
-DRAWN = {"shapes", "shapes-classes", "shapes-lpips"}  # their evaluators take pictures of 64 x 64 pixels
+DRAWN = {"shapes", "shapes-classes", "shapes-lpips", "outlines"}  # their evaluators take pictures of 64 x 64 pixels
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ def parser() -> Parser:
     parser = Parser(prog="fdplug generate", description="Make one image from one prompt.")
     parser.add_argument("prompt", metavar="PROMPT", help="what the image shows")
     parser.add_argument("--out", metavar="FILE", default="image.png", help="PNG, or MP4 of a video (default image.png)")
+    parser.add_argument("--input", metavar="FILE", help="picture to begin from, or {image: FILE, ...}")
     parser.add_argument("--compare", action="store_true", help="put the un-accelerated image beside it")
     shared.add_sampler_options(parser)
     group = parser.add_argument_group("propagation", "A plugin is a name, or as in '{uniform: {interval: 4}}'.")

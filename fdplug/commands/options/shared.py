@@ -25,8 +25,8 @@ Options = argparse._ActionsContainer
 LETTERS = {int: "N", float: "X"}
 """How a number is called in help, by what reads it."""
 
-MODEL = "shapes, shapes-flow, a hub id, a folder, a .safetensors file"
-ANNOTATIONS = "like captions_val2017.json, or shapes or shapes-flow"
+MODEL = "shapes, shapes-flow, shapes-controlnet, a hub id or a path"
+ANNOTATIONS = "like captions_val2017.json, or the name of an embedded model"
 REAL_IMAGES = "their real images, for scores that need them"
 LOADING = "more of diffusers' loading: {variant: fp16}, ..."
 INPUTS = "pictures to begin from, one each, or {image: FOLDER, ...}"

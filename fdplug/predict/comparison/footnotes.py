@@ -71,6 +71,11 @@ def explanations(rows: list[Row], settings: dict[str, Any]) -> list[str]:
             " right. Texture: mean difference in level between the patch spectra of a picture and of its drawing. ± is"
             " a standard error; results.json has those of the other scores too."
         )
+    if any("outline_f1" in row for row in rows):
+        lines.append(
+            "Outline F1: boundaries of the objects that a judge finds in a picture, against the outlines of its"
+            " caption's scene, within one pixel."
+        )
     if any("clip_score" in row for row in rows):
         lines.append(f"CLIP score: 100 x cosine by {settings['clip_model']}.")
     return lines

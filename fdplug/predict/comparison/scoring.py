@@ -19,9 +19,10 @@ from fdplug.scores.features import CLIP_MODEL, INCEPTION
 from fdplug.scores.features.reference import Reference
 from fdplug.scores.fid import Fid
 from fdplug.scores.fidelity import Fidelity
+from fdplug.scores.outlines import OutlineScore
 from fdplug.scores.score_set import ScoreSet
 from fdplug.scores.temporal import Motion, Temporal
-from fdplug.shapes import MODELS
+from fdplug.shapes import CONTROLNET, MODELS
 
 if TYPE_CHECKING:
     from fdplug.scores.features.reference import Advance
@@ -117,7 +118,7 @@ def chosen(given: str, model: str, images: str | None, clip_model: str, made: st
         return [*([ClipScore.name] if clip_model != NONE else []), Temporal.name, Motion.name]
     if given == AUTO:
         if model in MODELS:
-            return [SHAPES]
+            return [SHAPES, *([OutlineScore.name] if model == CONTROLNET else [])]
         return [*([ClipScore.name] if clip_model != NONE else []), *([Fid.name] if images else [])]
     for name in map(str.strip, given.split(",")):
         if name in (AUTO, NONE):

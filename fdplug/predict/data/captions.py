@@ -21,7 +21,7 @@ from fdplug.files.source import MEGABYTE, Source
 from fdplug.predict.data.caption_text import problem_of
 from fdplug.predict.data.seeds import seed_of
 from fdplug.predict.storage.names import image_name
-from fdplug.shapes import CAPTIONS, MODELS, annotations_file
+from fdplug.shapes import CAPTIONS, MODELS, annotations_file, inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +40,8 @@ class Caption(NamedTuple):
     `image_id` names the file and makes the seed, so it is unique within a run: the id of the image, or, where several
     captions of one image are taken, the id of the annotation. `label` is the class, for class-conditional models.
     `seed` is that of the image's noise; None makes one of the run's seed and `image_id`. `inputs` are the files of
-    pictures to begin from, each behind the argument of the pipeline that takes it.
+    pictures to begin from, each behind the argument of the pipeline that takes it; `shapes-controlnet` in the place of
+    a file stands for the outlines of the scene.
     """
 
     image_id: int
@@ -67,8 +68,9 @@ def read_captions(
     """Captions of an annotation file.
 
     Args:
-        annotations: path of a json file, or `"shapes"` or `"shapes-flow"` for the held-out captions of that model;
-            `"shapes-flow-classes"` for classes of one object, written out.
+        annotations: path of a json file, or the name of an embedded model for its held-out captions; those of
+            `"shapes-controlnet"` begin from the outlines of their scenes. `"shapes-flow-classes"` for classes of one
+            object, written out.
         limit: take the first so many only.
         pick: which captions of an image: `first` (lowest annotation id), `random`, or `all` (ids are then those of the
             annotations).
@@ -86,7 +88,8 @@ def read_captions(
     captions = list(_picked(path, texts, images, pick, pick_seed))
     if not captions:
         raise DataError(f"{path}: no captions: 'annotations' is empty; {EXPECTED}")
-    return captions[:limit]
+    own = inputs(str(annotations)) if str(annotations) in MODELS else ()
+    return [caption._replace(inputs=own) for caption in captions[:limit]]
 
 
 def annotation_path(annotations: str | Path) -> Path:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import ConfigError, DataError
 from fdplug.errors.wording import shown
-from fdplug.files.images import SUFFIXES
+from fdplug.files.images import SUFFIXES, read_image
 from fdplug.files.source import is_folder
+from fdplug.shapes import CONTROLNET
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from fdplug.predict.data.captions import Caption
 
 IMAGE = "image"
@@ -52,8 +55,40 @@ def with_inputs(captions: Sequence[Caption], places: Mapping[str, str]) -> list[
             raise DataError(
                 f"inputs: there is no folder {place} of pictures for {argument}, and no column of that name"
             )
-        found = [one._replace(inputs=(*one.inputs, (argument, _file(folder, one)))) for one in found]
+        found = [_with_input(one, argument, _file(folder, one)) for one in found]
     return found
+
+
+def _with_input(caption: Caption, argument: str, file: str) -> Caption:
+    others = tuple(pair for pair in caption.inputs if pair[0] != argument)
+    return caption._replace(inputs=(*others, (argument, file)))
+
+
+def picture_of(caption: Caption, argument: str) -> Image.Image:
+    """Return the picture that a caption begins from: that of the file, or the outlines of its scene.
+
+    Raises:
+        DataError: the file is no picture, or the outlines are of a caption that is not of the world of `shapes`.
+    """
+    place = dict(caption.inputs)[argument]
+    if place != CONTROLNET:
+        return read_image(Path(place), "picture to begin from")
+    from PIL import Image
+
+    from fdplug.shapes.control.outlines import outlines_of_caption
+
+    try:
+        return Image.fromarray(outlines_of_caption(caption.text, caption.scene))
+    except ValueError as error:
+        raise DataError(
+            f"there are no outlines to draw for caption {caption.image_id}: {error}; give a picture of outlines"
+        ) from error
+
+
+def content_of(caption: Caption, argument: str) -> bytes:
+    """Return what decides the picture that a caption begins from: the bytes of its file, or of its drawn outlines."""
+    place = dict(caption.inputs)[argument]
+    return picture_of(caption, argument).tobytes() if place == CONTROLNET else Path(place).read_bytes()
 
 
 def _file(folder: Path, caption: Caption) -> str:

@@ -14,6 +14,7 @@ from fdplug.errors.wording import shown
 from fdplug.files.json_text import parse_json
 from fdplug.files.limits import is_whole
 from fdplug.files.source import Source
+from fdplug.predict.data.inputs import content_of
 from fdplug.predict.data.seeds import seed_of
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def selection_hash(captions: Sequence[Caption]) -> str:
     digest = hashlib.sha256()
     for caption in captions:
         own: list[Any] = [] if caption.seed is None else [caption.seed]
-        own += [[name, hashlib.sha256(Path(file).read_bytes()).hexdigest()] for name, file in caption.inputs]
+        own += [[name, hashlib.sha256(content_of(caption, name)).hexdigest()] for name, _ in caption.inputs]
         digest.update(json.dumps([caption.image_id, caption.text, caption.label, *own]).encode())
     return digest.hexdigest()[:16]
 

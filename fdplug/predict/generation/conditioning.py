@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from fdplug.errors import ConfigError, PipelineError, suggestion
-from fdplug.files.images import read_image
 from fdplug.lookup import find_denoiser
+from fdplug.predict.data.inputs import picture_of
 from fdplug.predict.generation.media import class_of, parameters
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _check_pictures(name: str, accepted: Mapping[str, Any], captions: Sequence[C
     if captions and not given and needed and "image" in accepted:
         raise PipelineError(
             f"{name} needs a picture for every caption: give --data.inputs, a folder with one for each (compare: "
-            "--inputs), or as in {image: FOLDER}"
+            "--inputs, generate: --input), or as in {image: FOLDER}"
         )
 
 
@@ -104,7 +104,7 @@ def conditioning(pipe: Any, captions: Sequence[Caption], size: int | None = None
         size: in pixels, to which pictures to begin from are resized; None leaves them as they are.
     """
     names = [one for one, _ in captions[0].inputs] if captions else []
-    pictures = {name: [_picture(dict(caption.inputs)[name], size) for caption in captions] for name in names}
+    pictures = {name: [_picture(caption, name, size) for caption in captions] for name in names}
     for name, made in pictures.items():
         if len({one.size for one in made}) > 1:
             raise ConfigError(f"the pictures for {name} differ in size; give a size, or batch_size 1")
@@ -144,10 +144,8 @@ def _going_on(captions: Sequence[Caption]) -> list[Caption]:
     return [caption._replace(inputs=(("image", "the image before"),)) for caption in captions]
 
 
-def _picture(file: str, size: int | None) -> Image.Image:
-    from pathlib import Path
-
-    picture = read_image(Path(file), "picture to begin from")
+def _picture(caption: Caption, argument: str, size: int | None) -> Image.Image:
+    picture = picture_of(caption, argument)
     return picture if size is None else picture.resize((size, size), Image.Resampling.LANCZOS)
 
 

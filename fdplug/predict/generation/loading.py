@@ -14,14 +14,17 @@ from fdplug.files.schema import OBJECT, check
 from fdplug.files.source import Source, is_file, is_folder
 from fdplug.predict.generation.loading_arguments import (
     FROM_FILE,
+    check_components,
     check_loading,
     check_single_file,
     from_pretrained_arguments,
     is_single_file,
     load_component,
+    named_pipeline,
 )
 from fdplug.scores.features.loading import quiet_loading
 from fdplug.shapes import GUIDANCE, MODELS, call_options, pipeline_folder
+from fdplug.shapes import loading as embedded_loading
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +73,7 @@ def load_pipeline(
     """Load a pipeline.
 
     Args:
-        model: `"shapes"`, `"shapes-flow"`, a hub id, or the folder of a diffusers pipeline.
+        model: the name of an embedded model, a hub id, or the folder of a diffusers pipeline.
         device: where it runs.
         dtype: `float32`, `float16`, `bfloat16`, or `auto` (float16 on a GPU, float32 elsewhere).
         allow_pickle: also load `.bin` files, which can run code when loaded.
@@ -85,7 +88,7 @@ def load_pipeline(
         ConfigError: an argument of loading is impossible.
     """
     check_model(model)
-    given = check_loading(loading)
+    given = _with_own(model, check_loading(loading))
     options: dict[str, Any] = {_dtype_argument(): resolve_dtype(dtype, device)}
     if not safety_checker:
         options |= {"safety_checker": None, "requires_safety_checker": False}
@@ -113,9 +116,12 @@ def _loaded(
     folder = _local_folder(model)
     place = str(folder or model)
     options = {**({} if folder is None else _absent(folder)), **options}
-    index = _index(model) if given.get("components") or given.get("quantization_config") else {}
-    for name, file in (given.get("components") or {}).items():
-        options[name] = load_component(file, place, name, index, dtype)
+    components = given.get("components") or {}
+    index = _index(model) if components or given.get("quantization_config") else {}
+    cls = cls or named_pipeline(given)
+    check_components(cls or pipeline_class(model), components)
+    for name, file in components.items():
+        options[name] = load_component(file, place, name, index, dtype, allow_pickle)
     return (cls or DiffusionPipeline).from_pretrained(
         place,
         use_safetensors=None if allow_pickle else True,
@@ -125,24 +131,28 @@ def _loaded(
     )
 
 
+def _with_own(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a model is loaded with: what is given, over what an embedded model is loaded with anyway."""
+    own = embedded_loading(model) if model in MODELS else {}
+    components = {**own.get("components", {}), **(given.get("components") or {})}
+    return {**own, **given, **({"components": components} if components else {})}
+
+
 def _from_single_file(model: str, given: Mapping[str, Any], options: dict[str, Any]) -> Any:
     """Return the pipeline of a checkpoint in one file, of the class that is named or that its configuration has.
 
     What the file does not hold, as those of large transformers hold no text encoders, comes from the configuration.
     """
-    import diffusers
     from diffusers.loaders.single_file_utils import SingleFileComponentError
 
     config = given.get("config")
-    cls: Any = getattr(diffusers, str(given.get("pipeline")), None) or (pipeline_class(config) if config else None)
+    cls: Any = named_pipeline(given) or (pipeline_class(config) if config else None)
     if not hasattr(cls, "from_single_file"):
         raise PipelineError(
             f"{model} is a checkpoint in one file: give the pipeline's class with it, as in loading: {{pipeline: "
             "StableDiffusionXLPipeline}, or the folder or hub id of its configuration, {config: FOLDER}"
         )
-    named = {
-        name: given[name] for name in (*FROM_FILE[:2], "revision", "cache_dir", "local_files_only") if name in given
-    }
+    named = {name: given[name] for name in (*FROM_FILE, "revision", "cache_dir", "local_files_only") if name in given}
     wanted = inspect.signature(cls).parameters
     fitting = {name: one for name, one in options.items() if _fits(name, wanted)}
     try:
@@ -185,10 +195,17 @@ def _why_not(model: str, error: Exception) -> str:
     return f"cannot load the model '{model}': {_first_line(error)} ({_ALLOWED})"
 
 
-def pipeline_class(model: str) -> Any:
-    """Return the class of a model's pipeline, by its `model_index.json` alone; None where it is not to be had."""
+def pipeline_class(model: str, loading: Mapping[str, Any] | None = None) -> Any:
+    """Return the class of a model's pipeline, without weights; None where it is not to be had.
+
+    Args:
+        model: what `load_pipeline` takes.
+        loading: the same of its loading, which may name another class than the model's `model_index.json`.
+    """
     import diffusers
 
+    if (named := named_pipeline(_with_own(model, loading or {}))) is not None:
+        return named
     return getattr(diffusers, str(_index(model).get("_class_name")), None)
 
 

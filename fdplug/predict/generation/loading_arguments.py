@@ -6,22 +6,29 @@ loading:
   quantization_config: {quant_backend: bitsandbytes_4bit, quant_kwargs: {load_in_4bit: true}}
   components: {transformer: wan-q4.gguf}  # one component from a file of its own, which GGUF is for
 ```
+```yaml
+loading:
+  pipeline: StableDiffusionControlNetPipeline  # the same weights in another pipeline
+  components: {controlnet: lllyasviel/sd-controlnet-canny}  # one component from a folder or the hub
+```
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fdplug.errors import ConfigError, PipelineError, suggestion
 from fdplug.errors.wording import one_line, shown
+from fdplug.files.source import is_folder
 
-FROM_FILE = ("config", "original_config", "pipeline")
+FROM_FILE = ("config", "original_config")
 """What only a model in a single file is loaded with."""
 FOR_ALL = ("variant", "revision", "cache_dir", "local_files_only", "low_cpu_mem_usage", "device_map", "max_memory")
-KNOWN = (*FOR_ALL, "quantization_config", "components", *FROM_FILE)
+KNOWN = (*FOR_ALL, "quantization_config", "components", "pipeline", *FROM_FILE)
 SINGLE = (".safetensors", ".gguf")
 PICKLED = (".ckpt", ".pt", ".bin", ".pth")
 _QUANTIZATION = ("quant_backend", "quant_kwargs", "components_to_quantize", "quant_mapping")
@@ -49,12 +56,56 @@ def check_loading(given: Any) -> dict[str, Any]:
     components = given.get("components") or {}
     if not isinstance(components, Mapping) or not all(isinstance(one, str) for one in components.values()):
         raise ConfigError(f"loading: components is a mapping of components to files, got {shown(components)}")
-    for name, file in components.items():
-        if Path(file).suffix not in SINGLE:
-            raise ConfigError(f"loading: {name} comes from a {' or '.join(SINGLE)} file, got {shown(file)}")
-        if not Path(file).is_file():
-            raise ConfigError(f"loading: there is no file {file} for {name}")
+    for name, place in components.items():
+        _check_place(name, place)
+    named_pipeline(given)
     return dict(given)
+
+
+def _check_place(name: str, place: str) -> None:
+    """Refuse what is no file, no folder and no hub id to take a component from."""
+    if Path(place).suffix in SINGLE:
+        if not Path(place).is_file():
+            raise ConfigError(f"loading: there is no file {place} for {name}")
+        return
+    if not is_folder(Path(place)) and (place.count("/") != 1 or place.startswith((".", "/", "~"))):
+        files = " or ".join(SINGLE)
+        raise ConfigError(f"loading: {name} comes from a {files} file, a folder or a hub id, got {shown(place)}")
+
+
+def named_pipeline(given: Mapping[str, Any]) -> Any:
+    """Return the class of pipelines that `loading` names; None where it names none.
+
+    Raises:
+        ConfigError: diffusers has no such class.
+    """
+    if given.get("pipeline") is None:
+        return None
+    import diffusers
+
+    found = getattr(diffusers, str(given["pipeline"]), None)
+    if not (isinstance(found, type) and issubclass(found, diffusers.DiffusionPipeline)):
+        raise ConfigError(f"loading: diffusers has no pipeline {shown(given['pipeline'])}; give the name of its class")
+    return found
+
+
+def check_components(cls: Any, components: Mapping[str, str]) -> None:
+    """Refuse a component that the pipeline has no place for: diffusers would leave it out.
+
+    Args:
+        cls: the class of the pipeline; None where it is not known.
+        components: where each comes from, by its name.
+
+    Raises:
+        ConfigError: the class takes no component of that name.
+    """
+    known = {} if cls is None else inspect.signature(cls.__init__).parameters
+    for name in components if known else ():
+        if name not in known:
+            raise ConfigError(
+                f"loading: {cls.__name__} has no component '{name}'; if another class of pipelines has, name it: "
+                "{pipeline: CLASS, components: ...}"
+            )
 
 
 def _check_quantization(given: Any) -> None:
@@ -164,21 +215,28 @@ def _torchao(spec: str | Mapping[str, Any]) -> Any:
     return made(**(options or {}))
 
 
-def load_component(file: str, model: str, name: str, index: Mapping[str, Any], dtype: Any) -> Any:
-    """Return a component from a file of its own: weights alone, whose configuration is that of the model.
+def load_component(
+    file: str, model: str, name: str, index: Mapping[str, Any], dtype: Any, allow_pickle: bool = False
+) -> Any:
+    """Return a component from a place of its own.
 
     Args:
-        file: `.safetensors` or `.gguf`, with diffusers' names of weights or the original ones.
+        file: `.safetensors` or `.gguf`, with diffusers' names of weights or the original ones, whose configuration is
+            that of the model; or a folder or hub id, which has its own.
         model: the hub id or folder with the configuration.
         name: the component, such as `transformer`.
         index: what `model_index.json` holds.
         dtype: of the weights; of GGUF, that in which is computed.
+        allow_pickle: also load a folder's `.bin` files.
 
     Raises:
         ConfigError: the model has no such component, or its class cannot be loaded from a file.
     """
     import diffusers
 
+    if Path(file).suffix not in SINGLE:
+        safe = None if allow_pickle else True
+        return diffusers.AutoModel.from_pretrained(file, torch_dtype=dtype, use_safetensors=safe)
     entry = index.get(name)
     cls = getattr(diffusers, str(entry[1]), None) if isinstance(entry, list) and len(entry) == 2 else None
     if not hasattr(cls, "from_single_file"):

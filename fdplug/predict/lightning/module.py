@@ -132,7 +132,7 @@ class TextToImage(LightningModule):
         device = self.trainer.strategy.root_device
         given: Any = getattr(self.trainer, "datamodule", None)
         wanted = (given.captions if given else [], self.generation.size, self.generation.arguments)
-        known = pipeline_class(self.model)
+        known = pipeline_class(self.model, self.loading["loading"])
         if known is not None:
             check_conditioning(known, *wanted)  # before weights are loaded
         check_stages(self.generation.stages, wanted[0])

@@ -6,11 +6,12 @@ import sys
 
 import pytest
 import torch
+from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
 from safetensors.torch import save_file
 
 from fdplug.errors import ConfigError, PipelineError
 from fdplug.predict.generation import loading
-from fdplug.predict.generation.loading import check_model, load_pipeline
+from fdplug.predict.generation.loading import check_model, load_pipeline, pipeline_class
 from fdplug.predict.generation.loading_arguments import check_loading, from_pretrained_arguments
 from fdplug.testing import tiny_pipeline
 from fdplug.testing.systems import SYSTEMS
@@ -121,7 +122,10 @@ def test_a_gated_model_is_told_in_one_line(monkeypatch):
         ({"token": "secret"}, "a token would be written down with the images; set HF_TOKEN"),
         ({"trust_remote_code": True}, "no argument 'trust_remote_code'"),
         ({"custom_pipeline": "x"}, "no argument 'custom_pipeline'"),
-        ({"components": {"unet": "x.bin"}}, "unet comes from a .safetensors or .gguf file, got 'x.bin'"),
+        ({"components": {"unet": "x.bin"}}, "unet comes from a .safetensors or .gguf file, a folder or a hub id, got"),
+        ({"components": {"unet": "../no/such"}}, "a folder or a hub id, got '../no/such'"),
+        ({"pipeline": "StableDiffusion"}, "diffusers has no pipeline 'StableDiffusion'; give the name of its class"),
+        ({"pipeline": "UNet2DConditionModel"}, "diffusers has no pipeline 'UNet2DConditionModel'"),
         ({"components": {"unet": "none.gguf"}}, "there is no file none.gguf for unet"),
         ({"quantization_config": {"load_in_4bit": True}}, "quantization_config holds quant_backend, quant_kwargs"),
     ],
@@ -192,3 +196,32 @@ def test_what_loading_is_given_reaches_diffusers(model, monkeypatch):
     load_pipeline(model, loading={"revision": "main", "low_cpu_mem_usage": False})
     assert (seen["revision"], seen["low_cpu_mem_usage"], seen["trust_remote_code"]) == ("main", False, False)
     assert seen["use_safetensors"] is True
+
+
+@pytest.fixture(scope="module")
+def control(tmp_path_factory):
+    """A folder of a pipeline without a ControlNet, and one of a ControlNet for it."""
+    folder, pipe = tmp_path_factory.mktemp("control"), SYSTEMS["controlnet"].make()
+    pipe.controlnet.save_pretrained(folder / "net")
+    parts = {name: part for name, part in pipe.components.items() if name != "controlnet"}
+    StableDiffusionPipeline(**parts, requires_safety_checker=False).save_pretrained(folder / "sd")
+    return folder / "sd", folder / "net", pipe
+
+
+def test_weights_go_into_another_pipeline_with_a_component_of_another_folder(control):
+    folder, net, pipe = control
+    given = {"pipeline": "StableDiffusionControlNetPipeline", "components": {"controlnet": str(net)}}
+    found = load_pipeline(str(folder), loading=given)
+    assert type(found) is StableDiffusionControlNetPipeline
+    for name in ("unet", "controlnet"):
+        weights = getattr(pipe, name).state_dict()
+        assert all(torch.equal(one, weights[key]) for key, one in getattr(found, name).state_dict().items())
+    assert pipeline_class(str(folder), given) is StableDiffusionControlNetPipeline
+    assert pipeline_class(str(folder)) is StableDiffusionPipeline
+
+
+def test_a_component_that_the_pipeline_has_no_place_for_is_told(control):
+    folder, net, _ = control
+    message = "StableDiffusionPipeline has no component 'controlnet'; if another class of pipelines has, name it"
+    with pytest.raises(ConfigError, match=message):
+        load_pipeline(str(folder), loading={"components": {"controlnet": str(net)}})
