@@ -26,7 +26,16 @@ from fdplug.suites.suite import NAMES
 
 RESULTS = Path(__file__).parent / "results"
 KEPT = ("created", "hardware", "versions", "settings", "hashes", "variants", "published", "warnings")
-SHOWN = ("variant", "key steps", "shapes-FD x1000", "semantic accuracy", "texture dB", "PSNR dB", "speed-up")
+SHOWN = (
+    "variant",
+    "key steps",
+    "shapes-FD x1000",
+    "semantic accuracy",
+    "outline F1",
+    "texture dB",
+    "PSNR dB",
+    "speed-up",
+)
 TIMED = ("denoiser s", "total s", "FTC")
 
 

@@ -43,6 +43,7 @@ from fdplug.predict.generation.loaded_stages import (
     final_size,
 )
 from fdplug.predict.generation.loading import load_pipeline, own_settings, pipeline_class, predicts_flow
+from fdplug.predict.generation.loading_arguments import check_loading
 from fdplug.predict.generation.media import kind_of
 from fdplug.predict.storage.names import IMAGE
 from fdplug.presets.fitting import check_preset
@@ -124,16 +125,18 @@ def _checked(options: argparse.Namespace) -> Request:
     checks.whole("batch-size", options.batch_size, 1)
     checks.whole("timed-rounds", options.timed_rounds, 1)
     checks.whole("feature-changes", options.drift, 0)
-    _take_suite(options)
+    table = _take_suite(options)
     generation = pipelines.check_model_options(options)
     generation = generation.resolved(**own_settings(options.model))
-    if options.suite is not None and generation.then is None:
-        generation = generation.changed(then=suite.load(options.suite).stages_behind(options.model))
+    if table is not None and generation.then is None:
+        generation = generation.changed(then=table.stages_behind(options.model))
     check_stages(generation.stages)
-    variants = [variant.of_run(generation) for variant in read_variants(list(_asked(options)))]
+    variants = [variant.of_run(generation) for variant in read_variants(list(_asked(options, table)))]
     if options.reference is not None:
         checks.check_choice("--reference", options.reference, [variant.name for variant in variants])
-    known = pipeline_class(options.model)
+    known = pipeline_class(options.model, check_loading(inline(options.loading)))
+    if table is not None and known is not None:
+        table.check(known)
     made = IMAGE if known is None else kind_of(known)
     made = made if not generation.stages else kind_of(class_of_stage(generation.stages[-1]) or known)
     clip_model = options.clip_model if has_texts(options.annotations) else NONE
@@ -154,29 +157,30 @@ def _checked(options: argparse.Namespace) -> Request:
     )
 
 
-def _take_suite(options: argparse.Namespace) -> None:
-    """Fill in the model, and what a suite runs on it where nothing else is asked for."""
+def _take_suite(options: argparse.Namespace) -> suite.Suite | None:
+    """Fill in the model, and what a suite runs on it where nothing else is asked for; return the suite."""
     asked = None if options.suite is None else suite.load(options.suite)
     own = SHAPES if asked is None else asked.model
     options.model = options.model or own
     if asked is None or options.model != own:
-        return
+        return asked
     if options.annotations is None and asked.annotations:
         options.annotations = asked.annotations
     if options.scores == AUTO and asked.scores:
         options.scores = asked.scores
+    return asked
 
 
 def _usual(model: str) -> list[str]:
     return list(FLOW_DEFAULT_NAMES if predicts_flow(model) else DEFAULT_NAMES)
 
 
-def _asked(options: argparse.Namespace) -> Iterable[Any]:
-    if options.suite is None:
+def _asked(options: argparse.Namespace, table: suite.Suite | None) -> Iterable[Any]:
+    if table is None:
         return shared.variants(options.variants or _usual(options.model))
     if options.variants is not None:
         raise ConfigError("give either --suite or --variants, not both")
-    return suite.load(options.suite).variants
+    return table.variants
 
 
 def _measured(

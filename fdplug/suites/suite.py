@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -13,7 +14,10 @@ from fdplug import registry
 from fdplug.checks import choice
 from fdplug.errors import ConfigError
 
-NAMES = ("table1", "table1-if", "table3", "table5", "table6", "table11", "table12", "table14")
+NAMES = (
+    *("table1", "table1-if", "table2", "table3", "table5", "table6"),
+    *("table9", "table11", "table12", "table13", "table14"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +27,12 @@ class Line:
     Attributes:
         published: figures by name: `fid`, `clip` (2.5 x cosine), `gflops` (per image, in the paper's convention),
             `denoiser_seconds`, `seconds` (per image), `ftc` (fid x seconds / clip), `is` (Inception score),
-            `precision`, `recall`.
+            `precision`, `recall`; none for a row that is ours alone.
         name: what the row is called, if it has no variant.
         variant: the settings of `fdplug.predict.Variant` that run it; None where `compare` cannot.
         against: the row whose figures its own are compared with, if no variant says so.
         not_run: why `compare` cannot run it.
-        needs: a transform that is not built in, and the `distribution` that brings it.
+        needs: a plugin that is not built in, by its kind, and the `distribution` that brings it.
     """
 
     published: Mapping[str, float]
@@ -46,8 +50,9 @@ class Line:
     @property
     def obstacle(self) -> str:
         """Why the row cannot be run here; empty if it can."""
-        if self.needs and self.needs["transform"] not in registry.entries("transform"):
-            return f"transform '{self.needs['transform']}' is not installed: pip install {self.needs['distribution']}"
+        for kind in self.needs.keys() - {"distribution"}:
+            if self.needs[kind] not in registry.entries(kind):
+                return f"{kind} '{self.needs[kind]}' is not installed: pip install {self.needs['distribution']}"
         return self.not_run
 
 
@@ -67,6 +72,7 @@ class Suite:
         scores: what that model is scored by, unless said; empty: its usual ones.
         then: of a cascade, the settings of the pipelines behind the first, with their models.
         stand_ins: by the name of another model, the pipelines that stand in for these.
+        component: what the pipeline must have besides a denoiser, such as `controlnet`.
     """
 
     name: str
@@ -80,6 +86,7 @@ class Suite:
     scores: str = ""
     then: tuple[Mapping[str, Any], ...] = ()
     stand_ins: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    component: str = ""
 
     @property
     def variants(self) -> list[Mapping[str, Any]]:
@@ -118,6 +125,19 @@ class Suite:
     def left_out(self) -> list[str]:
         """A sentence for every row that cannot be run here."""
         return [f"{self.name}: NOT RUN: {line.label}: {line.obstacle}." for line in self.rows if line.obstacle]
+
+    def check(self, pipeline: type[Any]) -> None:
+        """Refuse a class of pipelines that this table is not about.
+
+        Raises:
+            ConfigError: it has not the component that the table needs.
+        """
+        if self.component and self.component not in inspect.signature(pipeline.__init__).parameters:
+            raise ConfigError(
+                f"{self.name} is about pipelines with a {self.component}, which {pipeline.__name__} has not; take "
+                f"--model {self.model}, or name class and component: --loading "
+                f"'{{pipeline: CLASS, components: {{{self.component}: FOLDER}}}}'"
+            )
 
 
 def load(name: str) -> Suite:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -146,12 +147,37 @@ def test_the_published_key_steps_of_dit_are_166_of_250():
 def test_suite_or_variants_not_both(tmp_path):
     with pytest.raises(ConfigError, match="give either --suite or --variants"):
         main(["--suite", "table6", "--variants", "ddim-5", "--out", str(tmp_path / "out")])
-    with pytest.raises(ConfigError, match="suite must be one of table1, table1-if, table3"):
+    with pytest.raises(ConfigError, match="suite must be one of table1, table1-if, table2, table3"):
         main(["--suite", "table7", "--out", str(tmp_path / "out")])
 
 
+def test_a_plugin_of_any_kind_that_is_missing_is_said():
+    line = Line(variant={"name": "odd"}, needs={"part": "none-such", "distribution": "d"}, published={})
+    assert line.obstacle == "part 'none-such' is not installed: pip install d"
+    assert not Line(variant={"name": "odd"}, needs={"policy": "paper", "distribution": "d"}, published={}).obstacle
+
+
+def test_a_row_of_ours_alone_has_no_published_figures():
+    rows = [_row("plain", fid=30.0), _row("fast", "plain", fid=31.0), _row("ours", "plain", fid=32.0)]
+    table = beside(replace(SUITE, rows=(*SUITE.rows, Line(variant={"name": "ours"}, published={}))), rows, "x")
+    assert table["body"][-1][:3] == ["ours", "-", "32.00"]
+
+
+def test_a_suite_is_about_pipelines_with_its_component():
+    from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
+
+    suite = replace(SUITE, component="controlnet", model="shapes-controlnet")
+    suite.check(StableDiffusionControlNetPipeline)
+    SUITE.check(StableDiffusionPipeline)
+    message = (
+        r"table0 is about pipelines with a controlnet, which StableDiffusionPipeline has not; take --model shapes-c"
+    )
+    with pytest.raises(ConfigError, match=message):
+        suite.check(StableDiffusionPipeline)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if not load(name).component])
 def test_a_suite_runs_end_to_end(name, model, tmp_path, capsys):  # noqa: F811
     out, suite = tmp_path / "out", load(name)
     behind = [{"pipeline": "StableDiffusionImg2ImgPipeline", "arguments": {"strength": 0.5}}] * len(suite.then)
@@ -177,3 +203,14 @@ def test_a_suite_runs_end_to_end(name, model, tmp_path, capsys):  # noqa: F811
         assert suite.title in text
         assert all(line.label in text for line in suite.rows)
         assert text.count("NOT RUN") == len(suite.left_out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NAMES if load(name).component])
+def test_a_suite_about_a_component_runs_on_its_own_model(name, tmp_path):
+    out, suite = tmp_path / "out", load(name)
+    options = ["--limit", "1", "--batch-size", "1", "--timed-rounds", "1", "--feature-changes", "0"]
+    assert main(["--suite", name, *options, "--out", str(out)]) == 0
+    results = json.loads((out / "results.json").read_text())
+    assert results["settings"]["model"] == suite.model
+    assert [row["name"] for row in results["variants"]] == [line.label for line in suite.rows if not line.obstacle]
