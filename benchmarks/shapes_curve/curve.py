@@ -34,7 +34,7 @@ from fdplug.predict.storage.image_store import ImageStore
 from fdplug.profiling.provenance import networks
 from fdplug.scores.score_set import ScoreSet
 from fdplug.settings import plain
-from fdplug.shapes import MODELS, annotations_file
+from fdplug.shapes import FLOW, annotations_file
 from fdplug.shapes.annotations import Reference, references
 
 BATCH = 48
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     described = argparse.ArgumentParser(prog="python -m benchmarks.shapes_curve.curve", description=__doc__)
     described.add_argument("--out", type=Path, required=True, help="folder for pictures and figures")
     described.add_argument("--captions", type=int, default=256, help="how many of the held-out captions, in id order")
-    described.add_argument("--model", choices=MODELS, default=MODELS[0], help="which of the embedded models")
+    described.add_argument("--model", choices=("shapes", FLOW), default="shapes", help="which of the embedded models")
     described.add_argument("--guidance", type=float, help="by default 7.5 for shapes, 4 for shapes-flow")
     described.add_argument("--seed", type=int, default=0, help="picture i starts from seed + i")
     described.add_argument("--set", choices=METHODS, help="which methods; by default best, or those of shapes-flow")
