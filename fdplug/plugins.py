@@ -154,15 +154,39 @@ def _names(variable: str) -> list[str] | None:
     return None if value is None else [name.strip() for name in value.split(",") if name.strip()]
 
 
-def _entry_points() -> list[tuple[importlib.metadata.EntryPoint, str, str]]:
-    """Every entry point of the group: itself, its distribution's name, and `name version`; sorted, without doubles."""
-    found: dict[tuple[str, str], tuple[importlib.metadata.EntryPoint, str, str]] = {}
-    for entry in importlib.metadata.entry_points(group=GROUP):
-        dist = entry.dist
-        name = dist.name if dist else "unknown"
-        provider = f"{name} {dist.version}" if dist else name
-        found.setdefault((name, entry.name), (entry, name, provider))
+Found = tuple[importlib.metadata.EntryPoint, str, str]
+
+
+def _entry_points(manager: PluginManager) -> list[Found]:
+    """Every entry point of the group: itself, its distribution's name, and `name version`; sorted, without doubles.
+
+    Distributions whose files cannot be read, as while they are being removed, are left out and named.
+    """
+    found: dict[tuple[str, str], Found] = {}
+    seen: set[str] = set()
+    for dist in importlib.metadata.distributions():
+        try:
+            entries = dist.entry_points.select(group=GROUP)
+        except (OSError, ValueError, TypeError, AttributeError) as error:  # entry_points.txt is no list of them
+            manager.leave_out("unknown", _provider(dist)[1], error)
+            continue
+        if not entries:
+            continue
+        name, provider = _provider(dist)
+        if name not in seen:  # a later one on the path is not what would be imported
+            found |= {(name, entry.name): (entry, name, provider) for entry in entries}
+        seen.add(name)
     return [found[key] for key in sorted(found)]
+
+
+def _provider(dist: importlib.metadata.Distribution) -> tuple[str, str]:
+    """Return a distribution's name, and `name version`; where it lies, if it states none."""
+    try:
+        name, version = dist.metadata["Name"], dist.metadata["Version"]
+    except (KeyError, OSError, ValueError, TypeError):
+        name = version = None
+    name = name or f"a distribution without a name in {getattr(dist, '_path', 'an unknown place')}"
+    return name, f"{name} {version}" if version else name
 
 
 def new_plugin_manager() -> PluginManager:
@@ -176,7 +200,7 @@ def new_plugin_manager() -> PluginManager:
     for name in _names("FDPLUG_BLOCK") or []:
         manager.set_blocked(name)
     wanted = _names("FDPLUG_PLUGINS")
-    for entry, dist, provider in _entry_points():
+    for entry, dist, provider in _entry_points(manager):
         if (wanted is None or dist in wanted) and not manager.is_blocked(entry.name):
             manager.load(entry, provider)
     return manager

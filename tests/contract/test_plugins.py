@@ -53,6 +53,28 @@ def test_an_installed_plugin_is_found(install):
 
 
 @pytest.mark.parametrize(
+    "metadata", [None, "", "Metadata-Version: 2.1\nName: fdplug-half\n"], ids=["no", "empty", "short"]
+)
+def test_a_distribution_that_is_half_removed_stops_nobody(install, tmp_path, metadata):
+    install("fdplug-half", "half_plugin", POLICY.format(name="half"))
+    file = tmp_path / "fdplug_half-1.0.dist-info" / "METADATA"
+    file.unlink()
+    if metadata is not None:
+        file.write_text(metadata)
+    found = registry.entries("policy", plugins.new_plugin_manager())
+    assert "half" in found["half"].provider
+    assert "None" not in found["half"].provider
+
+
+def test_entry_points_that_are_no_text_are_left_out_and_named(install, tmp_path):
+    install("fdplug-torn", "torn_plugin", POLICY.format(name="torn"))
+    (tmp_path / "fdplug_torn-1.0.dist-info" / "entry_points.txt").write_bytes(b"[fdplug]\n\xff\xfe = x\n")
+    with pytest.warns(PluginWarning, match=r"of fdplug-torn 1\.0 is left out: UnicodeDecodeError"):
+        manager = plugins.new_plugin_manager()
+    assert "paper" in registry.entries("policy", manager)
+
+
+@pytest.mark.parametrize(
     ("code", "reason"),
     [
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
