@@ -95,6 +95,15 @@ def maps_stored(keeper: str, part: str) -> str:
     )
 
 
+def kept_by_another(keeper: str, network: str) -> str:
+    """Say that another cache is switched on."""
+    return (
+        f"another cache is switched on ({keeper} of {network}): it too keeps features from step to step, and each "
+        "would take the other's steps for its own; switch it off (disable_cache() of the denoiser for diffusers' own), "
+        "or run this pipeline without propagation"
+    )
+
+
 def one_by_one(why: str) -> str:
     """Say that a span cannot be decoded in one batch."""
     return f"a span cannot be decoded in one batch: {why}; take decoding='auto' or 'serial'"

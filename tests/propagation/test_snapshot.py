@@ -18,6 +18,7 @@ class Block(nn.Module):
         super().__init__()
         self.linear = nn.Linear(2, 2)
         self.norm = nn.LayerNorm(2)
+        self.convolution = nn.Conv2d(2, 2, 3)
         self.register_buffer("positions", torch.zeros(3))
         self.processor = Processor()
         self.scaling = {"a": 0.5, "b": {"c": [1, 2]}}
@@ -65,6 +66,9 @@ CHANGES = {
     "another processor": lambda one: setattr(one.block, "processor", Processor()),
     "a weight in place": lambda one: in_place(one.head.weight),
     "another weight": lambda one: setattr(one.head, "weight", nn.Parameter(one.head.weight.detach().clone())),
+    "a weight elsewhere": lambda one: setattr(one.head.weight, "data", one.head.weight.data * 2),
+    "the borders of a convolution": lambda one: setattr(one.block.convolution, "padding_mode", "circular"),
+    "the padding of a convolution": lambda one: setattr(one.block.convolution, "padding", (1, 1)),
     "a buffer in place": lambda one: in_place(one.block.positions),
     "a tensor in place": lambda one: in_place(one.block.steering),
     "another module": lambda one: setattr(one.block, "linear", nn.Linear(2, 2)),
@@ -126,6 +130,24 @@ def test_weights_that_accelerate_puts_in_and_out_are_passed_over():
     settings = looked(network)
     before = settings.snapshot()
     network.head.weight = nn.Parameter(network.head.weight.detach().clone())
+    assert settings.snapshot().is_alike(before)
+
+
+def test_operations_that_are_cast_since_are_a_change():
+    settings = looked(Network())
+    before = settings.snapshot()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not settings.snapshot().is_alike(before)
+    assert settings.snapshot().is_alike(before)
+
+
+@pytest.mark.parametrize("hook", ["_hf_hook", "_diffusers_hook"])
+def test_weights_that_hooks_move_or_cast_around_calls_may_lie_elsewhere(hook):
+    network = Network()
+    setattr(network, hook, object())
+    settings = looked(network)
+    before = settings.snapshot()
+    network.head.weight.data = network.head.weight.data.clone()
     assert settings.snapshot().is_alike(before)
 
 

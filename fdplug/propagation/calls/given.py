@@ -15,13 +15,13 @@ class Given:
 
     def __init__(self, values: Any) -> None:
         self._shape, self._tensors = trees.dissect(values)
-        self._versions = [version(one) for one in self._tensors]
+        self._versions = [(version(one), place(one)) for one in self._tensors]
         self._copies = [(one, one.clone()) for one in self._tensors if _is_uncounted(one)]
 
     @property
     def changed(self) -> bool:
         """Whether a tensor was written to since."""
-        if [version(one) for one in self._tensors] != self._versions:
+        if [(version(one), place(one)) for one in self._tensors] != self._versions:
             return True
         return not all(_same(one, copy) for one, copy in self._copies)
 
@@ -74,3 +74,11 @@ def _is_uncounted(tensor: Tensor) -> bool:
 def version(tensor: Tensor) -> int:
     """Return how often a tensor was written to; tensors of inference mode do not count it."""
     return -1 if tensor.is_inference() else tensor._version
+
+
+def place(tensor: Tensor) -> int:
+    """Return where a tensor's values lie, which `tensor.data = ...` changes; 0 where that is not known."""
+    try:
+        return tensor.data_ptr()
+    except RuntimeError:  # tensors that are made of others, as some quantized ones
+        return 0

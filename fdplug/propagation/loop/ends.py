@@ -43,8 +43,12 @@ def start(run: Run, call: Call, method: Method, network: nn.Module, ledger: Ledg
         ledger: where it is written down.
 
     Raises:
-        PropagationError: its spans cannot be decoded in the way that is insisted on.
+        PropagationError: its spans cannot be decoded in the way that is insisted on, or the denoiser keeps features
+            itself.
     """
+    keeper = run.watched.keeper() if method.policy.replays or run.guided is not None else None
+    if keeper is not None:
+        raise PropagationError(messages.kept_by_another(keeper, type(network).__name__))
     method.cache.begin(run.schedule)
     if not run.plan.one_by_one:
         coupled = run.watched.couples_rows()

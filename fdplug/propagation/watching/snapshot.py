@@ -7,16 +7,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from fdplug.propagation.calls.given import version
+from fdplug.propagation.calls.given import place, version
 
 TORCH = frozenset(vars(nn.Module())) - {"training"}
 PLAIN = (bool, int, float, str, type(None))
-# Modules of torch's own without options that somebody would change in the middle of a run.
-_SIMPLE = frozenset(
-    {nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.GroupNorm, nn.LayerNorm, nn.SiLU, nn.GELU, nn.Dropout}
-)
+_BORDERS = ("padding", "padding_mode", "dilation")  # changed for seamless tiles, and for sizes that nobody trained
+# Modules of torch's own, and those of their options that somebody changes in the middle of a run.
+_SIMPLE: dict[type, tuple[str, ...]] = {
+    **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _BORDERS),
+    **dict.fromkeys((nn.Linear, nn.GroupNorm, nn.LayerNorm, nn.SiLU, nn.GELU, nn.Dropout), ()),
+}
 _CONTAINERS = (dict, list, tuple)
 
 Place = tuple[Callable[[Any], Iterable[Any]], Any]  # what reads values, and what holds them
@@ -24,7 +27,7 @@ _versions = operator.attrgetter("_version")
 
 
 class Snapshot:
-    """The values that were found, the sizes of what holds them, and how often each tensor had been written to."""
+    """The values that were found, the sizes of what holds them, how often each tensor was written to, and its place."""
 
     def __init__(self, names: list[Any], values: list[Any], sizes: list[int], versions: list[int]) -> None:
         self.names, self.values, self.sizes, self.versions = names, values, sizes, versions
@@ -48,7 +51,9 @@ def _alike(one: Any, other: Any) -> bool:
     kind = type(one)
     if kind is not type(other):
         return False
-    return kind in _CONTAINERS or (kind in PLAIN and one == other)  # what containers hold is compared by itself
+    if kind is tuple:
+        return len(one) == len(other) and all(map(_alike, one, other))
+    return kind in _CONTAINERS or (kind in PLAIN and one == other)  # what these hold is compared by itself
 
 
 class Settings:
@@ -58,18 +63,25 @@ class Settings:
     takes a tenth of a millisecond.
     """
 
-    def __init__(self, modules: Sequence[nn.Module]) -> None:
-        self._modules = modules
+    def __init__(self, modules: Sequence[nn.Module], places: Callable[[nn.Module], list[Place]] | None = None) -> None:
+        """Know where to look.
+
+        Args:
+            modules: whose settings they are.
+            places: returns where a module keeps those that count; None: all of them do.
+        """
+        self._modules, self._places_of = modules, places or _places
         self._last: Snapshot | None = None
 
     def _find(self) -> None:
         """Look for the places."""
         held = [vars(one) for one in self._modules]
-        places = [place for one in self._modules for place in _places(one)]
+        places = [place for one in self._modules for place in self._places_of(one)]
         self._places = [place for place in places if place[1]]
         self._sized = [*held, *[place[1] for place in places]]
         self._names = [*map(tuple, held)]
         self._tensors = [one for one in self._values() if isinstance(one, Tensor)]
+        self._placed = [] if any(map(_is_moved, held)) else self._tensors
 
     def snapshot(self) -> Snapshot:
         """Return what is set now."""
@@ -90,19 +102,30 @@ class Settings:
 
     def forget(self) -> None:
         """Hold on to none of the values."""
-        self._last, self._tensors = None, []
+        self._last, self._tensors, self._placed = None, [], []
 
     def _look(self) -> Snapshot:
         return Snapshot(self._names, self._values(), list(map(len, self._sized)), self._written())
 
     def _values(self) -> list[Any]:
-        return list(chain.from_iterable([read(held) for read, held in self._places]))
+        return [*chain.from_iterable([read(held) for read, held in self._places]), *_surroundings()]
 
     def _written(self) -> list[int]:
         try:
-            return list(map(_versions, self._tensors))
-        except RuntimeError:  # tensors of inference mode
-            return list(map(version, self._tensors))
+            return [*map(_versions, self._tensors), *map(Tensor.data_ptr, self._placed)]
+        except RuntimeError:  # tensors of inference mode, or without a place of their own
+            return [*map(version, self._tensors), *map(place, self._placed)]
+
+
+def _surroundings() -> Iterator[Any]:
+    """Yield what torch itself is set to: what operations are cast to, by device."""
+    for device in ("cpu", "cuda", "xpu", "mps"):
+        yield torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+
+
+def _is_moved(held: dict[str, Any]) -> bool:
+    """Whether hooks of diffusers or accelerate move or cast a module's weights around its calls."""
+    return "_diffusers_hook" in held or "_hf_hook" in held
 
 
 def _places(module: nn.Module) -> list[Place]:
@@ -111,19 +134,29 @@ def _places(module: nn.Module) -> list[Place]:
     found: list[Place] = [(list, held["_forward_pre_hooks"]), (list, held["_forward_hooks"])]
     if "_hf_hook" not in held:  # accelerate puts weights in and out again around every call of what it offloads
         found += (dict.values, held["_parameters"]), (dict.values, held["_buffers"])
-    if type(module) not in _SIMPLE:
+    options = _SIMPLE.get(type(module))
+    if options:
+        found.append((_reader(*options), held))
+    elif options is None:
         found.append((dict.values, held["_modules"]))
-        found += _attributes(held, [name for name in held if name not in TORCH])
+        found += attributes(held, [name for name in held if name not in TORCH])
     return found
 
 
-def _attributes(held: dict[str, Any], names: Collection[str]) -> Iterator[Place]:
+def attributes(held: dict[str, Any], names: Collection[str], inside: bool = True) -> Iterator[Place]:
+    """Yield where some attributes are kept, and what containers among them hold.
+
+    Args:
+        held: an object's attributes.
+        names: which of them.
+        inside: look into attention processors, too.
+    """
     if names:
         yield _reader(*names), held
     for name in names:
         value = held[name]
-        if name == "processor" and hasattr(value, "__dict__"):
-            yield from _attributes(vars(value), vars(value))
+        if name == "processor" and inside and hasattr(value, "__dict__"):
+            yield from attributes(vars(value), vars(value))
         elif type(value) in _CONTAINERS:
             yield from _contents(value)
 

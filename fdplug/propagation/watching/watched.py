@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from types import MethodType
+from itertools import starmap
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
 # Packages whose modules, hooks and wrapped forwards treat every row of a batch by itself.
 _ROW_WISE = {
     *("torch", "diffusers", "transformers", "peft", "accelerate", "fdplug"),
-    *("bitsandbytes", "torchao", "optimum", "xformers", "tomesd", "DeepCache", "fvcore"),
+    *("bitsandbytes", "torchao", "optimum", "xformers", "tomesd", "fvcore", "builtins"),
 }
+_KEEPERS = {"DeepCache", "cache_dit", "para_attn"}  # packages that keep features from step to step themselves
+_FUNCTIONS = frozenset({FunctionType, MethodType, functools.partial})
+_DROPOUT = nn.modules.dropout._DropoutNd
+_BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 
 class Watched:
@@ -62,8 +67,12 @@ class Watched:
         return self._coupling(self._outside) if self.couples_anywhere else None
 
     def _coupling(self, modules: Mapping[str, nn.Module]) -> str | None:
-        unusual = [(name, one) for name, one in modules.items() if not _is_plain(vars(one), type(one))]
-        return next(filter(None, map(self._couples, *zip(*unusual, strict=True))), None) if unusual else None
+        unusual = [(name, one) for name, one in self._unusual if name in modules]
+        return next(filter(None, starmap(self._couples, unusual)), None)
+
+    @functools.cached_property
+    def _unusual(self) -> list[tuple[str, nn.Module]]:
+        return [(name, one) for name, one in self._modules.items() if not _is_plain(vars(one), type(one))]
 
     def _couples(self, name: str, module: nn.Module) -> str | None:
         held = vars(module)
@@ -74,9 +83,25 @@ class Watched:
         place = name or type(module).__name__
         if module is not self._network and not _is_row_wise(type(module).__module__):
             return f"{type(module).__module__}.{type(module).__name__} at {place}"
-        for what, around in _wrapped(held):
+        for what, around in _functions(held):
             if not _is_row_wise(_origin(around)):
                 return f"the {what} of {place}, from {_origin(around)}"
+        if isinstance(module, _BATCH_NORM) and (module.training or module.running_mean is None):
+            return f"the batch statistics of {place}"
+        return f"the random numbers of {place}, which is in training" if _is_random(held, type(module)) else None
+
+    def keeper(self) -> str | None:
+        """Name what keeps features from step to step itself, as another cache does; None where nothing does."""
+        for name, module in self._unusual:
+            held = vars(module)
+            origins = [type(module).__module__, *(_origin(around) for _, around in _functions(held))]
+            package = next((one.partition(".")[0] for one in origins if one.partition(".")[0] in _KEEPERS), None)
+            if package is not None:
+                return f"{package}, at {name or type(module).__name__}"
+            hooks = getattr(held.get("_diffusers_hook"), "hooks", {}).values()
+            hook = next((type(one).__name__ for one in hooks if getattr(one, "_is_stateful", False)), None)
+            if hook is not None:
+                return f"diffusers' {hook}, at {name or type(module).__name__}"
         return None
 
     @property
@@ -139,21 +164,31 @@ def _is_row_wise(module: str) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _is_row_wise_class(kind: type) -> bool:
-    return _is_row_wise(kind.__module__)
+    return _is_row_wise(kind.__module__) and not issubclass(kind, _BATCH_NORM)
 
 
 def _is_plain(held: dict[str, Any], kind: type) -> bool:
-    """Whether a module is of a known package, has no attention processor, and nothing is around its forward."""
-    wrapped = held["_forward_pre_hooks"] or held["_forward_hooks"] or "forward" in held
-    return not (wrapped or "processor" in held or "processor" in held["_modules"]) and _is_row_wise_class(kind)
+    """Whether a module is of a known package, has no attention processor, and holds no functions of its own."""
+    if not _is_row_wise_class(kind) or "processor" in held or "processor" in held["_modules"]:
+        return False
+    if _is_random(held, kind):
+        return False
+    hooked = held["_forward_pre_hooks"] or held["_forward_hooks"]
+    return not hooked and _FUNCTIONS.isdisjoint(map(type, held.values()))
 
 
-def _wrapped(held: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield what runs around a module's own forward, or in its place."""
+def _is_random(held: dict[str, Any], kind: type) -> bool:
+    """Whether a module draws random numbers, in an order that a batch of several steps would change."""
+    return held["training"] and issubclass(kind, _DROPOUT) and held["p"] > 0
+
+
+def _functions(held: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what runs around a module's own forward, or in the place of it or of another of its methods."""
     for hook in (*held["_forward_pre_hooks"].values(), *held["_forward_hooks"].values()):
         yield "hook", hook
-    if "forward" in held:
-        yield "forward", held["forward"]
+    for name, value in held.items():
+        if type(value) in _FUNCTIONS and name not in TORCH:
+            yield name.lstrip("_"), value
 
 
 def _origin(function: Any) -> str:

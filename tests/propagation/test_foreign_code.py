@@ -1,0 +1,95 @@
+"""What others put into a denoiser: it is decoded step by step, or refused where it keeps features itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import fdplug
+from fdplug.errors import PropagationError
+from fdplug.testing import latents
+from fdplug.testing.systems import SYSTEMS
+
+UNIFORM = {"uniform": {"interval": 3}}
+
+
+def _method(pipe):
+    """A helper of an attention, not its forward, that mixes the maps of all rows."""
+    from diffusers.models.attention_processor import AttnProcessor
+
+    pipe.unet.set_attn_processor(AttnProcessor())
+    attention = pipe.unet.up_blocks[1].attentions[0].transformer_blocks[0].attn1
+    inner = attention.get_attention_scores
+    attention.get_attention_scores = lambda *given: (inner(*given) + inner(*given).mean(0, keepdim=True)) / 2
+
+
+def _batch_norm(pipe):
+    """A layer whose statistics are those of the batch."""
+    channels = pipe.unet.conv_norm_out.num_channels
+    pipe.unet.conv_norm_out = nn.BatchNorm2d(channels, track_running_stats=False)
+
+
+def _activation(pipe):
+    """A function in place of a module."""
+    del pipe.unet.up_blocks[0].resnets[0].nonlinearity
+    pipe.unet.up_blocks[0].resnets[0].nonlinearity = lambda given: given - given.mean(0, keepdim=True)
+
+
+def _dropout(pipe):
+    """A layer that draws random numbers, in the order of the steps."""
+    pipe.unet.up_blocks[0].resnets[0].dropout = nn.Dropout(0.5).train()
+
+
+MIXING = {
+    _method: "get_attention_scores of up_blocks.1.attentions.0.transformer_blocks.0.attn1, from tests.propagation",
+    _batch_norm: "the batch statistics of conv_norm_out",
+    _dropout: "the random numbers of up_blocks.0.resnets.0.dropout, which is in training",
+    _activation: "the nonlinearity of up_blocks.0.resnets.0, from tests.propagation",
+}
+
+
+@pytest.mark.parametrize("mix", MIXING)
+def test_rows_that_see_each_other_by_other_ways_than_forward_are_decoded_serially(pipe, mix):
+    mix(pipe)
+    with fdplug.propagate(pipe, policy=UNIFORM, decoding="serial"):
+        torch.manual_seed(0)
+        serial = latents(pipe, num_inference_steps=6)
+    with fdplug.propagate(pipe, policy=UNIFORM) as on:
+        torch.manual_seed(0)
+        assert torch.equal(latents(pipe, num_inference_steps=6), serial)
+    assert MIXING[mix] in on.ledger.one_by_one
+
+
+@pytest.mark.filterwarnings("ignore:`FluxPosEmbed` is deprecated:FutureWarning")
+def test_another_cache_on_the_same_denoiser_is_refused_and_left_working():
+    from diffusers import FirstBlockCacheConfig
+
+    system = SYSTEMS["flux"]
+    pipe = system.make()
+    pipe.transformer.enable_cache(FirstBlockCacheConfig(threshold=0.5))
+    own = system.run(pipe)
+    with (
+        fdplug.propagate(pipe, policy=UNIFORM),
+        pytest.raises(PropagationError, match=r"another cache is switched on \(diffusers' FBC.*disable_cache\(\)"),
+    ):
+        system.run(pipe)
+    assert torch.equal(system.run(pipe), own)
+    with fdplug.propagate(pipe, policy="all", injector="none"):
+        assert torch.equal(system.run(pipe), own)
+    pipe.transformer.disable_cache()
+    with fdplug.propagate(pipe, policy=UNIFORM) as on:
+        system.run(pipe)
+        assert on.ledger.key_steps == (0, 3)
+
+
+def test_a_cache_that_wraps_forward_is_refused(pipe):
+    inner = pipe.unet.up_blocks[0].forward
+    code = {"__name__": "DeepCache.extension", "inner": inner}
+    exec("def wrapped(*args, **kwargs): return inner(*args, **kwargs)", code)
+    pipe.unet.up_blocks[0].forward = code["wrapped"]
+    with (
+        fdplug.propagate(pipe, policy=UNIFORM),
+        pytest.raises(PropagationError, match=r"another cache is switched on \(DeepCache, at up_blocks.0"),
+    ):
+        latents(pipe)
