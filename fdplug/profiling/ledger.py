@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import FdplugError, PropagationError
 from fdplug.errors.wording import one_line
-from fdplug.profiling.outline import made_of, outlined
+from fdplug.profiling.outline import made_of, outlined, switched_as
 
 if TYPE_CHECKING:
     from torch import nn
@@ -189,15 +189,15 @@ class Ledger:
         costs = {}
         with self.paused():
             for name, one in self.examples.items():
-                changed = made_of(one.network) != one.made_of
-                if changed and not is_known(one.network, one.arguments, one.made_of):
-                    raise PropagationError(
-                        f"the {name.partition('#')[0]} was changed since this run began (its layers, attention "
-                        "processors, adapters or the type of its weights), so that its passes cannot be priced: ask "
-                        "for GFLOPs after a run in which nothing changes"
-                    )
                 try:
-                    costs[name] = outlined_flops(one.network, one.arguments, convention, one.made_of)
+                    with switched_as(one.network, one.made_of) as is_restored:
+                        if not is_restored and not is_known(one.network, one.arguments, one.made_of):
+                            raise PropagationError(
+                                f"the {name.partition('#')[0]} was changed since this run began (its layers, attention "
+                                "processors, merged adapters or the type of its weights), so that its passes cannot be "
+                                "priced: ask for GFLOPs after a run in which nothing changes"
+                            )
+                        costs[name] = outlined_flops(one.network, one.arguments, convention, one.made_of)
                 except FdplugError:
                     raise
                 except (RuntimeError, TypeError, ValueError, AttributeError, LookupError) as error:

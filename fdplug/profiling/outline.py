@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
 from fdplug import trees
 
-# Attributes by which modules of diffusers and peft are switched on and off.
-_SWITCHES = {"_active_adapter", "_disable_adapters", "merged_adapters", "enabled"}
+# Attributes by which modules of diffusers and peft are switched on and off; the weights are merged along with the last.
+SWITCHES = ("_active_adapter", "_disable_adapters", "enabled", "merged_adapters")
 
 
 def outlined(arguments: Any) -> str:
@@ -35,7 +36,7 @@ def made_of(network: nn.Module) -> tuple[Any, ...]:
         tuple((_plain(name), type(one)) for name, one in found.items() if "_orig_mod" not in one._modules),
         tuple((one.shape, one.dtype) for one in weights if one is not None),
         tuple((_plain(name), type(each["processor"])) for name, each in held if "processor" in each),
-        tuple((_plain(name), *_switched(each)) for name, each in held if not _SWITCHES.isdisjoint(each)),
+        tuple((_plain(name), *switch) for name, one in found.items() for switch in _switched(one)),
     )
 
 
@@ -45,9 +46,61 @@ def processors_of(modules: Iterable[nn.Module]) -> Counter[type]:
     return Counter([type(one["processor"]) for one in held if "processor" in one])
 
 
+def switches(module: nn.Module) -> list[str]:
+    """Return the names of the attributes by which a module is switched on and off.
+
+    An IP-Adapter of strength 0 is left out of attention.
+    """
+    held = vars(module)
+    found = [key for key in SWITCHES if key in held]
+    return [*found, "scale"] if "IPAdapter" in type(module).__name__ and "scale" in held else found
+
+
+def _switched(module: nn.Module) -> list[tuple[str, Any]]:
+    held = vars(module)
+    return [(key, _on(held[key]) if key == "scale" else _frozen(held[key])) for key in switches(module)]
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+def _on(strength: Any) -> Any:
+    return tuple(map(_on, strength)) if isinstance(strength, list | tuple) else bool(strength != 0)
+
+
+def _thawed(value: Any) -> Any:
+    """Return lists for tuples; any strength will do for one that is on."""
+    return list(map(_thawed, value)) if isinstance(value, tuple) else value
+
+
+@contextmanager
+def switched_as(network: nn.Module, made: tuple[Any, ...]) -> Iterator[bool]:
+    """Switch adapters and other modules on and off as they were, for a while.
+
+    Args:
+        network: the network.
+        made: what it was made of.
+
+    Yields:
+        Whether it is made of that again: nothing is switched where that would not do.
+    """
+    now = made_of(network)
+    found = trees.named_modules(network)
+    held = {_plain(name): vars(one) for name, one in found.items()}
+    turned = [switch for switch in made[-1] if switch not in now[-1]]
+    if now[:-1] != made[:-1] or any(key == "merged_adapters" for _, key, _ in turned):
+        yield False
+        return
+    before = [(held[name], key, held[name][key]) for name, key, _ in turned]
+    try:
+        for name, key, value in turned:
+            held[name][key] = _thawed(value)
+        yield True
+    finally:
+        for place, key, value in before:
+            place[key] = value
+
+
 def _plain(name: str) -> str:
     return name if "_orig_mod" not in name else ".".join(one for one in name.split(".") if one != "_orig_mod")
-
-
-def _switched(held: dict[str, Any]) -> list[str]:
-    return [f"{key}: {held[key]!r}" for key in sorted(_SWITCHES & held.keys())]

@@ -14,13 +14,17 @@ from fdplug.propagation.calls.lanes import NEVER, Lane, Lanes
 from fdplug.propagation.guided import guide
 from fdplug.propagation.messages import shown, some
 from fdplug.propagation.plan import Plan
+from fdplug.propagation.watching.makeup import Makeup
 from fdplug.propagation.watching.watched import Inside, Watched
 from fdplug.schedule import Schedule
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from fdplug.propagation.calls.call import Call
     from fdplug.propagation.guided import Guided
     from fdplug.propagation.stage import Stage
+    from fdplug.propagation.watching.snapshot import Snapshot
     from fdplug.propagation.window import Window
 
 
@@ -67,6 +71,7 @@ class Run:
         self._prior: Tensor | None = None
         self.wanted = 0
         self._lanes: dict[str, Lanes] = {}
+        self._makeups: dict[int, Makeup] = {}
         self._keys = (NEVER, NEVER)
         self.timesteps: Tensor = torch.as_tensor(self.scheduler.timesteps)
         self._on_host = self.timesteps.cpu()  # compared with at every step: an accelerator is waited for here alone
@@ -110,6 +115,12 @@ class Run:
         self.plan.hand_over(self.step, stage.method)
         if self.guided is not None:
             self.guided.hand_over(stage.network)
+
+    def makeup(self, network: nn.Module) -> Snapshot:
+        """Return what decides the cost of a network's passes; the same object for as long as that stays the same."""
+        if id(network) not in self._makeups:
+            self._makeups[id(network)] = Makeup(network)
+        return self._makeups[id(network)].now()
 
     @property
     def couples_rows(self) -> bool:
@@ -258,6 +269,4 @@ class Run:
         """Drop what was decoded ahead, as something has changed, and decode step by step from now on."""
         self.plan.one_by_one = True
         self.drop_predictions()
-        for lanes in self._lanes.values():
-            lanes.price_anew()
         warn(f"the {what} changed within a span: the rest of this run is decoded one step at a time")

@@ -309,22 +309,6 @@ def test_perturbed_rows_are_priced_wherever_they_are(layer, decoding):
     assert counted == pytest.approx(3 * cost[""] / 1e9, rel=1e-6)
 
 
-def test_adapters_that_are_off_for_some_steps_are_not_priced_as_if_they_were_on(pipe):
-    """Parallel decoding notices that they change, and the ledger says that it cannot price such a run."""
-    peft = pytest.importorskip("peft")
-    pipe.unet.add_adapter(peft.LoraConfig(r=4, target_modules=["to_q", "to_v"]), adapter_name="a")
-
-    def switch(pipe, step, timestep, given):
-        {1: pipe.unet.disable_adapters, 7: pipe.unet.enable_adapters}.get(step, dict)()
-        return {}
-
-    with fdplug.propagate(pipe, policy={"uniform": {"interval": 4}}, injector="none") as on:
-        with pytest.warns(fdplug.FdplugWarning, match="the denoiser changed within a span"):
-            latents(pipe, num_inference_steps=9, callback_on_step_end=switch)
-        with pytest.raises(PropagationError, match="ask for GFLOPs after a run in which nothing changes"):
-            on.ledger.gflops()
-
-
 def test_weights_of_another_type_are_not_run_to_be_counted(pipe):
     with fdplug.propagate(pipe) as on:
         latents(pipe, num_inference_steps=9)

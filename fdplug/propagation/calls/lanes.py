@@ -27,6 +27,7 @@ class Lane:
         snapshot: what the denoiser was set to then.
         output: what a companion answered.
         example: which of the ledger's examples its calls are like.
+        makeup: what the network was made of then.
         kept: where the rows of its calls are told apart: the last step for each of them, and their kind.
     """
 
@@ -38,6 +39,7 @@ class Lane:
         self.snapshot: Any = None
         self.output: Any = None
         self.example = ""
+        self.makeup: Any = None
         self._kept_at = NEVER
         self._residuals: Given | None = None
         self._shares: dict[tuple[str, ...], Lane] = {}
@@ -84,11 +86,6 @@ class Lane:
         """Drop what was decoded ahead."""
         for lane in (self, *self._shares.values()):
             lane.predictions.clear()
-
-    def price_anew(self) -> None:
-        """Let the ledger have a new example of its calls: the network has changed."""
-        for lane in (self, *self._shares.values()):
-            lane.example = ""
 
 
 class Share(Lane):
@@ -161,11 +158,6 @@ class Lanes:
         self._spare += [lane.index for lane in missed]
         kinds = [lane.kind for lane in opened]
         return any(lane.kind in kinds for lane in pending)
-
-    def price_anew(self) -> None:
-        """Let the ledger have a new example of the calls of each: the network has changed."""
-        for lane in self._lanes:
-            lane.price_anew()
 
     def drop_predictions(self) -> None:
         """Drop what was decoded ahead."""

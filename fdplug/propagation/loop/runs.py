@@ -232,11 +232,13 @@ class Runs:
         return self._prepared
 
     def introduce(self, lane: Lane, call: Call, network: nn.Module, modules: tuple[str, ...] = ()) -> None:
-        """Have the ledger keep an example of the calls of a lane."""
-        if not lane.example:
-            run = self.current
+        """Have the ledger keep an example of the calls of a lane; another one for what the network has become since."""
+        run = self.current
+        makeup = None if run is None else run.makeup(network)
+        if not lane.example or makeup is not lane.makeup:
             whole = call.role.counted or (run is not None and run.couples_rows)
             rows = call.rows if whole else 1
+            lane.makeup = makeup
             lane.example = self.ledger.introduce(
                 call.role.component, network, lambda: call.example(rows), modules, rows
             )

@@ -1,0 +1,42 @@
+"""What decides the cost of a pass is looked at before each one: modules, attention processors, switched adapters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fdplug import trees
+from fdplug.denoisers.base import plain
+from fdplug.profiling.outline import switches
+from fdplug.propagation.watching.snapshot import Settings, attributes
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fdplug.propagation.watching.snapshot import Place, Snapshot
+
+
+class Makeup:
+    """What a network is made of; the same object is returned for as long as it is made of the same."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = plain(network)
+        self._settings = self._walk()
+        self._last: Snapshot | None = None
+
+    def _walk(self) -> Settings:
+        return Settings(trees.modules(self._network), _places)
+
+    def now(self) -> Snapshot:
+        """Return what it is made of now."""
+        found = self._settings.snapshot()
+        if self._last is not None and found is not self._last:
+            self._settings = self._walk()  # modules that have come since are looked at from now on
+            found = self._settings.snapshot()
+        self._last = found
+        return found
+
+
+def _places(module: nn.Module) -> list[Place]:
+    held = vars(module)
+    names = [*(["processor"] if "processor" in held else []), *switches(module)]
+    return [(dict.values, held["_modules"]), *attributes(held, names, inside=False)]
