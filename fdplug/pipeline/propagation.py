@@ -124,6 +124,7 @@ class Propagation:
         self._transforms = list(transforms)
         self._applied: list[Transform] = []
         self._denoiser = PatchStack()
+        self._companions: dict[str, Any] = {}
         self._runs = Runs(self.stages, self._follow, self._count, self._serves, self._boundary)
         self._propagator = Propagator(self._runs)
         self._scheduler = FollowedScheduler(pipe, self._propagator, self._runs)
@@ -180,10 +181,15 @@ class Propagation:
     def _denoiser_patches(self) -> Iterator[Patch]:
         for stage in self.stages:
             yield from self._stage_patches(stage)
+        self._companions = self._companions_now()
         for companion in self.method.part.companions:
-            network = getattr(self.pipe, companion.component, None)
+            network = self._companions[companion.component]
             if network is not None:
                 yield from call_patches(network, self._propagator.around_companion(companion, network))
+
+    def _companions_now(self) -> dict[str, Any]:
+        """Return what the pipeline holds as companions of its denoiser, by component."""
+        return {one.component: getattr(self.pipe, one.component, None) for one in self.method.part.companions}
 
     def _stage_patches(self, stage: Stage) -> Iterator[Patch]:
         propagator, part = self._propagator, stage.method.part
@@ -208,6 +214,7 @@ class Propagation:
     def _follow(self) -> Any:
         """Return the pipeline's scheduler, and see to it that it and the denoisers are patched."""
         self._follow_denoiser()
+        self._follow_companions()
         return self._scheduler.follow()
 
     def _follow_denoiser(self) -> None:
@@ -238,6 +245,19 @@ class Propagation:
         new = next((stage.network for stage in stages if stage.component == exchanged.component), None)
         names = f"{type(exchanged.network).__name__} for {type(new).__name__}"
         warn(f"the pipeline's {exchanged.component} was exchanged, {names}: following it")
+
+    def _follow_companions(self) -> None:
+        """Stand around the pipeline's companions, such as a ControlNet, if one was exchanged since."""
+        old, new = self._companions, self._companions_now()
+        exchanged = [name for name, network in new.items() if plain(network) is not plain(old[name])]
+        if not exchanged:
+            return
+        self._denoiser.remove()
+        self._denoiser.apply(self._denoiser_patches())
+        for name in exchanged:
+            self._runs.lose(name)
+            names = f"{type(old[name]).__name__} for {type(new[name]).__name__}"
+            warn(f"the pipeline's {name} was exchanged, {names}: following it")
 
     def _now(self, stage: Stage) -> Any:
         """Return what stands in the pipeline where a stage's denoiser stood."""

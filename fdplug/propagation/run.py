@@ -242,6 +242,10 @@ class Run:
         """Whether what a lane keeps is for a batch like that of `call`, and not from before the last key step."""
         return lane.fits(call, max(key for key in (NEVER, *self._keys) if key < self.step))
 
+    def lose(self, component: str) -> None:
+        """Forget what a network has answered that is no more in the pipeline."""
+        self._lanes.pop(component, None)
+
     def drop_predictions(self) -> None:
         """Drop what was decoded ahead."""
         for lanes in self._lanes.values():

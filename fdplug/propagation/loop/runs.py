@@ -129,6 +129,11 @@ class Runs:
         self.forget()
         self.stages, self.stage = stages, stages[0]
 
+    def lose(self, component: str) -> None:
+        """Forget what a companion has answered: it was exchanged."""
+        if self.current is not None:
+            self.current.lose(component)
+
     def go_on(self, scheduler: Any) -> None:
         """Go on with a copy of the run's scheduler."""
         self._scheduler = scheduler
