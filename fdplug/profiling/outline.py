@@ -36,7 +36,7 @@ def made_of(network: nn.Module) -> tuple[Any, ...]:
         tuple((_plain(name), type(one)) for name, one in found.items() if "_orig_mod" not in one._modules),
         tuple((one.shape, one.dtype) for one in weights if one is not None),
         tuple((_plain(name), type(each["processor"])) for name, each in held if "processor" in each),
-        tuple((_plain(name), *switch) for name, one in found.items() for switch in _switched(one)),
+        tuple((_plain(name), *switch) for name, one in found.items() if switches(one) for switch in _switched(one)),
     )
 
 
@@ -53,7 +53,7 @@ def switches(module: nn.Module) -> list[str]:
     """
     held = vars(module)
     found = [key for key in SWITCHES if key in held]
-    return [*found, "scale"] if "IPAdapter" in type(module).__name__ and "scale" in held else found
+    return [*found, "scale"] if "scale" in held and "IPAdapter" in type(module).__name__ else found
 
 
 def _switched(module: nn.Module) -> list[tuple[str, Any]]:

@@ -119,7 +119,8 @@ class Run:
     def makeup(self, network: nn.Module) -> Snapshot:
         """Return what decides the cost of a network's passes; the same object for as long as that stays the same."""
         if id(network) not in self._makeups:
-            self._makeups[id(network)] = Makeup(network)
+            known = self.watched.modules if network is self.stage.network else None
+            self._makeups[id(network)] = Makeup(network, known)
         return self._makeups[id(network)].now()
 
     @property

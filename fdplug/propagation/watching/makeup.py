@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fdplug import trees
@@ -18,9 +19,15 @@ if TYPE_CHECKING:
 class Makeup:
     """What a network is made of; the same object is returned for as long as it is made of the same."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, modules: Sequence[nn.Module] | None = None) -> None:
+        """Know where to look.
+
+        Args:
+            network: the network.
+            modules: all that are in it; None: they are looked for.
+        """
         self._network = plain(network)
-        self._settings = self._walk()
+        self._settings = self._walk() if modules is None else Settings(modules, _places)
         self._last: Snapshot | None = None
 
     def _walk(self) -> Settings:
@@ -38,5 +45,7 @@ class Makeup:
 
 def _places(module: nn.Module) -> list[Place]:
     held = vars(module)
-    names = [*(["processor"] if "processor" in held else []), *switches(module)]
-    return [(dict.values, held["_modules"]), *attributes(held, names, inside=False)]
+    names = switches(module)
+    names += ["processor"] if "processor" in held else []
+    inner: Place = (dict.values, held["_modules"])
+    return [inner, *attributes(held, names, inside=False)] if names else [inner]

@@ -48,6 +48,11 @@ class Watched:
         self.inside = [one for name, one in self._modules.items() if name in inside]
         self._outside = {name: one for name, one in self._modules.items() if name not in inside}
 
+    @property
+    def modules(self) -> list[nn.Module]:
+        """All modules of the denoiser."""
+        return list(self._modules.values())
+
     @functools.cached_property
     def _settings(self) -> Settings:
         return Settings(list(self._outside.values()))
