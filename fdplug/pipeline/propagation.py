@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from fdplug.config import PropagationConfig
-from fdplug.denoisers.base import plain
+from fdplug.denoisers.base import Companion, plain
 from fdplug.errors import ConfigError, PipelineError, warn
 from fdplug.guidance import Full
 from fdplug.lookup import find_families, find_family
@@ -124,6 +124,7 @@ class Propagation:
         self._transforms = list(transforms)
         self._applied: list[Transform] = []
         self._denoiser = PatchStack()
+        self._known: dict[str, Companion] = {}
         self._companions: dict[str, Any] = {}
         self._runs = Runs(self.stages, self._follow, self._count, self._serves, self._boundary)
         self._propagator = Propagator(self._runs)
@@ -181,15 +182,22 @@ class Propagation:
     def _denoiser_patches(self) -> Iterator[Patch]:
         for stage in self.stages:
             yield from self._stage_patches(stage)
+        self._known = self._companions_of_family()
         self._companions = self._companions_now()
-        for companion in self.method.part.companions:
-            network = self._companions[companion.component]
+        replayed = {one.component for one in self.method.part.companions}
+        for name, network in self._companions.items():
             if network is not None:
-                yield from call_patches(network, self._propagator.around_companion(companion, network))
+                around = self._propagator.around_companion if name in replayed else self._propagator.around_counted
+                yield from call_patches(network, around(self._known[name], network))
+
+    def _companions_of_family(self) -> dict[str, Companion]:
+        """Return the companions of every part of the denoiser, by component; as the part has them where it does."""
+        parts = (*self.method.family.parts(self.stages[0].network), self.method.part)
+        return {companion.component: companion for part in parts for companion in part.companions}
 
     def _companions_now(self) -> dict[str, Any]:
         """Return what the pipeline holds as companions of its denoiser, by component."""
-        return {one.component: getattr(self.pipe, one.component, None) for one in self.method.part.companions}
+        return {component: getattr(self.pipe, component, None) for component in self._known}
 
     def _stage_patches(self, stage: Stage) -> Iterator[Patch]:
         propagator, part = self._propagator, stage.method.part

@@ -29,4 +29,5 @@ class Propagator:
         self.around_denoiser = AroundDenoiser(runs, passes).stage
         self.around_module = passes.module
         self.around_probe = passes.probe
-        self.around_companion = AroundCompanions(runs).companion
+        companions = AroundCompanions(runs)
+        self.around_companion, self.around_counted = companions.companion, companions.counted

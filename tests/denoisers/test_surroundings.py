@@ -120,7 +120,8 @@ def test_guess_mode(cases):
 
 def test_the_decoder_part_leaves_the_controlnet_alone(cases):
     _, ledger = propagated(cases("controlnet").pipe, "controlnet", part="decoder")
-    assert "controlnet" not in ledger.examples
+    assert ledger.passes("", network="controlnet") == len(ledger.steps)
+    assert not any(entry.key for entry in ledger.entries if entry.network == "controlnet")
 
 
 # --- runs that start late, stop early or are too short ----------------------------------------------------------------
@@ -242,6 +243,22 @@ def test_two_pipelines_of_one_class_run_side_by_side():
         with fdplug.propagate(other, policy=UNIFORM):
             assert close(run(one, "controlnet"), expected)
             assert close(run(other, "controlnet"), expected)
+
+
+@pytest.mark.parametrize("name", ["controlnet", "controlnet-several"])
+def test_a_controlnet_that_the_part_does_not_replay_runs_and_counts_at_every_step(name):
+    """Where every step is a key step nothing is replayed, so both parts must cost the same, and change nothing."""
+    pipe = SYSTEMS[name].make()
+    plain = run(pipe, name)
+    costs = {}
+    for part in ("encoder", "decoder"):
+        images, ledger = propagated(pipe, name, part=part, policy="all", injector="none")
+        assert torch.equal(images, plain)
+        costs[part] = ledger.gflops()
+        assert ledger.passes("", network="controlnet") == len(ledger.steps)
+    assert costs["decoder"] == pytest.approx(costs["encoder"])
+    _, ledger = propagated(pipe, name, part="decoder")
+    assert len(ledger.key_steps) < len(ledger.steps) == ledger.passes("", network="controlnet")
 
 
 def test_every_family_says_its_encoder():

@@ -40,6 +40,22 @@ class AroundCompanions:
 
         return around
 
+    def counted(self, companion: Companion, network: nn.Module) -> Callable[..., Any]:
+        """Return what is to be called around the forward of a companion that is not replayed: its cost is counted."""
+
+        def around(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            if not self._runs.follows():
+                return original(*args, **kwargs)
+            call = Call.of(companion, network, args, kwargs)
+            run = self._runs.of(call)
+            if run is not None:
+                ledger, name = self._runs.ledger, companion.component
+                example = ledger.introduce(name, network, lambda: call.example(1))
+                ledger.record(LedgerEntry((run.step,), name, WHOLE, call.rows, key=False, example=example))
+            return original(*args, **kwargs)
+
+        return around
+
     def _answer(self, run: Run, lane: Lane, call: Call, compute: Callable[[], Any]) -> Any:
         """Return the output kept; compute it at key steps, and where its conditioning is no longer the one kept.
 
