@@ -6,6 +6,7 @@ Browsers play it; `as_gif` makes what other programs play, with 256 colours a fr
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,9 @@ def decode_video(data: bytes, source: Source) -> Tensor | None:
     import torch
 
     try:
-        image: Any = Image.open(io.BytesIO(data), formats=FORMATS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about sizes, which are checked by whoever decodes it
+            image: Any = Image.open(io.BytesIO(data), formats=FORMATS)
         if FRAMES not in image.info:
             return None
         count = int(image.info[FRAMES])
@@ -59,6 +62,8 @@ def decode_video(data: bytes, source: Source) -> Tensor | None:
         if len(frames) != count:
             raise ValueError(f"it says that it has {count} frames, and holds {len(frames)}")
         return torch.stack(frames)
+    except Image.UnidentifiedImageError as error:
+        raise source.unreadable("it is of another format, or broken") from error
     except Exception as error:  # decoders raise what they like on broken files
         raise source.unreadable(error) from error
 

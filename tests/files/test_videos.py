@@ -67,6 +67,14 @@ def test_a_broken_file_is_refused():
         decode_video(data[: len(data) // 2], SOURCE)
 
 
+@pytest.mark.parametrize("data", [b"", b"no png"], ids=["empty", "text"])
+def test_what_is_no_png_is_refused_in_words_of_ours(data):
+    with pytest.raises(
+        DataError, match=r"cannot read the video video\.png: it is of another format, or broken; make it"
+    ):
+        decode_video(data, SOURCE)
+
+
 @pytest.mark.parametrize(("says", "message"), [(b"1000000000", "says that it has 1000000000 frames"), (b"x", "x")])
 def test_a_file_that_says_too_much_is_refused(says, message):
     from PIL.PngImagePlugin import PngInfo
