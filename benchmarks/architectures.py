@@ -97,6 +97,7 @@ class Architecture:
         tome: token merging's `max_downsample` for it; 0 where it does not apply.
         build: returns the pipeline at full size.
         arguments: arguments of a call for n images of a size.
+        cache_threshold: of First Block Cache and DBCache; random weights change more per step than trained ones.
         guidance_distilled: whether guidance is an argument of the network, and no rows are compared.
         tiny: the system of `fdplug.testing.systems` that stands for it.
     """
@@ -108,6 +109,7 @@ class Architecture:
     tome: int = 1
     build: Callable[[], Any]
     arguments: Callable[[int, int], dict[str, Any]]
+    cache_threshold: float = 0.3
     guidance_distilled: bool = False
     tiny: str
 
@@ -311,6 +313,7 @@ ARCHITECTURES = {
         tome=0,
         build=_small_flux,
         arguments=_sized("flux", without=("true_cfg_scale", "negative_prompt_embeds", "negative_pooled_prompt_embeds")),
+        cache_threshold=0.6,
         guidance_distilled=True,
         tiny="flux",
     ),

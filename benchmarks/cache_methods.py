@@ -13,7 +13,6 @@ from benchmarks.architectures import Architecture
 from benchmarks.method import Clock, Method, NotApplicableError, as_before, propagation
 
 INTERVAL, WARM_UP = 2, 3  # of TaylorSeer: every so many steps, after the first ones
-THRESHOLD = 0.3  # of First Block Cache and DBCache: random weights change more than trained ones from step to step
 STEPS = 20  # MagCache of diffusers wants to know them beforehand: run with --steps 20
 RATIOS = [
     1.0,
@@ -41,12 +40,12 @@ def taylor(pipe: Any, of: Architecture) -> AbstractContextManager[Any]:
 
 def first_block(pipe: Any, of: Architecture) -> AbstractContextManager[Any]:
     """First Block Cache by `fdplug-residual`."""
-    return propagation(pipe, of, part="after-first-block", policy={"fbcache": {"threshold": THRESHOLD}})
+    return propagation(pipe, of, part="after-first-block", policy={"fbcache": {"threshold": of.cache_threshold}})
 
 
 def easy(pipe: Any, of: Architecture) -> AbstractContextManager[Any]:
     """EasyCache by `fdplug-residual`."""
-    return propagation(pipe, of, part="all-blocks", policy={"easycache": {"threshold": THRESHOLD}})
+    return propagation(pipe, of, part="all-blocks", policy={"easycache": {"threshold": of.cache_threshold}})
 
 
 @contextmanager
@@ -68,7 +67,7 @@ def diffusers_hook(pipe: Any, of: Architecture, name: str) -> Iterator[None]:
 
     network, clock = getattr(pipe, of.networks[0]), Clock()
     settings: Any = {
-        "first_block_cache": lambda: hooks.FirstBlockCacheConfig(threshold=THRESHOLD),
+        "first_block_cache": lambda: hooks.FirstBlockCacheConfig(threshold=of.cache_threshold),
         "mag_cache": lambda: hooks.MagCacheConfig(
             threshold=MAGCACHE["threshold"],
             max_skip_steps=MAGCACHE["longest"],
@@ -85,6 +84,8 @@ def diffusers_hook(pipe: Any, of: Architecture, name: str) -> Iterator[None]:
         ),
     }
     with as_before(network), clock.on(pipe.scheduler):
+        for module in network.modules():
+            vars(module).pop("_diffusers_hook", None)  # a registry that would keep the hooks of the turn before
         getattr(hooks, f"apply_{name}")(network, settings[name]())
         if not any(hasattr(module, "_diffusers_hook") for module in network.modules()):
             raise NotApplicableError(f"{name} found nothing that it knows")
@@ -100,7 +101,7 @@ def cache_dit_package(pipe: Any, of: Architecture) -> Iterator[None]:
         raise NotApplicableError(f"{error}; pip install cache-dit==1.5.3") from error
     network = getattr(pipe, of.networks[0])
     settings = cache_dit.DBCacheConfig(
-        Fn_compute_blocks=1, Bn_compute_blocks=0, residual_diff_threshold=THRESHOLD, max_warmup_steps=1
+        Fn_compute_blocks=1, Bn_compute_blocks=0, residual_diff_threshold=of.cache_threshold, max_warmup_steps=1
     )
     with as_before(network):
         cache_dit.enable_cache(pipe, cache_config=settings)

@@ -141,6 +141,25 @@ def test_peers_are_taken_off_again(name):
     assert torch.equal(latents(pipe, num_inference_steps=4), expected)
 
 
+def test_hooks_of_diffusers_leave_nothing_in_the_registry_that_a_pipeline_keeps_for_itself():
+    """Flux enters a cache context at every step, which puts a registry on its transformer before any hook is there."""
+    architecture = ARCHITECTURES["small-flux"]
+    pipe = architecture.make("tiny", "cpu", torch.float32)
+    arguments = {**architecture.call("tiny", 1, 16, "cpu", torch.float32), "num_inference_steps": cache_methods.STEPS}
+    arguments["output_type"] = "latent"
+
+    def made():
+        return pipe(**arguments, generator=torch.Generator().manual_seed(0)).images
+
+    expected, found = made(), []
+    for name in ("mag_cache", "mag_cache", "taylorseer_cache"):
+        with cache_methods.diffusers_hook(pipe, architecture, name):
+            found.append(made())
+        assert torch.equal(made(), expected)
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], expected)
+
+
 CACHES = {
     "small-flux": ("trunk", "own-fbcache", "own-magcache", "own-easycache", "own-taylorseer", "taylorseer", "magcache"),
     "small-dit": ("trunk", "guidance-cached", "own-fbcache", "own-magcache", "taylorseer"),
