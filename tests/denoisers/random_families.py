@@ -21,10 +21,13 @@ NAMES = sorted(SYSTEMS)
 
 @dataclass(frozen=True)
 class Example:
-    """One run, as numbers and words; `keys` count from the first step that the run takes."""
+    """One run, as numbers and words; `keys` count from the first step that the run takes.
+
+    The sampler is the first of the two for systems that predict noise, the second for those that predict a flow.
+    """
 
     name: str
-    sampler: str
+    samplers: tuple[str, str]
     part: str
     keys: tuple[int, ...]
     rows: int
@@ -34,34 +37,35 @@ def example(seed: int) -> Example:
     """Return the example of a seed; every system has its turn."""
     draw = random.Random(seed)
     system = SYSTEMS[NAMES[seed % len(NAMES)]]
-    flow = "Flow" in str(system.build) or system.name in _flows()
     others = draw.sample(range(1, 4), draw.randint(0, 2))
     return Example(
         name=system.name,
-        sampler=draw.choice(FLOW if flow else NOISE),
+        samplers=(draw.choice(NOISE), draw.choice(FLOW)),
         part=draw.choice(("encoder", "encoder", "trunk", "decoder", "encoder+decoder")),
         keys=(0, *sorted(others)),
         rows=draw.randint(1, system.largest),
     )
 
 
-@functools.cache
-def _flows() -> frozenset[str]:
-    """The systems whose scheduler is one for flows."""
-    return frozenset(name for name in SYSTEMS if "Flow" in type(SYSTEMS[name].make().scheduler).__name__)
-
-
 def build(one: Example):
-    """Return a pipeline for an example; None where its sampler or part does not fit it."""
+    """Return a pipeline for an example; None where its sampler does not fit it."""
     pipe = SYSTEMS[one.name].make()
+    sampler = one.samplers["Flow" in type(pipe.scheduler).__name__]
     try:
-        if one.sampler != "own":
-            pipe.scheduler = registry.build("sampler", one.sampler).fit(pipe.scheduler)
-        for family, network in find_families(pipe):
-            family.part(network, one.part)
+        if sampler != "own":
+            pipe.scheduler = registry.build("sampler", sampler).fit(pipe.scheduler)
     except ConfigError:
         return None
     return pipe
+
+
+INSTEAD = {"decoder": "encoder", "encoder+decoder": "trunk"}
+
+
+def part_of(one: Example, family, network):
+    """The name of the part: transformers have no decoder."""
+    names = [part.name for part in family.parts(network)]
+    return one.part if one.part in names else INSTEAD.get(one.part, "encoder")
 
 
 def run(one: Example, pipe):
@@ -73,7 +77,8 @@ def run(one: Example, pipe):
 
 def propagated(one: Example, pipe, policy, decoding: str):
     """Return what propagation makes, and the ledger."""
-    settings = {"policy": policy, "part": one.part, "injector": "none", "decoding": decoding}
+    part = part_of(one, *find_families(pipe)[0])
+    settings = {"policy": policy, "part": part, "injector": "none", "decoding": decoding}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FdplugWarning)
         with fdplug.propagate(pipe, **settings) as on:
@@ -121,7 +126,7 @@ def plain(one: Example, pipe):
         return others[name, place["step"]]
 
     for family, network in find_families(pipe):
-        part = family.part(network, one.part)
+        part = family.part(network, part_of(one, family, network))
         handles.append(network.register_forward_pre_hook(enter, with_kwargs=True))
         for name in part.modules:
             hook = replay(f"{family.component}.{name}", within)
