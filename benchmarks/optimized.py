@@ -50,7 +50,7 @@ def row_of(preset: Mapping[str, Any]) -> dict[str, Any]:
         "seed": told["seed"],
         "taken": figures(taken),
         "bar": None if bar is None else figures(bar),
-        "bar_keeps": "no number of fewer steps keeps" not in preset["figures"]["verdict"],
+        "bar_keeps": "no fewer steps that were tried keep" not in preset["figures"]["verdict"],
         "held_out": told["held_out"],
         "minutes": _minutes(told, "search_seconds"),
         "processor_minutes": _minutes(told, "processor_seconds"),

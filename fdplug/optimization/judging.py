@@ -196,7 +196,7 @@ def _above(reference: Row, barred: Sequence[Row], best: Row | None, budget: Budg
         assert bar is not None
         return Verdict(bar, bar, best, False, f"no other settings keep {budget.text} for less")
     if bar is None:
-        return Verdict(best, None, best, True, f"no number of fewer steps keeps {budget.text}")
+        return Verdict(best, None, best, True, f"no fewer steps that were tried keep {budget.text}")
     saved = _paired_seconds(bar, best)
     said = f"{1 / _ratio(best, bar):.2f} times as fast as the fewest steps that keep {budget.text}"
     if saved.is_gain:

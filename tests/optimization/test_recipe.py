@@ -7,6 +7,7 @@ import pytest
 
 from fdplug.optimization.candidate import Candidate
 from fdplug.optimization.measuring.price import Price
+from fdplug.optimization.measuring.workbench import TimeUp
 from fdplug.optimization.proposing.recipe import Recipe
 
 
@@ -35,3 +36,21 @@ def test_a_limit_of_work_is_kept():
     one = recipe(np.arange(10.0))
     assert one.fewest(lambda candidate: candidate.steps >= 3, most=6) == 3
     assert one.fewest(lambda candidate: candidate.steps >= 8, most=6) is None
+
+
+def test_where_the_time_is_up_the_least_that_is_known_to_hold_is_taken():
+    one, asked = recipe(np.arange(40.0)), []
+
+    def holds(candidate):
+        asked.append(candidate.steps)
+        if len(asked) == 3:
+            raise TimeUp
+        return True
+
+    assert one.fewest(holds) == asked[1] == 20
+    with pytest.raises(TimeUp):
+        one.fewest(holds_never)
+
+
+def holds_never(candidate):
+    raise TimeUp

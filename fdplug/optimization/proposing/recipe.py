@@ -11,6 +11,7 @@ from fdplug import registry
 from fdplug.optimization.candidate import Candidate
 from fdplug.optimization.measuring.price import Price, Prices, Work, key_of
 from fdplug.optimization.measuring.pricing import EVERY_STEP
+from fdplug.optimization.measuring.workbench import TimeUp
 from fdplug.optimization.proposing.cuts import settings_of
 from fdplug.optimization.proposing.space import timesteps
 from fdplug.schedule import Schedule
@@ -44,14 +45,23 @@ class Recipe:
         return self.counts[low]
 
     def fewest(self, holds: Callable[[Candidate], bool], most: int | None = None) -> int | None:
-        """Return the least amount, up to `most`, that holds; None if `most` does not. More is taken to be better."""
+        """Return the least amount, up to `most`, that holds; None if `most` does not. More is taken to be better.
+
+        Where the time is up in between, it is the least of which that is known.
+
+        Raises:
+            TimeUp: there is no time even for the most.
+        """
         counts = self.counts if most is None else range(self.counts.start, most + 1)
         if not counts or not holds(self.make(counts[-1])):
             return None
         low, high = -1, len(counts) - 1  # `high` holds, `low` does not
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if holds(self.make(counts[middle])) else (middle, high)
+            try:
+                low, high = (low, middle) if holds(self.make(counts[middle])) else (middle, high)
+            except TimeUp:
+                break
         return counts[high]
 
 
