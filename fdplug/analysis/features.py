@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fdplug.analysis.moments import RunningMoments
 from fdplug.analysis.pictures import Principal
+from fdplug.analysis.ranges import Ranges
 from fdplug.denoisers.base import plain
 from fdplug.denoisers.blocks import Block, entering, find_blocks, labels, listening, main_tensor
 from fdplug.errors import PropagationError
@@ -38,6 +39,7 @@ class Features:
         measured: block name, step, measure -> moments over rows.
         over_steps: block name -> moments, over rows, of the standard deviation over steps of a row's `fnorm`.
         images: how many were generated.
+        ranges: what entered the linear layers of the blocks.
     """
 
     def __init__(self, pictures: Principal | None = None) -> None:
@@ -53,6 +55,7 @@ class Features:
         self.measured: dict[tuple[str, int, str], RunningMoments] = defaultdict(RunningMoments)
         self.over_steps: dict[str, RunningMoments] = defaultdict(RunningMoments)
         self.images = 0
+        self.ranges = Ranges()
         self._entered: dict[str, tuple[int, ...]] = {}
 
     @contextmanager
@@ -71,7 +74,8 @@ class Features:
         before = network.register_forward_pre_hook(run.begin_call, with_kwargs=True)
         patch.apply()
         try:
-            with listening(network, [block.name for block in self.blocks], run.hear):
+            names = [block.name for block in self.blocks]
+            with listening(network, names, run.hear), self.ranges.listen(network, self.blocks, lambda: run.step):
                 yield
         finally:
             patch.remove()

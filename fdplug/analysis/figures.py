@@ -43,6 +43,8 @@ def write(features: Features, folder: Path) -> list[str]:
         "fnorm": _boxes(features),
         "fnorm_std": _dots(features),
     }
+    if features.ranges.layers:
+        panels["ranges"] = _ranges(features)
     if features.pictures is not None and features.pictures.maps:
         panels["pca"] = _pictures(features, features.pictures)
     for name, figure in panels.items():
@@ -107,6 +109,24 @@ def _over_steps(features: Features, measure: str, label: str) -> Figure:
         axes.set_yscale("log")
     axes.set_xlabel("step (0 is the noisiest)")
     axes.set_ylabel(label)
+    axes.margins(x=0.01)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=9, title="block")
+    return figure
+
+
+def _ranges(features: Features) -> Figure:
+    """What enters the linear layers: its range at every step, one line per block."""
+    figure, axes = _panel(8, 4.5, f"Range of what enters linear layers ({features.images} images)")
+    colours, named = _colours(features), _named(features)
+    for block in features.blocks:
+        if block.name in features.ranges.layers:
+            style = {"encoder": "-", "bottleneck": ":", "decoder": "--"}[block.half]
+            label = features.labels[block.name] if block.name in named else None
+            shares = features.ranges.over_steps(block.name)
+            axes.plot(range(len(shares)), shares, style, color=colours[block.name], label=label, linewidth=1.6)
+    axes.set_xlabel("step (0 is the noisiest)")
+    axes.set_ylabel("share of the widest, mean over layers")
+    axes.set_ylim(bottom=0)
     axes.margins(x=0.01)
     figure.legend(loc="outside right upper", frameon=False, fontsize=9, title="block")
     return figure

@@ -17,12 +17,17 @@ from fdplug.files.writing import write_text
 
 STEPS = "steps.csv"
 BLOCKS = "blocks.csv"
+RANGES = "ranges.csv"
 
 
 def write(features: Features, folder: Path) -> None:
-    """Write both files."""
+    """Write the files; that of ranges only where blocks hold linear layers."""
     _write(folder / STEPS, _steps(features))
     _write(folder / BLOCKS, (_block(features, block) for block in features.blocks))
+    ranged = [block for block in features.blocks if block.name in features.ranges.layers]
+    if ranged:
+        rows = ({**_who(features, block), **features.ranges.row(block.name)} for block in ranged)
+        _write(folder / RANGES, rows)
 
 
 def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
