@@ -9,6 +9,11 @@ add up within the span; with the Gram matrix P of an image's predictions the mea
 Images differ: what is left of an early error is a fiftieth in one and all of it in another. So every image has costs of
 its own, and what is least is the mean of their errors' logarithms, that is of their PSNR: the cut is found for a
 weighted mean of the costs, in which each image weighs as much as one over its error (with even key steps, at first).
+
+Forecasts go no further than first order. Of second order, over three keys with a share of its own in every span, the
+same search finds cuts whose expected error is lower in the recorded run (`shapes`, guidance 7.5: by 1.6 dB at 20 calls,
+1.4 at 16), and which on other captions are further away (by 7.2 +- 4.6 dB and 12.5 +- 1.5 dB, four captions): one more
+number a span fits the images that were recorded.
 """
 
 from __future__ import annotations
