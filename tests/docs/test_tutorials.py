@@ -57,6 +57,7 @@ def test_what_depends_on_the_machine_is_left_out():
     first = "a 2 (1.04x)\n- In no more time than b, c (1 against\n2 s/image): d.\n- GFLOPs count.\nWritten to x"
     other = "a 3  0.97x\n- GFLOPs  count.\nWritten to x"
     assert masked(first) == masked(other) == ["a # #", "- GFLOPs count.", "Written to x"]
+    assert masked("3 passed in 95.67s (0:01:35)") == masked("3 passed in 4.2s"), "a slow machine"
 
 
 def test_every_tutorial_says_how_long_it_takes_and_is_in_the_navigation():
