@@ -25,6 +25,12 @@ def test_the_citation_is_of_this_version():
     assert cited["license"] == settings["license"]
 
 
+def test_the_changelog_has_this_version():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert version in headings[:2], "below `Unreleased` at most"
+
+
 def test_every_distribution_is_published():
     matrix = yaml.safe_load((ROOT / ".github/workflows/publish.yml").read_text())["jobs"]["publish"]["strategy"]
     folders = {f"plugins/{path.parent.name}" for path in ROOT.glob("plugins/*/pyproject.toml")}
