@@ -24,7 +24,10 @@ sync_api = pytest.importorskip(
 )
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PAGES = ("", "choose/", "how-it-works/", "plugins/", "plugins/policy/paper/", "tutorials/worth-it/", "api/plugins/")
-PAGES += ("troubleshooting/", "frontier/", "command-line/")
+PAGES += ("troubleshooting/", "frontier/", "command-line/", "results/", "configuration/", "tutorials/video/")
+CLIPPED = """[...document.querySelectorAll('.highlight:not(.language-text) pre > code')]
+    .filter(one => one.clientWidth > 0 && one.scrollWidth > one.clientWidth + 1)
+    .map(one => one.textContent.slice(0, 60))"""
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +74,7 @@ def test_no_page_is_wider_than_the_screen(browser, address, width):
         excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         if excess > 0:
             problems.append(f"{name} is {excess} pixels wider")
+        problems += [f"{name} clips: {code}" for code in page.evaluate(CLIPPED)]
     context.close()
     assert not problems
 
@@ -105,6 +109,20 @@ def test_the_search_finds_tutorials_and_guidance_and_suggests(browser, address):
     field.fill("")
     field.press_sequentially("propag")
     page.wait_for_function("document.querySelector('.md-search__suggest').innerText.startsWith('propag')")
+    context.close()
+
+
+def test_a_shared_link_has_a_card(browser, address):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{address}tutorials/first-pipeline/")
+    card = page.locator("meta[property='og:image']").get_attribute("content")
+    assert card == "https://fdplug.github.io/fdplug/latest/assets/card.png"
+    assert page.request.get(f"{address}assets/card.png").ok
+    assert (
+        page.locator("link[rel=canonical]").get_attribute("href").startswith("https://fdplug.github.io/fdplug/latest/")
+    )
+    assert page.request.get(f"{address}notebooks/first-pipeline.ipynb").json()["nbformat"] == 4
     context.close()
 
 
