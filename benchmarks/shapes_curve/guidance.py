@@ -1,7 +1,8 @@
-"""What guidance does to the price of fewer steps on `shapes`: ``python -m benchmarks.shapes_curve.guidance --out F``.
+"""What guidance does to the price of fewer steps: ``python -m benchmarks.shapes_curve.guidance --out F``.
 
 Measures nothing: reads the stock rows of `benchmarks/results/frontier-gG.json`, takes each sampler with the timesteps
-that keep most of its accuracy (then of its PSNR), and writes F/guidance.md and .png.
+that keep most of its accuracy (then of its PSNR), and writes F/guidance.md and .png; with ``--model shapes-flow`` from
+`frontier-shapes-flow-gG.json` F/flow.md and .png.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from fdplug.shapes import FLOW
+
 RESULTS = Path(__file__).parents[1] / "results"
 TITLES = {
     "ddim": "DDIM",
@@ -21,12 +24,19 @@ TITLES = {
     "dpm-solver++1": "DPM-Solver++, first order",
     "deis": "DEIS",
     "unipc": "UniPC",
+    "flow-euler": "Euler",
+    "flow-dpm++": "DPM-Solver++",
+    "flow-unipc": "UniPC",
 }
+MARKERS = {"DDIM": "o", "Euler": "s", "DPM-Solver++": "D", "DPM-Solver++, first order": "^", "DEIS": "v", "UniPC": "P"}
+FILES = {"shapes": ("frontier", "guidance"), FLOW: (f"frontier-{FLOW}", "flow")}
+"""How the names of results and of what is written begin."""
+MEASURED = {"shapes": ("4", "7.5"), FLOW: ("4",)}
 PANELS = (
     ("accuracy", "whole caption right (share)"),
     ("texture", "texture distance to the drawing (dB)"),
     ("spectra", "Frechet distance of patch spectra"),
-    ("psnr", "PSNR to DDIM-50 (dB)"),
+    ("psnr", "PSNR to the baseline (dB)"),
 )
 PRICES = (("accuracy", 3), ("spectra", 1))
 Row = Mapping[str, Any]
@@ -37,7 +47,8 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     described = argparse.ArgumentParser(prog="python -m benchmarks.shapes_curve.guidance", description=__doc__)
     described.add_argument("--out", type=Path, required=True, help="folder of the table and the picture")
-    described.add_argument("--guidance", nargs="+", default=["4", "7.5"], metavar="G", help="those with results")
+    described.add_argument("--model", choices=FILES, default="shapes", help="which of the embedded models")
+    described.add_argument("--guidance", nargs="+", metavar="G", help="those with results; by default all")
     return described
 
 
@@ -69,7 +80,7 @@ def _rank(line: Line) -> tuple[float, float]:
 
 
 def table(records: Mapping[str, Mapping[str, Any]]) -> str:
-    """Differences of accuracy and spectra to DDIM-50, by guidance, sampler and calls; bold beyond twice their error."""
+    """Differences to the baseline by guidance, sampler and score, for each number of calls; bold beyond two errors."""
     lines = {guidance: best(record) for guidance, record in records.items()}
     calls = sorted({row["calls"] for found in lines.values() for line in found.values() for row in line}, reverse=True)
     heads = ["guidance", "sampler", "score", *(f"{one} calls" for one in calls)]
@@ -97,12 +108,13 @@ def draw(records: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(records), len(PANELS), squeeze=False)
     for line, (guidance, record) in zip(grid, records.items(), strict=True):
-        for axes, (score, title) in zip(line, PANELS, strict=True):
+        for axes, (score, subject) in zip(line, PANELS, strict=True):
             for label, rows in best(record).items():
-                number = list(TITLES.values()).index(label.rpartition(", ")[0])
+                title = label.rpartition(", ")[0]
+                number, marker = list(MARKERS).index(title), MARKERS[title]
                 calls, values = ([row["calls"] for row in rows], [row["scores"][score]["value"] for row in rows])
-                axes.plot(calls, values, color=f"C{number}", marker="osD^vP"[number], ms=4, label=label)
-            axes.set_title(f"guidance {guidance}: {title}", fontsize=8)
+                axes.plot(calls, values, color=f"C{number}", marker=marker, ms=4, label=label)
+            axes.set_title(f"guidance {guidance}: {subject}", fontsize=8)
             axes.set_xlabel("denoiser calls", fontsize=8)
             axes.tick_params(labelsize=7)
             if score == "spectra":
@@ -116,11 +128,12 @@ def draw(records: Mapping[str, Mapping[str, Any]], path: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the table and the picture."""
     options = parser().parse_args(arguments)
-    files = {one: RESULTS / f"frontier-g{one}.json" for one in options.guidance}
+    read, written = FILES[options.model]
+    files = {one: RESULTS / f"{read}-g{one}.json" for one in options.guidance or MEASURED[options.model]}
     records = {one: json.loads(file.read_text(encoding="utf-8")) for one, file in files.items()}
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "guidance.md").write_text(table(records), encoding="utf-8")
-    draw(records, options.out / "guidance.png")
+    (options.out / f"{written}.md").write_text(table(records), encoding="utf-8")
+    draw(records, options.out / f"{written}.png")
     print(table(records), end="")
 
 

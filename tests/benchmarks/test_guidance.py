@@ -60,8 +60,10 @@ def test_a_picture_and_a_table_are_written(tmp_path: Path, capsys: pytest.Captur
     assert (tmp_path / "guidance.png").stat().st_size > 10_000
 
 
-def test_the_page_has_what_the_results_have() -> None:
+@pytest.mark.parametrize("model", guidance.FILES)
+def test_the_page_has_what_the_results_have(model: str) -> None:
     """If not, run the command at the top of `benchmarks/shapes_curve/guidance.py` with `--out docs/shapes-curve`."""
-    files = {one: ROOT / "benchmarks" / "results" / f"frontier-g{one}.json" for one in ("4", "7.5")}
+    read, written = guidance.FILES[model]
+    files = {one: guidance.RESULTS / f"{read}-g{one}.json" for one in guidance.MEASURED[model]}
     records = {one: json.loads(file.read_text()) for one, file in files.items()}
-    assert (ROOT / "docs" / "shapes-curve" / "guidance.md").read_text() == guidance.table(records)
+    assert (ROOT / "docs" / "shapes-curve" / f"{written}.md").read_text() == guidance.table(records)
