@@ -68,4 +68,4 @@ def test_the_demo_shows_three_pictures_and_their_ledgers(address):
     assert ledger.count('fill="#98a2b3"') == 50 - 12, "steps that were replayed"
     gflops = [float(one) for one in re.findall(r"([\d.]+) GFLOPs", ledger)]
     assert gflops[0] > 3 * gflops[1]
-    assert gflops[1] == pytest.approx(gflops[2], rel=0.02), "the budget is the same"
+    assert gflops[1] == pytest.approx(gflops[2], rel=0.05), "the budget is the same"
