@@ -67,12 +67,28 @@ RUNS = {
     "frontier-g4": Run(
         "Against fewer steps, guidance 4", f"{FRONTIER} benchmarks/results/frontier-tuned-g4.json", "frontier.md"
     ),
+    "frontier-shapes-flow-g4": Run(
+        "The flow transformer against fewer steps",
+        "python -m benchmarks.frontier --model shapes-flow --guidance 4 --out outputs/flow "
+        "--tuned benchmarks/results/frontier-tuned-shapes-flow-g4.json",
+        "frontier.md",
+        "2026-11-27",
+        "Intel Xeon, one thread",
+    ),
     "optimize": Run(
         "What `fdplug optimize` answered",
         "python -m benchmarks.optimized outputs/shapes-flow-*.yaml",
         "optimize.md",
         "2026-11-27",
         "AMD EPYC, one thread",
+    ),
+    "optimize-by-hand": Run(
+        "Its answers beside rows made by hand",
+        "python -m benchmarks.optimized outputs/shapes-flow-*.yaml",
+        "optimize.md",
+        "2026-11-27",
+        "AMD EPYC and Intel Xeon, one thread",
+        "optimize.json",
     ),
     "tuning": Run("Tuned key steps", "python -m benchmarks.tuning", "tune.md"),
     "suites": Run(
@@ -90,6 +106,12 @@ RUNS = {
     ),
     "side-by-side-dit-sdxl-256-cpu": Run(
         "Methods side by side, DiT and SDXL, DDIM-10", f"{SIDES} --size full --steps 10", "speed.md", "2026-11-26"
+    ),
+    "side-by-side-caches-cpu": Run(
+        "Caches side by side, small DiT and PixArt",
+        f"{SIDES} --size full --systems small-dit small-pixart --steps 20",
+        "speed.md",
+        "2026-11-27",
     ),
     "side-by-side-tiny-cpu": Run(
         "Methods side by side, tiny networks", f"{SIDES} --size tiny", "speed.md", "2026-11-26"
