@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import warnings
@@ -84,11 +85,17 @@ def _usage() -> str:
     return "\n".join(["usage: fdplug COMMAND [OPTIONS]", "", *lines, "", "fdplug COMMAND --help says more; --version"])
 
 
+# What these warn of where torchao is installed and diffusers imports it: kernels of GPUs that this machine has not.
+TALKATIVE = ("torchao", "torch.utils._pytree")
+
+
 def main() -> int:
     """Run the command named first on the command line; return the exit code."""
     # OpenMP threads that spin while they wait make small models many times slower on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     _prepare_streams()
+    for logger in TALKATIVE:
+        logging.getLogger(logger).setLevel(logging.ERROR)
     argv = sys.argv[1:]
     name = argv[0] if argv and argv[0] in COMMANDS else ""
     return _guarded(name, lambda: COMMANDS[name].run(argv[1:]) if name else _without_command(argv))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -130,3 +131,11 @@ def test_a_warning_of_fdplug_is_one_line_and_others_stay_as_they_are(capsys):
         )
         assert "x.py:3" in warnings.formatwarning("old", DeprecationWarning, "x.py", 3)
     assert warnings.formatwarning is usual
+
+
+def test_what_libraries_say_of_hardware_that_is_not_here_is_not_shown(fdplug, monkeypatch):
+    talkative = [logging.getLogger(name) for name in cli.TALKATIVE]
+    for logger in talkative:
+        monkeypatch.setattr(logger, "level", logger.level)
+    assert fdplug("--version") == (0, "")
+    assert not any(logger.isEnabledFor(logging.WARNING) for logger in talkative)
