@@ -41,12 +41,15 @@ def test_the_package_data_is_small_and_safe() -> None:
     assert pipeline_folder() / "model_index.json" in data
 
 
+HALF = {torch.float16, torch.bfloat16}
+
+
 def test_the_weights_are_half_precision() -> None:
     from safetensors import safe_open
 
     for path in Path(fdplug.shapes.__file__).parent.rglob("*.safetensors"):
         with safe_open(path, "pt") as weights:
-            assert {weights.get_tensor(name).dtype for name in weights.keys()} <= {torch.float16}  # noqa: SIM118
+            assert {weights.get_tensor(name).dtype for name in weights.keys()} <= HALF  # noqa: SIM118
 
 
 def test_the_plain_pipeline_loads_offline(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ _FROM_PICTURES = (
     *("Img2Img", "Inpaint", "ControlNet", "Adapter", "ImageToVideo", "ImageVariation", "Upscale", "InstructPix2Pix"),
     *("Depth2Img", "StableVideoDiffusion", "EditPlus", "QwenImageEdit", "I2VGen", "SuperResolution"),
 )
-# Pipelines whose output is another, by a part of their names.
+# Pipelines of diffusers whose output is another, by a part of their names.
 _NO_PICTURES = {
     "Marigold": "maps of depth, normals or materials",
     "Prior": "embeddings for another pipeline",
@@ -50,8 +50,9 @@ def check_conditioning(
         PipelineError: it takes no prompt, or needs a class label or a picture that the captions lack.
         ConfigError: a size is asked of a pipeline that has only one, or its call has no such argument.
     """
-    name, accepted = class_of(pipe).__name__, parameters(pipe)
-    other = next((what for word, what in _NO_PICTURES.items() if word in name), None)
+    kind, accepted = class_of(pipe), parameters(pipe)
+    name, is_stock = kind.__name__, kind.__module__.startswith("diffusers.")
+    other = next((what for word, what in _NO_PICTURES.items() if is_stock and word in name), None)
     if other is not None:
         raise PipelineError(f"{name} makes {other}, no pictures: call it yourself, accelerated by fdplug.propagate")
     given = _sources(pipe, captions[:1])

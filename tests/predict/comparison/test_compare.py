@@ -131,7 +131,7 @@ def test_csv_and_markdown_say_the_same(compared, results):
 
 def test_the_picture_has_a_row_per_caption_and_a_column_per_variant(compared):
     height, width, _ = opened(compared / "side_by_side.png").shape
-    assert width == 2 * 8 + 190 + 5 * (96 + 4)
+    assert width == 2 * 8 + 190 + 5 * (128 + 4)
     assert height > 4 * 96
 
 

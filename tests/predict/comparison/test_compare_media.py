@@ -88,10 +88,10 @@ def test_the_report_plays_videos_and_the_picture_of_all_shows_frames(whole):
     assert {one.n_frames for one in moving} == {3}
     sheet = np.asarray(Image.open(whole / "side_by_side.png").convert("RGB"))
     shown = preview(read(whole / "images" / "ddim-3" / f"{0:012d}.png"))
-    cell = np.asarray(shown.resize((96, 96), Image.Resampling.NEAREST))
-    rows, columns = (size - 95 for size in sheet.shape[:2])
+    cell = np.asarray(shown.resize((128, 128), Image.Resampling.NEAREST))
+    rows, columns = (size - 127 for size in sheet.shape[:2])
     assert any(
-        (sheet[y : y + 96, x : x + 96] == cell).all() for y in range(rows) for x in range(190, min(columns, 220))
+        (sheet[y : y + 128, x : x + 128] == cell).all() for y in range(rows) for x in range(190, min(columns, 220))
     )
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from fdplug import registry
-from fdplug.commands.compare import _asked
+from fdplug.commands.compare import _asked, _take_suite
 from fdplug.commands.options.compare import parser
 from fdplug.errors import ConfigError, UnknownPluginError
 from fdplug.predict import Variant
@@ -125,6 +125,10 @@ def test_one_variant_may_be_what_all_are_compared_with():
 
 def test_the_default_variants_fit_the_model():
     options = parser().parse_args(["--model", "shapes-flow"])
-    assert [variant.name for variant in read_variants(list(_asked(options)))] == list(FLOW_DEFAULT_NAMES)
+    assert [variant.name for variant in read_variants(list(_asked(options, _take_suite(options))))] == list(
+        FLOW_DEFAULT_NAMES
+    )
     options = parser().parse_args([])
-    assert [variant.name for variant in read_variants(list(_asked(options)))] == list(DEFAULT_NAMES)
+    assert [variant.name for variant in read_variants(list(_asked(options, _take_suite(options))))] == list(
+        DEFAULT_NAMES
+    )

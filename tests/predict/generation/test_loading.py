@@ -27,7 +27,8 @@ def _index(folder, **changes):
 @pytest.mark.parametrize("name", ["./none", "/none/x", "none", "none/", "a/b/c"])
 def test_a_missing_folder_is_refused_without_loading(name):
     with pytest.raises(
-        PipelineError, match=r"folder .* does not exist; a model is 'shapes' or 'shapes-flow', a hub id"
+        PipelineError,
+        match=r"folder .* does not exist; a model is 'shapes' or 'shapes-flow' or 'shapes-controlnet', a hub id",
     ):
         check_model(name)
 

@@ -53,6 +53,7 @@ def test_an_image_is_a_png_with_a_line_in_the_manifest(tmp_path):
         "gflops": 3.0,
         "key_steps": 2,
         "rate": None,
+        "stages": None,
     }
     assert _lines(tmp_path / "manifest.rank0.jsonl") == [expected]
     store.close()
