@@ -86,7 +86,7 @@ def _usage() -> str:
 
 
 # What these warn of where torchao is installed and diffusers imports it: kernels of GPUs that this machine has not.
-TALKATIVE = ("torchao", "torch.utils._pytree")
+TALKATIVE = ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao")
 
 
 def main() -> int:
