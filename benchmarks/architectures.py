@@ -264,6 +264,12 @@ def _labels(images: int, pixels: int) -> dict[str, Any]:
     return {"class_labels": [index * 37 % 1000 for index in range(images)]}
 
 
+_SMALL: dict[str, Any] = {
+    "image": 32,
+    "networks": ("transformer",),
+    "policy": {"uniform": {"interval": 2}},
+    "tome": 0,
+}
 ARCHITECTURES = {
     "sd15": Architecture(title="SD v1.5", image=512, build=_sd15, arguments=_text, tiny="sd"),
     "sdxl": Architecture(title="SDXL", image=1024, tome=2, build=_sdxl, arguments=_two_texts, tiny="sdxl"),
@@ -287,30 +293,21 @@ ARCHITECTURES = {
     ),
     "small-dit": Architecture(
         title="DiT, small",
-        image=32,
-        networks=("transformer",),
-        policy={"uniform": {"interval": 2}},
-        tome=0,
+        **_SMALL,
         build=_small_dit,
         arguments=_labels,
         tiny="dit",
     ),
     "small-pixart": Architecture(
         title="PixArt, small",
-        image=32,
-        networks=("transformer",),
-        policy={"uniform": {"interval": 2}},
-        tome=0,
+        **_SMALL,
         build=_small_pixart,
         arguments=_sized("pixart"),
         tiny="pixart",
     ),
     "small-flux": Architecture(
         title="Flux, small",
-        image=32,
-        networks=("transformer",),
-        policy={"uniform": {"interval": 2}},
-        tome=0,
+        **_SMALL,
         build=_small_flux,
         arguments=_sized("flux", without=("true_cfg_scale", "negative_prompt_embeds", "negative_pooled_prompt_embeds")),
         cache_threshold=0.6,

@@ -14,10 +14,8 @@ from benchmarks.method import Clock, Method, NotApplicableError, as_before, prop
 
 INTERVAL, WARM_UP = 2, 3  # of TaylorSeer: every so many steps, after the first ones
 STEPS = 20  # MagCache of diffusers wants to know them beforehand: run with --steps 20
-RATIOS = [
-    1.0,
-    *[0.97] * (STEPS - 1),
-]  # MagCache's, set by hand: what random weights add has no magnitudes worth measuring
+# MagCache's, set by hand: what random weights add has no magnitudes worth measuring.
+RATIOS = [1.0, *[0.97] * (STEPS - 1)]
 MAGCACHE = {"threshold": 0.06, "longest": 3}
 
 

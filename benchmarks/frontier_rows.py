@@ -173,13 +173,18 @@ def _inside(bed: Testbed, budgets: Sequence[int], found: Found) -> Iterator[Row]
                 yield _ours(bed, f"{family}-{label}-{calls}", family, calls, settings)
 
 
+def residual(policy: str, options: Mapping[str, Any]) -> Options:
+    """Return the settings of `fdplug.propagate` for a residual cache's rule."""
+    part = "after-first-block" if policy == "fbcache" else "all-blocks"
+    return {"part": part, "policy": {policy: options}, "injector": "none"}
+
+
 def _residual(bed: Testbed, budgets: Sequence[int], rules: Path | None) -> Iterator[Row]:
     """Yield what the blocks add, kept by three methods' rules; their thresholds were set on other captions."""
     for policy, by_calls in _read(rules).items():
-        part = "after-first-block" if policy == "fbcache" else "all-blocks"
         for calls in budgets:
             if (options := by_calls.get(str(calls))) is not None:
-                settings = {"part": part, "policy": {policy: options}, "injector": "none"}
+                settings = residual(policy, options)
                 yield _ours(bed, f"{policy}-{calls}", "residual", calls, settings)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from fdplug_residual import MagCache, measure
 
-from benchmarks.frontier_rows import TESTBEDS, Testbed
+from benchmarks.frontier_rows import TESTBEDS, Testbed, residual
 from benchmarks.frontier_scores import psnr
 from fdplug import propagate, registry
 from fdplug.predict.generation.loading import load_pipeline
@@ -65,8 +65,7 @@ class Bench:
 
     def tried(self, policy: str, options: dict[str, Any]) -> tuple[int, float]:
         """Return how many steps a rule computes, and the PSNR of its pictures."""
-        part = "after-first-block" if policy == "fbcache" else "all-blocks"
-        with propagate(self.pipe, part=part, policy={policy: options}, injector="none") as on:
+        with propagate(self.pipe, **residual(policy, options)) as on:
             decibels = float(psnr(self.images(), self.plain).mean())
             computed = len(on.ledger.key_steps)
         self.told(f"{policy} {options}: {computed} steps, {decibels:.1f} dB")

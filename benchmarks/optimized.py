@@ -20,6 +20,8 @@ from typing import Any
 
 import yaml
 
+from fdplug.files.text_tables import markdown_table
+
 RESULTS = Path(__file__).parent / "results"
 HEAD = (
     "model, guidance, budget",
@@ -93,10 +95,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         "whole search on a machine that others used as well, in brackets those of the processor."
     )
     yield ""
-    yield f"| {' | '.join(HEAD)} |"
-    yield "|" + "---|" * len(HEAD)
-    for row in rows:
-        yield f"| {' | '.join(cells(row))} |"
+    yield from markdown_table(HEAD, [cells(row) for row in rows]).splitlines()
 
 
 def _versions(rows: Sequence[Row], name: str) -> str:
@@ -109,8 +108,7 @@ def cells(row: Row) -> list[str]:
     bar[0] += "" if row["bar_keeps"] else ", which does not keep it"
     minutes = "" if row["minutes"] is None else f"{row['minutes']:.0f}"
     minutes += "" if row["processor_minutes"] is None else f" ({row['processor_minutes']:.1f})"
-    title = f"{row['model']}, {row['guidance']:g}, {row['budget']}"
-    return [title, *_shown(row["taken"]), *bar, f"{row['held_out']}, {row['seed']}", minutes]
+    return [_title(row), *_shown(row["taken"]), *bar, f"{row['held_out']}, {row['seed']}", minutes]
 
 
 def _shown(row: Row) -> list[str]:
@@ -134,20 +132,19 @@ def by_hand(rows: Sequence[Row], frontiers: Mapping[float, Sequence[Row]]) -> It
         "54.2 dB, here as 58.9."
     )
     yield ""
-    yield f"| {' | '.join(BY_HAND)} |"
-    yield "|" + "---|" * len(BY_HAND)
-    for row in rows:
-        if row["model"] == "shapes" and row["budget"].endswith("x") and row["bar"] is not None:
-            known = [one for one in frontiers[row["guidance"]] if one["family"] not in ("reference", "paper")]
-            stock = [one for one in known if one["family"] == "stock"]
-            found = [
-                f"{row['model']}, {row['guidance']:g}, {row['budget']}",
-                _at(row["taken"]),
-                _near(known, row["taken"]),
-                _at(row["bar"]),
-                _near(stock, row["bar"]),
-            ]
-            yield f"| {' | '.join(found)} |"
+    timed = [row for row in rows if row["model"] == "shapes" and row["budget"].endswith("x") and row["bar"] is not None]
+    yield from markdown_table(BY_HAND, [_beside(row, frontiers[row["guidance"]]) for row in timed]).splitlines()
+
+
+def _beside(row: Row, frontier: Sequence[Row]) -> list[str]:
+    known = [one for one in frontier if one["family"] not in ("reference", "paper")]
+    stock = [one for one in known if one["family"] == "stock"]
+    taken, bar = row["taken"], row["bar"]
+    return [_title(row), _at(taken), _near(known, taken), _at(bar), _near(stock, bar)]
+
+
+def _title(row: Row) -> str:
+    return f"{row['model']}, {row['guidance']:g}, {row['budget']}"
 
 
 def _at(row: Row) -> str:

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fdplug.files.text_tables import markdown_table
+
 PANELS = (
     ("all", "whole caption right (share)"),
     ("texture_db", "texture distance to the drawing (dB)"),
@@ -54,20 +56,17 @@ def write_csv(record: dict[str, Any], path: Path) -> None:
 def main_table(record: dict[str, Any]) -> list[str]:
     """Markdown lines: each figure with its error, below it the paired difference; bold beyond twice its error."""
     heads = ["pictures", "calls", *(title for _, title, _ in (*COLUMNS, *FIDELITY))]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    body = []
     for method, row in record["rows"].items():
         cells = [method, str(row.get("calls", "-"))]
-        cells += [_cell(row.get(key), digits) for key, _, digits in (*COLUMNS, *FIDELITY)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+        body.append([*cells, *(_cell(row.get(key), digits) for key, _, digits in (*COLUMNS, *FIDELITY))])
+    return markdown_table(heads, body).splitlines()
 
 
 def detail_table(record: dict[str, Any]) -> list[str]:
     """Markdown lines: the share of pictures in which each attribute is right, and the remaining scores."""
-    lines = ["| pictures | " + " | ".join(DETAILS) + " |", "|" + "---|" * (1 + len(DETAILS))]
-    for method, row in record["rows"].items():
-        lines.append("| " + " | ".join([method, *(_cell(row.get(key), 3) for key in DETAILS)]) + " |")
-    return lines
+    body = [[method, *(_cell(row.get(key), 3) for key in DETAILS)] for method, row in record["rows"].items()]
+    return markdown_table(["pictures", *DETAILS], body).splitlines()
 
 
 def draw_curve(record: dict[str, Any], path: Path) -> None:

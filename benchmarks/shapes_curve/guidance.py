@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from fdplug.files.text_tables import markdown_table
 from fdplug.shapes import FLOW
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -84,14 +85,14 @@ def table(records: Mapping[str, Mapping[str, Any]]) -> str:
     lines = {guidance: best(record) for guidance, record in records.items()}
     calls = sorted({row["calls"] for found in lines.values() for line in found.values() for row in line}, reverse=True)
     heads = ["guidance", "sampler", "score", *(f"{one} calls" for one in calls)]
-    text = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    body = []
     for guidance, found in lines.items():
         for title, line in found.items():
             by_calls = {row["calls"]: row["against_reference"] for row in line}
             for score, digits in PRICES:
                 cells = [_cell(by_calls[one][score], digits) if one in by_calls else "-" for one in calls]
-                text.append("| " + " | ".join([guidance, title, score, *cells]) + " |")
-    return "\n".join(text) + "\n"
+                body.append([guidance, title, score, *cells])
+    return markdown_table(heads, body) + "\n"
 
 
 def _cell(price: Mapping[str, float], digits: int) -> str:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from fdplug import registry
+from fdplug.files.text_tables import markdown_table
 from fdplug.predict.generation.loading import load_pipeline
 from fdplug.scores.uncertainty import Estimate, mean, share
 from fdplug.shapes import evaluators
@@ -67,10 +68,8 @@ def _plain(one: Estimate) -> dict[str, float]:
 def table(rows: dict[str, dict[str, dict[str, float]]]) -> str:
     """The figures as Markdown."""
     heads = ("pictures", *("all right" if name == "all" else name for name in NAMES), "shapes-CLIP")
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    for name, row in rows.items():
-        lines.append(f"| {name} | " + " | ".join(f"{o['value']:.3f} ±{o['error']:.3f}" for o in row.values()) + " |")
-    return "\n".join(lines) + "\n"
+    body = [[name, *(f"{one['value']:.3f} ±{one['error']:.3f}" for one in row.values())] for name, row in rows.items()]
+    return markdown_table(heads, body) + "\n"
 
 
 def sheet(pictures: dict[str, Tensor], path: Path) -> None:

@@ -36,7 +36,7 @@ def made_of(network: nn.Module) -> tuple[Any, ...]:
         tuple((_plain(name), type(one)) for name, one in found.items() if "_orig_mod" not in one._modules),
         tuple((one.shape, one.dtype) for one in weights if one is not None),
         tuple((_plain(name), type(each["processor"])) for name, each in held if "processor" in each),
-        tuple((_plain(name), *switch) for name, one in found.items() if switches(one) for switch in _switched(one)),
+        tuple((_plain(name), key, _state(one, key)) for name, one in found.items() for key in switches(one)),
     )
 
 
@@ -56,9 +56,9 @@ def switches(module: nn.Module) -> list[str]:
     return [*found, "scale"] if "scale" in held and "IPAdapter" in type(module).__name__ else found
 
 
-def _switched(module: nn.Module) -> list[tuple[str, Any]]:
-    held = vars(module)
-    return [(key, _on(held[key]) if key == "scale" else _frozen(held[key])) for key in switches(module)]
+def _state(module: nn.Module, key: str) -> Any:
+    value = vars(module)[key]
+    return _on(value) if key == "scale" else _frozen(value)
 
 
 def _frozen(value: Any) -> Any:

@@ -12,19 +12,19 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fdplug_quantize_weights import SCHEMES, Layer, can_be_quantized, check, exchanged, held, weight_error
+
 import fdplug
 from fdplug.checks import choice
 from fdplug.errors import ConfigError
 from fdplug.transforms import Transform
 
 if TYPE_CHECKING:
-    from fdplug_quantize_weights import Layer
     from torch import nn
 
     from fdplug.denoisers import DenoiserFamily
 
 FDPLUG_CONTRACT = "1.1"
-SCHEMES = ("int8-weights", "int8-dynamic", "fp8-weights", "fp8-dynamic")
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Quantize(Transform):
     def __init__(
         self, scheme: str = "int8-weights", parts: str | Sequence[str] = "all", skip: Sequence[str] = ()
     ) -> None:
-        self.scheme = choice("scheme", scheme, SCHEMES)
+        self.scheme = choice("scheme", scheme, tuple(SCHEMES))
         self.parts = _patterns("parts", parts)
         if not self.parts:
             raise ConfigError("parts names nothing: give all, encoder, decoder, or patterns of module names")
@@ -66,8 +66,6 @@ class Quantize(Transform):
         Raises:
             ConfigError: the device cannot do this, or no layer is chosen.
         """
-        from fdplug_quantize_weights import exchanged
-
         from fdplug.pipeline import find_families
 
         known: dict[int, Any] = {}
@@ -88,8 +86,6 @@ class Quantize(Transform):
 
     def _chosen(self, family: DenoiserFamily, network: nn.Module) -> list[nn.Module]:
         """Return the layers of a denoiser that are to be quantized."""
-        from fdplug_quantize_weights import SCHEMES, can_be_quantized, check
-
         named = dict(network.named_modules())
         able = [name for name, one in named.items() if can_be_quantized(one, name, SCHEMES[self.scheme])]
         encoder = family.part(network, "encoder").modules if {"encoder", "decoder"} & set(self.parts) else ()
@@ -109,8 +105,6 @@ class Quantize(Transform):
     def _nothing(self, network: nn.Module, able: Sequence[str]) -> str:
         what = type(network).__name__
         if not able:
-            from fdplug_quantize_weights import SCHEMES
-
             sides = SCHEMES[self.scheme].multiple
             scheme = f"{self.scheme} could quantize" + (f" (both sides multiples of {sides})" if sides > 1 else "")
             return f"{what} has no linear layer that {scheme}, or all of them are quantized already"
@@ -122,8 +116,6 @@ class Quantize(Transform):
 
     def _said(self, pipe: Any) -> str:
         """Return the report, of all denoisers together."""
-        from fdplug_quantize_weights import held, weight_error
-
         from fdplug.pipeline import find_families
 
         before = {id(one.original): held(one.original) for one in self._layers}

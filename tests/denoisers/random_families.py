@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import random
 import warnings
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from fdplug import registry
 from fdplug.errors import ConfigError, FdplugWarning
 from fdplug.lookup import find_families
 from fdplug.testing.systems import SYSTEMS
+from tests.propagation.random_runs import counting
 
 NOISE = ("own", "own", "ddim", "ddpm", "euler", "dpm-solver++", "heun", "unipc", "pndm", "deis")
 FLOW = ("own", "own", "own", "flow-euler", "flow-dpm++", "flow-unipc")
@@ -90,14 +90,6 @@ def plain(one: Example, pipe):
     place: dict[str, object] = {"step": 0, "call": 0}
     kept: dict[tuple[object, ...], object] = {}
     handles = []
-    step = pipe.scheduler.step
-
-    @functools.wraps(step)  # pipelines look whether it takes a generator
-    def counted(*args, **kwargs):
-        result = step(*args, **kwargs)
-        place["step"] += 1
-        place["call"] = 0
-        return result
 
     def replay(name, calls):
         def hook(module, args, kwargs, output):
@@ -135,7 +127,7 @@ def plain(one: Example, pipe):
             other = getattr(pipe, companion.component, None)
             if other is not None:
                 handles.append(other.register_forward_hook(replay(companion.component, apart), with_kwargs=True))
-    pipe.scheduler.step = counted
+    pipe.scheduler.step = counting(pipe.scheduler.step, place)
     try:
         return run(one, pipe)
     finally:

@@ -137,13 +137,8 @@ def propagated(one: Example, pipe=None, times: int = 1, **settings):
     return made, on.ledger, {name: len(seen) for name, seen in counts.items()}
 
 
-def plain(one: Example):
-    """The method as a plain loop: hooks that keep what modules hand on at key steps and give it back at the others."""
-    pipe = build(one)
-    family, network = fdplug.pipeline.find_family(pipe)
-    part = family.part(network, one.part)
-    place, kept = {"step": 0, "call": 0}, {}
-    step = pipe.scheduler.step
+def counting(step, place):
+    """A scheduler's step that says at which step a run is, and that no call has been made there yet."""
 
     @functools.wraps(step)  # pipelines look whether it takes a generator
     def counted(*args, **kwargs):
@@ -152,7 +147,16 @@ def plain(one: Example):
         place["call"] = 0
         return result
 
-    pipe.scheduler.step = counted
+    return counted
+
+
+def plain(one: Example):
+    """The method as a plain loop: hooks that keep what modules hand on at key steps and give it back at the others."""
+    pipe = build(one)
+    family, network = fdplug.pipeline.find_family(pipe)
+    part = family.part(network, one.part)
+    place, kept = {"step": 0, "call": 0}, {}
+    pipe.scheduler.step = counting(pipe.scheduler.step, place)
 
     def replay(name, whole=False):
         def hook(module, args, kwargs, output):

@@ -16,7 +16,7 @@ from fdplug.shapes.training.flow import transformer as flow
 from fdplug.shapes.training.flow.transformer import noise_levels
 from fdplug.shapes.training.log import LOG_NAME, read
 from fdplug.shapes.training.stages import train
-from tests.shapes.trained import break_off_once, weights
+from tests.shapes.trained import resumed, weights
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,12 +39,7 @@ def trained(config: TrainConfig, small_batches: None) -> None:
 
 
 def test_a_resumed_run_is_bit_identical(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    resumed = replace(config, out=tmp_path, resume=True)
-    broken = break_off_once(monkeypatch)
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            train(resumed)
-    train(resumed)
+    broken = resumed(replace(config, out=tmp_path, resume=True), monkeypatch, 2)
     assert broken == {"pooling", "flow"}
     assert weights(tmp_path / "export") == weights(config.out / "export")
 

@@ -14,7 +14,7 @@ from fdplug.shapes.training import evaluators, loop, text, unet, vae
 from fdplug.shapes.training.config import TrainConfig
 from fdplug.shapes.training.log import LOG_NAME, forget, read
 from fdplug.shapes.training.stages import train
-from tests.shapes.trained import break_off_once, weights
+from tests.shapes.trained import resumed, weights
 
 STAGES = ("vae", "text", "unet", "classifier", "embedding")
 
@@ -41,12 +41,7 @@ def trained(config: TrainConfig, small_batches: None) -> None:
 
 
 def test_a_resumed_run_is_bit_identical(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    resumed = replace(config, out=tmp_path, resume=True)
-    broken = break_off_once(monkeypatch)
-    for _ in STAGES:
-        with pytest.raises(KeyboardInterrupt):
-            train(resumed)
-    train(resumed)
+    broken = resumed(replace(config, out=tmp_path, resume=True), monkeypatch, len(STAGES))
     assert broken == set(STAGES)
     assert weights(tmp_path / "export") == weights(config.out / "export")
     assert len(weights(tmp_path / "export")) == 5

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from fdplug.shapes.training import loop
+from fdplug.shapes.training.config import TrainConfig
+from fdplug.shapes.training.stages import train
 
 
 def weights(folder: Path) -> dict[str, bytes]:
@@ -15,7 +17,7 @@ def weights(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.safetensors"))}
 
 
-def break_off_once(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+def _break_off_once(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Interrupt every stage before its second step, once; return the names of those that were."""
     real = loop._advance
     broken: set[str] = set()
@@ -27,4 +29,14 @@ def break_off_once(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         return real(stage, step, *rest)
 
     monkeypatch.setattr(loop, "_advance", advance)
+    return broken
+
+
+def resumed(config: TrainConfig, monkeypatch: pytest.MonkeyPatch, breaks: int) -> set[str]:
+    """Train by the same command again and again, until no stage is broken off; return the names of those that were."""
+    broken = _break_off_once(monkeypatch)
+    for _ in range(breaks):
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    train(config)
     return broken

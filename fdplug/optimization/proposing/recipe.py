@@ -116,10 +116,6 @@ class Recipes:
         settings = None if extras == NOTHING else {**EVERY_STEP, **extras.settings()}
         return self._recipe(range(1, self._most + 1), lambda steps: Candidate(sampler, steps, settings))
 
-    def calls(self, sampler: Any, steps: int) -> int:
-        """Return the denoiser calls of a run."""
-        return len(self._times(sampler, steps))
-
     def _times(self, sampler: Any, steps: int) -> tuple[float, ...]:
         name = repr(sampler), steps
         if name not in self._timesteps:

@@ -12,6 +12,7 @@ from fdplug.errors.wording import one_line
 from fdplug.predict.generation.conditioning import check_going_on, image_size
 from fdplug.predict.generation.generate import check_size, check_steps
 from fdplug.predict.generation.loading import check_model, load_pipeline, pipeline_class
+from fdplug.predict.generation.loading_arguments import stock_pipeline
 from fdplug.predict.generation.media import IMAGE, kind_of, parameters
 from fdplug.predict.generation.stage import StageConfig
 from fdplug.profiling.provenance import networks
@@ -54,12 +55,12 @@ def check_stages(stages: Sequence[StageConfig], captions: Sequence[Caption] = ()
 
 def class_of_stage(stage: StageConfig) -> Any:
     """Return the class of a stage's pipeline; None where only its model knows."""
-    import diffusers
-
     if stage.pipeline is None:
         return pipeline_class(str(stage.model))
-    found = getattr(diffusers, stage.pipeline, None)
-    if not isinstance(found, type) or not issubclass(found, diffusers.DiffusionPipeline):
+    found = stock_pipeline(stage.pipeline)
+    if found is None:
+        import diffusers
+
         known = [name for name in dir(diffusers) if name.endswith("Pipeline")]
         hint = suggestion(stage.pipeline, known, ";")
         raise ConfigError(

@@ -81,12 +81,18 @@ def named_pipeline(given: Mapping[str, Any]) -> Any:
     """
     if given.get("pipeline") is None:
         return None
-    import diffusers
-
-    found = getattr(diffusers, str(given["pipeline"]), None)
-    if not (isinstance(found, type) and issubclass(found, diffusers.DiffusionPipeline)):
+    found = stock_pipeline(str(given["pipeline"]))
+    if found is None:
         raise ConfigError(f"loading: diffusers has no pipeline {shown(given['pipeline'])}; give the name of its class")
     return found
+
+
+def stock_pipeline(name: str) -> Any:
+    """Return diffusers' class of pipelines of this name; None where it has none."""
+    import diffusers
+
+    found = getattr(diffusers, name, None)
+    return found if isinstance(found, type) and issubclass(found, diffusers.DiffusionPipeline) else None
 
 
 def check_components(cls: Any, components: Mapping[str, str]) -> None:

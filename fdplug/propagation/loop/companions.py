@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from fdplug.propagation.loop.runs import Runs
     from fdplug.propagation.run import Run
 
+    Answer = Callable[[Run, Lane, Call, Callable[[], Any]], Any]
+
 
 class AroundCompanions:
     """Stands around the companions of a denoiser."""
@@ -26,7 +28,13 @@ class AroundCompanions:
 
     def companion(self, companion: Companion, network: nn.Module) -> Callable[..., Any]:
         """Return what is to be called around a companion's forward."""
+        return self._around(companion, network, self._answer)
 
+    def counted(self, companion: Companion, network: nn.Module) -> Callable[..., Any]:
+        """Return what is to be called around the forward of a companion that is not replayed: its cost is counted."""
+        return self._around(companion, network, self._count)
+
+    def _around(self, companion: Companion, network: nn.Module, answer: Answer) -> Callable[..., Any]:
         def around(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             if not self._runs.follows():
                 return original(*args, **kwargs)
@@ -36,25 +44,14 @@ class AroundCompanions:
                 return original(*args, **kwargs)
             lane = run.lane(call, by_place=True)
             self._runs.introduce(lane, call, network)
-            return self._answer(run, lane, call, partial(original, *args, **kwargs))
+            return answer(run, lane, call, partial(original, *args, **kwargs))
 
         return around
 
-    def counted(self, companion: Companion, network: nn.Module) -> Callable[..., Any]:
-        """Return what is to be called around the forward of a companion that is not replayed: its cost is counted."""
-
-        def around(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            if not self._runs.follows():
-                return original(*args, **kwargs)
-            call = Call.of(companion, network, args, kwargs)
-            run = self._runs.of(call)
-            if run is not None:
-                ledger, name = self._runs.ledger, companion.component
-                example = ledger.introduce(name, network, lambda: call.example(1))
-                ledger.record(LedgerEntry((run.step,), name, WHOLE, call.rows, key=False, example=example))
-            return original(*args, **kwargs)
-
-        return around
+    def _count(self, run: Run, lane: Lane, call: Call, compute: Callable[[], Any]) -> Any:
+        """Write one pass down and make it."""
+        self._record(run, lane, call, key=False)
+        return compute()
 
     def _answer(self, run: Run, lane: Lane, call: Call, compute: Callable[[], Any]) -> Any:
         """Return the output kept; compute it at key steps, and where its conditioning is no longer the one kept.
@@ -71,6 +68,9 @@ class AroundCompanions:
                 self._runs.forget()
                 raise
             lane.keep(call, run.step)
-            entry = LedgerEntry((run.step,), call.role.component, WHOLE, call.rows, is_key, lane.example)
-            self._runs.ledger.record(entry)
+            self._record(run, lane, call, is_key)
         return lane.output
+
+    def _record(self, run: Run, lane: Lane, call: Call, key: bool) -> None:
+        entry = LedgerEntry((run.step,), call.role.component, WHOLE, call.rows, key, lane.example)
+        self._runs.ledger.record(entry)

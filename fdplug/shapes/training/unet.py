@@ -60,15 +60,11 @@ class UnetStage(Stage):
         times, noise = stratified_times(count, random).to(device), noise.to(device)
         empty = torch.rand(count, 1, generator=random) < CAPTION_DROPOUT
         tokens = torch.where(empty, self.empty, captions[rows]).to(device)
-        keep = self.keep[times].view(-1, 1, 1, 1)
-        noisy = keep.sqrt() * clean + (1 - keep).sqrt() * noise
+        keep = self.keep[times]
         with torch.no_grad():
             context = self.text(tokens).last_hidden_state
-        guess = self.unet(noisy, times, context).sample
-        error = (guess - noise).pow(2).mean(dim=1)
-        ratio = self.keep[times] / (1 - self.keep[times])
-        weight = noise_weights(ratio)[:, None, None] * object_weights(masks[rows].to(device), ratio)
-        return (error * weight).mean(), {"mse": error.mean().item()}
+        guess = self.unet(noised(clean, noise, keep), times, context).sample
+        return noise_loss(guess, noise, masks[rows].to(device), keep)
 
     @cached_property
     @torch.no_grad()
@@ -99,6 +95,20 @@ def surroundings(masks: Tensor) -> Tensor:
     """Latent cells (N, 16, 16) that an object touches, and their neighbours; `masks` are (N, 1, 64, 64)."""
     touched = nn.functional.max_pool2d(masks, masks.shape[-1] // LATENT_SIZE)
     return nn.functional.max_pool2d(touched, 3, stride=1, padding=1)[:, 0] > 0
+
+
+def noised(clean: Tensor, noise: Tensor, keep: Tensor) -> Tensor:
+    """Latents (N, 4, H, W) with noise; `keep` (N,) is the share of the variance that is not noise."""
+    share = keep.view(-1, 1, 1, 1)
+    return share.sqrt() * clean + (1 - share).sqrt() * noise
+
+
+def noise_loss(guess: Tensor, noise: Tensor, masks: Tensor, keep: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """Weighted and plain mean squared error of the predicted noise, with more weight on objects, `masks` (N, H, W)."""
+    error = (guess - noise).pow(2).mean(dim=1)
+    ratio = keep / (1 - keep)
+    weight = noise_weights(ratio)[:, None, None] * object_weights(masks, ratio)
+    return (error * weight).mean(), {"mse": error.mean().item()}
 
 
 def object_weights(masks: Tensor, ratio: Tensor) -> Tensor:

@@ -103,6 +103,7 @@ _OF_UNET = (
     *("transformer_layers_per_block", "use_linear_projection"),
 )
 _RESIZED = {"height": 32, "width": 32}
+_CONTROLLED_RESIZED = {**_RESIZED, "image": picture(1, 32)}
 
 SYSTEMS = (
     System(
@@ -111,7 +112,7 @@ SYSTEMS = (
         pipeline="StableDiffusionControlNetPipeline",
         build=_one,
         arguments=_controlled,
-        resized={**_RESIZED, "image": picture(1, 32)},
+        resized=_CONTROLLED_RESIZED,
     ),
     System(
         name="controlnet-several",
@@ -127,7 +128,7 @@ SYSTEMS = (
         pipeline="StableDiffusionXLControlNetPipeline",
         build=_xl,
         arguments=_controlled,
-        resized={**_RESIZED, "image": picture(1, 32)},
+        resized=_CONTROLLED_RESIZED,
     ),
     System(
         name="sdxl-controlnet-union",
@@ -143,7 +144,7 @@ SYSTEMS = (
         pipeline="StableDiffusionControlNetXSPipeline",
         build=_sd_xs,
         arguments=_controlled,
-        resized={**_RESIZED, "image": picture(1, 32)},
+        resized=_CONTROLLED_RESIZED,
     ),
     System(
         name="sdxl-controlnet-xs",
@@ -151,6 +152,6 @@ SYSTEMS = (
         pipeline="StableDiffusionXLControlNetXSPipeline",
         build=_sdxl_xs,
         arguments=_controlled,
-        resized={**_RESIZED, "image": picture(1, 32)},
+        resized=_CONTROLLED_RESIZED,
     ),
 )

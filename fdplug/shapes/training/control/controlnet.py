@@ -25,7 +25,7 @@ from fdplug.shapes.training.checkpoints import kept, load_result
 from fdplug.shapes.training.config import TrainConfig
 from fdplug.shapes.training.loop import Stage
 from fdplug.shapes.training.text import tokens_of
-from fdplug.shapes.training.unet import noise_weights, object_weights, stratified_times, surroundings
+from fdplug.shapes.training.unet import noise_loss, noised, stratified_times, surroundings
 from fdplug.shapes.training.workers import Workers
 
 BATCH = 24
@@ -67,13 +67,9 @@ class ControlStage(Stage):
         times = stratified_times(count, random).to(device)
         empty = torch.rand(count, 1, generator=random) < CAPTION_DROPOUT
         tokens = torch.where(empty, self.empty, captions[rows]).to(device)
-        keep = self.keep[times].view(-1, 1, 1, 1)
-        noisy = keep.sqrt() * clean + (1 - keep).sqrt() * noise
-        guess = self._predicted(noisy, times, tokens, lines[rows].to(device))
-        error = (guess - noise).pow(2).mean(dim=1)
-        ratio = self.keep[times] / (1 - self.keep[times])
-        weight = noise_weights(ratio)[:, None, None] * object_weights(masks[rows].to(device), ratio)
-        return (error * weight).mean(), {"mse": error.mean().item()}
+        keep = self.keep[times]
+        guess = self._predicted(noised(clean, noise, keep), times, tokens, lines[rows].to(device))
+        return noise_loss(guess, noise, masks[rows].to(device), keep)
 
     def _predicted(self, noisy: Tensor, times: Tensor, tokens: Tensor, lines: Tensor) -> Tensor:
         with torch.no_grad():
