@@ -14,6 +14,7 @@ import torch
 from benchmarks import cache_methods, measurement, side_by_side
 from benchmarks.architectures import ARCHITECTURES
 from benchmarks.methods import METHODS, Method, NotApplicableError, propagation
+from fdplug import plugins, registry
 from fdplug.testing import latents
 from fdplug.testing.checks import attributes
 
@@ -162,11 +163,22 @@ def test_hooks_of_diffusers_leave_nothing_in_the_registry_that_a_pipeline_keeps_
 
 CACHES = {
     "small-flux": ("trunk", "own-fbcache", "own-magcache", "own-easycache", "own-taylorseer", "taylorseer", "magcache"),
-    "small-dit": ("trunk", "guidance-cached", "own-fbcache", "own-magcache", "taylorseer"),
+    "small-dit": ("trunk", "guidance-cached", "own-fbcache", "own-magcache", "own-taylorseer"),
 }
 
 
+@pytest.fixture
+def own_caches(monkeypatch):
+    """The distributions that hold caches, which the other tests do without."""
+    for package in ("fdplug_residual", "fdplug_forecast"):
+        pytest.importorskip(package)
+    monkeypatch.setenv("FDPLUG_PLUGINS", "fdplug-residual,fdplug-forecast")
+    manager = plugins.new_plugin_manager()
+    monkeypatch.setattr(registry, "get_plugin_manager", lambda: manager)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("own_caches")
 @pytest.mark.parametrize("system", CACHES)
 def test_caches_compute_less_than_stock(system, tmp_path):
     """In the tiny models the first block is half of all; those that are small have twelve."""
