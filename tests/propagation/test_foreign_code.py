@@ -93,3 +93,31 @@ def test_a_cache_that_wraps_forward_is_refused(pipe):
         pytest.raises(PropagationError, match=r"another cache is switched on \(DeepCache, at up_blocks.0"),
     ):
         latents(pipe)
+
+
+class _Renamed:
+    """A forward that hands on whatever it is given."""
+
+    def forward(self, *args, **kwargs):
+        return super().forward(*args, **kwargs)
+
+
+def test_a_subclass_that_hands_on_its_arguments_is_what_it_hands_them_to(pipe):
+    with fdplug.propagate(pipe, policy=UNIFORM):
+        expected = latents(pipe, num_inference_steps=6)
+    stock = type(pipe.unet)
+    pipe.unet.__class__ = type(stock.__name__, (_Renamed, stock), {})
+    with fdplug.propagate(pipe, policy=UNIFORM) as on:
+        assert torch.equal(latents(pipe, num_inference_steps=6), expected)
+    assert on.ledger.key_steps == (0, 3)
+
+
+def test_a_class_whose_arguments_have_no_names_is_refused(pipe, monkeypatch):
+    """What is put in place of a class's forward without its names leaves nobody who knows them."""
+    inner = type(pipe.unet).forward
+    monkeypatch.setattr(type(pipe.unet), "forward", lambda self, *args, **kwargs: inner(self, *args, **kwargs))
+    with (
+        fdplug.propagate(pipe, policy=UNIFORM),
+        pytest.raises(PropagationError, match=r"forward\(self, \*args, \*\*kwargs\) does not name 'sample'"),
+    ):
+        latents(pipe, num_inference_steps=6)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fdplug import trees
 from fdplug.denoisers.base import plain
+from fdplug.errors import PropagationError
 from fdplug.propagation.calls.given import Given
 from fdplug.repeated import whole
 
@@ -29,6 +30,24 @@ def positions(module: nn.Module) -> tuple[str, ...]:
     """Return the names that a module gives to what comes by position, in order."""
     _, *parameters = _signature(type(plain(module)).forward).parameters.values()
     return tuple(one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD)
+
+
+def _naming(model: type[nn.Module], sample: str) -> inspect.Signature:
+    """Return the signature that names a network's arguments.
+
+    That of its class, as what others have put in place of its `forward` need not know them; where the class hands on
+    `*args`, that of the first of its bases that has names.
+
+    Raises:
+        PropagationError: there is none.
+    """
+    for base in model.__mro__:
+        if "forward" in vars(base) and sample in _signature(vars(base)["forward"]).parameters:
+            return _signature(vars(base)["forward"])
+    raise PropagationError(
+        f"{model.__name__}.forward{_signature(model.forward)} does not name {sample!r}, so fdplug cannot tell what the "
+        "denoiser is called with: let what was put in its place keep the names, as functools.wraps does"
+    )
 
 
 def first_step(
@@ -70,8 +89,7 @@ class Call:
         kwargs: Mapping[str, Any],
     ) -> Call:
         """Name the arguments of `network(*args, **kwargs)`."""
-        # Names are those of the class: what others have put in place of `forward` need not know them.
-        signature = _signature(type(plain(network)).forward)
+        signature = _naming(type(plain(network)), role.sample)
         arguments = dict(signature.bind(network, *args, **kwargs).arguments)
         arguments.pop(next(iter(arguments)))
         for parameter in signature.parameters.values():
