@@ -184,7 +184,7 @@ def _is_plain(held: dict[str, Any], kind: type) -> bool:
 
 def _is_random(held: dict[str, Any], kind: type) -> bool:
     """Whether a module draws random numbers, in an order that a batch of several steps would change."""
-    return held["training"] and issubclass(kind, _DROPOUT) and held["p"] > 0
+    return issubclass(kind, _DROPOUT) and held["training"] and held["p"] > 0
 
 
 def _functions(held: dict[str, Any]) -> Iterator[tuple[str, Any]]:
