@@ -26,8 +26,8 @@ def run_for(action, seconds):
     """Run `action` in a copy of this process, and kill that and all it has started after so long; returns whether."""
     child = os.fork()
     if child == 0:
-        os.setpgid(0, 0)
         _in_child(action)
+    os.setpgid(child, child)  # by the parent, so that there is a group to kill however early the end comes
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
