@@ -48,8 +48,8 @@ CASES = {
     "every step a key step": (stable_diffusion, {"policy": "all", "injector": "none"}),
     "sdxl": (lambda: system("sdxl"), {}),
     "controlnet": (lambda: system("controlnet"), {}),
-    "compiled": (stable_diffusion, {"transforms": [{"compile": {"backend": "eager"}}]}),
 }
+COMPILED = {"compiled": (stable_diffusion, {"transforms": [{"compile": {"backend": "eager"}}]})}
 
 
 def tally(module, rows):
@@ -156,18 +156,32 @@ def undone(rank):
     return torch.equal(run(), before) and names == set(vars(pipe.unet)) | set(vars(pipe.scheduler))
 
 
-def work(rank, folder):
+def meet(rank, folder):
+    """Join the two processes; return what divides a span among them."""
     torch.set_num_threads(1)
     warnings.filterwarnings("error", category=FutureWarning, module="torch.distributed")
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=RANKS, timeout=timedelta(seconds=120)
     )
-    split = fdplug.split_decode()
-    results = {name: measured(*make(), decoding=split, **settings) for name, (make, settings) in CASES.items()}
-    results["guided"]["gflops"] = results["guided"]["ledger"].gflops()
+    return fdplug.split_decode()
+
+
+def divided(split, cases):
+    """What every case measures, its GFLOPs in place of its ledger."""
+    results = {name: measured(*make(), decoding=split, **settings) for name, (make, settings) in cases.items()}
     for result in results.values():
-        del result["ledger"]
+        result["gflops"] = result.pop("ledger").gflops()
+    return results
+
+
+def work(rank, folder):
+    results = divided(meet(rank, folder), CASES)
     results |= {"undone": undone(rank), "disagreements": dict(disagreements(rank)), "refusals": dict(refusals(rank))}
     torch.save(results, f"{folder}/{rank}.pt")
     torch.save(death(rank), f"{folder}/death.pt")
+    dist.destroy_process_group()
+
+
+def work_compiled(rank, folder):
+    torch.save(divided(meet(rank, folder), COMPILED), f"{folder}/{rank}.pt")
     dist.destroy_process_group()

@@ -11,7 +11,18 @@ from fdplug.errors import ConfigError
 from fdplug.propagation.split import checksum, portions
 
 from .reference import propagate
-from .split_workers import CASES, KEYS, POLICY, RANKS, STEPS, measured, stable_diffusion, work
+from .split_workers import (
+    CASES,
+    COMPILED,
+    KEYS,
+    POLICY,
+    RANKS,
+    STEPS,
+    measured,
+    stable_diffusion,
+    work,
+    work_compiled,
+)
 
 ROW = 4 * 8 * 8 * 4  # bytes of one prediction of the tiny model
 STAMP = 8
@@ -19,22 +30,33 @@ TOLERANCE = 1e-4  # what decoding in other batches may change, of latents around
 BEGIN = 5 * STAMP  # what is compared when a run begins
 
 
+def started(function, folder):
+    """Run a function in every process; return what each got."""
+    torch.multiprocessing.start_processes(function, (str(folder),), nprocs=RANKS, start_method="spawn")
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(RANKS)]
+
+
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory):
     """What each process got, and the complaint of the one that outlived the other."""
     folder = tmp_path_factory.mktemp("split")
-    torch.multiprocessing.start_processes(work, (str(folder),), nprocs=RANKS, start_method="spawn")
-    results = [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(RANKS)]
-    return results, torch.load(folder / "death.pt")
+    return started(work, folder), torch.load(folder / "death.pt")
 
 
-@pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=[pytest.mark.slow] * (case == "compiled")) for case in CASES]
-)
+@pytest.mark.parametrize("case", CASES)
 def test_all_processes_hold_the_image_of_one(outcome, case):
-    make, settings = CASES[case]
+    is_the_image_of_one(outcome[0], case, CASES)
+
+
+@pytest.mark.slow
+def test_all_processes_hold_the_image_of_one_with_compiled_blocks(tmp_path):
+    is_the_image_of_one(started(work_compiled, tmp_path), "compiled", COMPILED)
+
+
+def is_the_image_of_one(results, case, cases):
+    make, settings = cases[case]
     alone = measured(*make(), decoding="parallel", **settings)
-    first, second = (result[case] for result in outcome[0])
+    first, second = (result[case] for result in results)
     assert torch.equal(first["latents"], second["latents"])
     torch.testing.assert_close(first["latents"], alone["latents"], atol=TOLERANCE, rtol=1e-4)
     assert first["key_steps"] == second["key_steps"] == alone["key_steps"]
