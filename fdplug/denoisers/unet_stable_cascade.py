@@ -15,9 +15,9 @@ _TEXT_FIRST = GuidanceRows(order=(CONDITIONAL, UNCONDITIONAL), pipelines=DIFFUSE
 
 
 class StableCascadePrior(DenoiserFamily):
-    """`StableCascadeUNet`: the encoder is `embedding` and every block of the way down; there is no middle block.
+    """`StableCascadeUNet`: the encoder is `embedding`, its conditioning and every block of the way down.
 
-    The paper names no such model; its U-Net encoder (section 3.1) is taken over.
+    The paper names no such model; its U-Net encoder (section 3.1) is taken over; there is no middle block.
     """
 
     name = "stable-cascade-prior"
@@ -30,7 +30,7 @@ class StableCascadePrior(DenoiserFamily):
 
     def parts(self, denoiser: nn.Module) -> Iterator[Part]:
         """Yield the encoder; no trunk, as its own scheduler adds noise, which no replayed trunk would see."""
-        yield Part(name="encoder", modules=("embedding", *_down(denoiser)), sample_free=True)
+        yield Part(name="encoder", modules=("embedding", *_mappers(denoiser), *_down(denoiser)), sample_free=True)
 
     def timesteps(self, values: Tensor, given: Any, rows: int) -> Tensor:
         """Return the shares of the way that are left, which are the timesteps of its own scheduler."""
@@ -38,13 +38,18 @@ class StableCascadePrior(DenoiserFamily):
 
 
 class StableCascadeDecoder(StableCascadePrior):
-    """`StableCascadeUNet`: the encoder is `embedding` and every block of the way down; there is no middle block.
+    """`StableCascadeUNet`: the encoder is `embedding`, its conditioning and every block of the way down.
 
-    The paper names no such model; its U-Net encoder (section 3.1) is taken over.
+    The paper names no such model; its U-Net encoder (section 3.1) is taken over; there is no middle block.
     """
 
     name = "stable-cascade-decoder"
     component = "decoder"
+
+
+def _mappers(unet: Any) -> Iterator[str]:
+    """Yield what makes of small pictures something to add to the embedding; the prior has none."""
+    yield from (name for name, _ in unet.named_children() if name in ("effnet_mapper", "pixels_mapper"))
 
 
 def _down(unet: Any) -> Iterator[str]:

@@ -103,7 +103,8 @@ UNTRACEABLE = {"hunyuan-video", "easyanimate", "stable-audio"}  # torch's tracer
 # Positions, times or masks are worked out once a call, however many rows there are, and counted for each: a share that
 # is large only in a tiny model.
 ONCE = {"flux2": 1e-2, "flux2-klein": 1e-3, "prx": 1e-4, "lumina2": 1e-2, "hidream": 1e-3, "mochi": 1e-2}
-ONCE |= {"stable-audio": 2e-3, "i2vgen-xl": 2e-2}
+ONCE |= {"stable-audio": 2e-3, "i2vgen-xl": 2e-2, "sdxl-controlnet-union": 1e-4}
+ONCE |= {"stable-cascade-decoder": 1e-3}  # small pictures are resized for what is replayed, which the trace leaves out
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -25,7 +25,8 @@ USUAL = ("unconditional", "conditional")
 CALLS = ("conditional", "unconditional")
 SEPARATE = {"flux", "qwen-image", "cogview4"}
 DEFAULT = ["sd", "controlnet", "dit", "pixart", "sd3", "flux", "qwen-image", "cogview4", "hunyuan-dit", "animatediff"]
-UNGUIDED = {"lcm", "flux-controlnet", "flux-kontext", "flux-img2img", "flux-control", "flux-fill", "flux2"}
+TEXT_FIRST = {"dit", "stable-cascade-prior", "stable-cascade-decoder"}
+UNGUIDED = {"lcm", "marigold", "flux-controlnet", "flux-kontext", "flux-img2img", "flux-control", "flux-fill", "flux2"}
 
 
 class Truth:
@@ -126,7 +127,7 @@ def test_rows_are_left_out_as_by_hand(cases, name):
             assert torch.equal(case.run(), case.plain())
     else:
         n = case.system.largest if name not in LONG_TAIL else 1
-        order = ("conditional", "unconditional") if name == "dit" else USUAL
+        order = ("conditional", "unconditional") if name in TEXT_FIRST else USUAL
         check(case.pipe, lambda pipe: case.system.run(pipe, n), order, rows.separate)
 
 

@@ -316,6 +316,6 @@ SYSTEMS = (
         pipeline="StableCascadeDecoderPipeline",
         build=_cascade_decoder,
         arguments=_cascade_decoder_arguments,
-        resized={"image_embeddings": noise(1, 4, 2, 4)},
+        resized={"image_embeddings": noise(1, 4, 3, 6)},
     ),
 )
