@@ -7,7 +7,7 @@ python -m benchmarks.optimized outputs/shapes-flow-*.yaml
 ```
 
 Rows are added to `benchmarks/results/optimize.json`, in place of those of the same model, guidance, budget and seed;
-`optimize.md` is written from it, and `optimize-by-hand.md` sets it beside the rows of `benchmarks/frontier.py`.
+`optimize.md` is written from it, and `optimize-by-hand.md` sets it beside the rows of `benchmarks.frontier`.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def by_hand(rows: Sequence[Row], frontiers: Mapping[float, Sequence[Row]]) -> It
 
     Args:
         rows: those of `shapes` with a budget of time are shown.
-        frontiers: rows of `benchmarks/frontier.py` by guidance.
+        frontiers: rows of `benchmarks.frontier` by guidance.
     """
     yield (
         "PSNR in dB at so many denoiser calls. By hand: the best of all rows but the paper's with as many calls, or "

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from benchmarks.frontier_rows import TESTBEDS
+from benchmarks.frontier.testbeds import TESTBEDS
 from benchmarks.genetic import search
 from benchmarks.tuning_judge import Candidate, Judge
 from benchmarks.tuning_table import markdown

@@ -155,29 +155,38 @@ class Deis(Spaced):
     steps = 20
 
 
+PLACED = {made.name: made for made in (DpmSolverPlusPlus, DpmSolverPlusPlusOne, Euler)}
+"""Solvers that take timesteps of one's own."""
+
+
 class AlignYourSteps(Sampler):
-    """DPM-Solver++ with the timesteps of Align Your Steps (Sabour et al., arXiv 2404.14507), as diffusers ships them.
+    """The timesteps of Align Your Steps (Sabour et al., arXiv 2404.14507), as diffusers ships them, for a solver.
 
     Other numbers of steps than the published ten are interpolated.
 
     Args:
         model: `sd` or `sdxl`.
+        solver: `dpm-solver++`, `dpm-solver++1` or `euler`, the solvers that take timesteps of one's own.
         leave_out: how many steps at the end are not taken; the last one that is taken ends where the run would have.
     """
 
     name = "ays"
-    scheduler = "DPMSolverMultistepScheduler"
-    settings = DpmSolverPlusPlus.settings
+    scheduler = DpmSolverPlusPlus.scheduler
     steps = 10
 
-    def __init__(self, model: str = "sd", leave_out: int = 0) -> None:
+    def __init__(self, model: str = "sd", solver: str = "dpm-solver++", leave_out: int = 0) -> None:
         super().__init__(leave_out)
         self.model = choice("model", model, tuple(TABLES))
+        self.solver = choice("solver", solver, tuple(PLACED))
 
     @classmethod
     def space(cls, steps: int) -> Space | None:
-        """Try both tables."""
-        return {"model": tuple(TABLES)}
+        """Try both tables with every solver."""
+        return {"model": tuple(TABLES), "solver": tuple(PLACED)}
+
+    def build(self, config: Mapping[str, Any]) -> Any:
+        """Return the solver's scheduler."""
+        return PLACED[self.solver]().build(config)
 
     def arguments(self, steps: int) -> dict[str, Any]:
         """Return the timesteps, noisiest first."""

@@ -10,13 +10,16 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from benchmarks import frontier, tuning
-from benchmarks.frontier_cells import better
-from benchmarks.frontier_figures import against_stock, best_stock, check_bar, earlier_rows, save
-from benchmarks.frontier_rows import TESTBEDS, Found, rows
-from benchmarks.frontier_scores import Scores, psnr
-from benchmarks.frontier_tables import markdown
-from benchmarks.frontier_targets import judged
+from benchmarks import tuning
+from benchmarks.frontier.__main__ import chosen, parser
+from benchmarks.frontier.bar import against_stock, best, check_bar, contenders
+from benchmarks.frontier.pictures import kept, starts, stem
+from benchmarks.frontier.record import earlier_rows, save
+from benchmarks.frontier.rows import Found, rows
+from benchmarks.frontier.scores import Scores, psnr
+from benchmarks.frontier.tables import markdown
+from benchmarks.frontier.targets import judged
+from benchmarks.frontier.testbeds import TESTBEDS
 from fdplug import registry
 from fdplug.errors import ConfigError
 from fdplug.schedule import Schedule
@@ -40,13 +43,13 @@ def test_every_row_has_a_name_of_its_own_and_as_many_calls_as_it_says(bed, tmp_p
     assert len({row.name for row in made}) == len(made)
     for row in made:
         if row.family == "earlystop":
-            added = row.settings.get("transforms", [{"earlystop": {"strength": 1, "steps": 0}}])
-            early = added[0]["earlystop"]
-            left_out = sum(options.get("leave_out", 0) for options in row.sampler.values())
-            assert round(row.steps * early["strength"]) - left_out + early["steps"] == row.calls
+            early = row.settings["transforms"][0]["earlystop"]
+            assert round(row.steps * early["strength"]) + early["steps"] == row.calls
+        elif row.family == "leaveout":
+            assert row.steps - row.sampler["euler"]["leave_out"] == row.calls
         elif row.family != "guidance":
             assert row.steps == (row.calls if row.family == "stock" else bed.steps)
-    for family in ("stock", "trunk", "tuned", "paper", *(("deepcache", "earlystop") if bed.unet else ())):
+    for family in ("stock", "trunk", "tuned", "paper", *(("deepcache", "earlystop", "leaveout") if bed.unet else ())):
         assert {row.calls for row in made if row.family == family} >= set(bed.budgets)
     assert not [row for row in rows(bed, Found()) if "tuned" in row.name]
 
@@ -85,12 +88,46 @@ def _whole_calls(guidance, sampler, steps):
 
 def test_more_captions_add_pieces_and_keep_those_that_are_there():
     row = next(iter(rows(TESTBEDS["shapes"], Found())))
-    few, many = (argparse.Namespace(model="shapes", out=Path("o"), captions=count, guidance=7.5) for count in (48, 100))
-    pieces = {frontier.kept(many, row, start).name for start in frontier.starts(many)}
-    assert [frontier.kept(few, row, start).name for start in frontier.starts(few)] == ["ddim-50-g7.5-0-48.pt"]
+    few, many = (
+        argparse.Namespace(model="shapes", out=Path("o"), captions=count, first=0, guidance=7.5) for count in (48, 100)
+    )
+    pieces = {kept(many, row, start).name for start in starts(many)}
+    assert [kept(few, row, start).name for start in starts(few)] == ["ddim-50-g7.5-0-48.pt"]
     assert pieces == {"ddim-50-g7.5-0-48.pt", "ddim-50-g7.5-48-96.pt", "ddim-50-g7.5-96-100.pt"}
+    assert stem(few) == "frontier-g7.5"
     few.model = "shapes-flow"
-    assert frontier.kept(few, row, 0).name == "shapes-flow-ddim-50-g7.5-0-48.pt"
+    assert kept(few, row, 0).name == "shapes-flow-ddim-50-g7.5-0-48.pt"
+
+
+def test_chosen_rows_are_judged_on_captions_that_nothing_was_chosen_by(tmp_path):
+    figures = [row("ddim-50", "reference", 50, 54, 0.9)]
+    for name, decibels, accuracy in (
+        ("euler-karras-10", 33, 0.7),
+        ("ddim-trailing-10", 32, 0.8),
+        ("ddim-leading-10", 31, 0.9),
+        ("unipc-leading-10", 30, 0.6),
+    ):
+        figures.append(row(name, "stock", 10, decibels, accuracy))
+    path = tmp_path / "figures.json"
+    path.write_text(json.dumps({"rows": figures}))
+    asked = ["--out", "o", "--first", "48", "--captions", "96", "--budgets", "10", "--guidance", "7.5"]
+    options = parser().parse_args([*asked, "--contenders", str(path), "--only", "euler", "ddim", "unipc"])
+    assert [one.name for one in chosen(options)] == [
+        "ddim-50",
+        "ddim-trailing-10",
+        "ddim-leading-10",
+        "euler-karras-10",
+    ]
+    assert list(starts(options)) == [48, 96]
+    assert kept(options, next(chosen(options)), 96).name == "ddim-50-g7.5-96-144.pt"
+    assert stem(options) == "frontier-g7.5-unseen"
+
+
+def test_two_rows_a_score_are_contenders_for_every_number_of_calls():
+    """By the other scores all are equal: of equal ones the nearest."""
+    few = [row("a", "stock", 10, 30, 0.9), row("b", "stock", 10, 31, 0.8), row("c", "stock", 10, 32, 0.7)]
+    few += [row("d", "stock", 10, 29, 0.6), row("e", "stock", 8, 20, 0.1), row("own", "tuned", 10, 40, 1.0)]
+    assert contenders({"rows": few}) == {"a", "b", "c", "e"}
 
 
 def test_psnr_is_of_every_picture():
@@ -99,7 +136,11 @@ def test_psnr_is_of_every_picture():
 
 
 def test_spectra_and_texture_are_better_when_they_are_lower():
-    assert [better(2, 1, score) for score in ("psnr", "accuracy", "texture", "spectra")] == [True, True, False, False]
+    few = [row("a", "stock", 10, 30, 0.9), row("b", "stock", 10, 30, 0.8)]
+    for score in ("texture", "spectra"):
+        few[0]["scores"][score]["value"], few[1]["scores"][score]["value"] = 3.0, 2.0
+        assert best(few, "stock", 10, score)["name"] == "b"
+    assert best(few, "stock", 10, "accuracy")["name"] == "a"
 
 
 def row(name, family, calls, decibels, accuracy, **more):
@@ -126,10 +167,10 @@ def scored(decibels, right):
 
 def test_a_row_is_compared_with_the_best_stock_row_of_as_many_calls_by_each_score():
     rows = [row("a", "stock", 10, 30, 0.9), row("b", "stock", 10, 32, 0.8), row("c", "stock", 12, 40, 1.0)]
-    assert best_stock(rows, 10, "psnr")["name"] == "b"
-    assert best_stock(rows, 10, "accuracy")["name"] == "a"
-    assert best_stock(rows, 8, "psnr") is None
-    assert best_stock([*rows, row("d", "stock", 10, 31, 0.9)], 10, "accuracy")["name"] == "d", (
+    assert best(rows, "stock", 10, "psnr")["name"] == "b"
+    assert best(rows, "stock", 10, "accuracy")["name"] == "a"
+    assert best(rows, "stock", 8, "psnr") is None
+    assert best([*rows, row("d", "stock", 10, 31, 0.9)], "stock", 10, "accuracy")["name"] == "d", (
         "of equal ones the nearest"
     )
     own = row("own", "tuned", 10, 34, 0.85)
@@ -148,11 +189,11 @@ def test_a_row_is_compared_with_the_best_stock_row_of_as_many_calls_by_each_scor
 
 def test_rows_that_are_kept_are_of_the_same_captions_and_keep_their_bar(tmp_path):
     stock = {"psnr": {"row": "a", "value": 4.0, "error": 0.1}}
-    held = {"settings": {"captions": 48}, "reference": "ddim-50"}
+    held = {"model": "shapes", "settings": {"captions": 48}, "reference": "ddim-50"}
     kept = [row("a", "stock", 10, 30, 0.9), row("own", "tuned", 10, 34, 0.9, against_stock=stock)]
     path = tmp_path / "held.json"
     path.write_text(json.dumps({**held, "rows": kept}))
-    record = {"model": "shapes", **held}
+    record = dict(held)
     again = [row("own", "tuned", 10, 35, 0.9)]
     assert [one["name"] for one in earlier_rows(path, record, again)] == ["a"]
     with pytest.raises(ConfigError, match="is of settings"):
@@ -168,7 +209,7 @@ def test_targets_are_met_or_missed_by_so_much(tmp_path):
     stock |= {"texture": {"row": "s", "value": 0.3, "error": 0.1}, "spectra": {"row": "s", "value": 0.1, "error": 0.1}}
     own = row("own", "tuned", 10, 32.4, 0.92, against_stock=stock, interleaved_s=1.15)
     record = {
-        "settings": {"captions": 2, "guidance": 7.5, "batch": 16},
+        "settings": {"captions": 2, "first": 0, "guidance": 7.5, "batch": 16},
         "reference": "ddim-50",
         "rows": [reference, row("s", "stock", 10, 30.9, 0.94), own],
         "hardware": {"cpu": "a processor"},

@@ -81,3 +81,25 @@ def test_ays_is_the_published_table_at_ten_steps():
     found = registry.build("sampler", "ays").arguments(10)
     assert found == {"timesteps": [999, 850, 736, 645, 545, 455, 343, 233, 124, 24]}
     assert len(registry.build("sampler", "ays").arguments(6)["timesteps"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("solver", "scheduler", "order"),
+    [
+        ("dpm-solver++", "DPMSolverMultistepScheduler", 2),
+        ("dpm-solver++1", "DPMSolverMultistepScheduler", 1),
+        ("euler", "EulerDiscreteScheduler", None),
+    ],
+)
+def test_ays_places_the_steps_of_any_solver_that_takes_timesteps(solver, scheduler, order):
+    sampler = registry.build("sampler", {"ays": {"solver": solver}})
+    fitted = sampler.fit(DIFFUSION)
+    assert type(fitted).__name__ == scheduler
+    assert fitted.config.get("solver_order") == order
+    fitted.set_timesteps(**sampler.arguments(10))
+    assert [round(float(one)) for one in fitted.timesteps] == [999, 850, 736, 645, 545, 455, 343, 233, 124, 24]
+
+
+def test_ays_is_not_for_solvers_that_make_their_own_timesteps():
+    with pytest.raises(ConfigError, match="solver"):
+        registry.build("sampler", {"ays": {"solver": "deis"}})

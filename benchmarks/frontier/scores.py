@@ -49,16 +49,16 @@ class Scores:
 
 
 class Judge:
-    """Scores the pictures of the first so many captions.
+    """Scores the pictures of as many captions as the reference has.
 
     Args:
         model: whose held-out captions.
-        captions: how many.
+        first: how many captions come before them.
         reference: the pictures that PSNR is against (N, 3, H, W), in [0, 1].
     """
 
-    def __init__(self, model: str, captions: int, reference: Tensor) -> None:
-        records = references(annotations_file(model))[:captions]
+    def __init__(self, model: str, first: int, reference: Tensor) -> None:
+        records = references(annotations_file(model))[first : first + len(reference)]
         self._captions: Sequence[str] = [record.caption for record in records]
         self._drawn = batch_of([record.scene for record in records]).images
         self._reference = reference

@@ -1,12 +1,4 @@
-"""Where fewer steps win and where replaying does, on an embedded model: ``python -m benchmarks.frontier --out FOLDER``.
-
-The reference is the model's own run: DDIM-50 of `shapes`, 28 Euler steps of `shapes-flow`. Every row generates the same
-held-out captions from the same noise, 48 at a time; its pictures are kept in OUT/pictures, so that an interrupted run
-goes on where it stopped, and a greater --captions only adds. ``--time`` runs the reference and the tuned rows in turns
-and keeps the least seconds of each; ``--report`` writes OUT/frontier-gG.json, .md and .png, G the guidance (of
-`shapes-flow`: frontier-shapes-flow-gG), from whatever rows are there. ``--add-to`` keeps the rows of such a file whose
-pictures are not there.
-"""
+"""The pictures of a row: generated a piece of the captions at a time, kept, and timed."""
 
 from __future__ import annotations
 
@@ -20,7 +12,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.frontier_rows import TESTBEDS, Found, Row, Testbed, rows
+from benchmarks.frontier.rows import Row
+from benchmarks.frontier.testbeds import TESTBEDS, Testbed
 from fdplug import propagate, registry
 from fdplug.pipeline import find_family
 from fdplug.predict.generation.loading import load_pipeline
@@ -30,38 +23,6 @@ from fdplug.shapes.annotations import references
 CHUNK = 48
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    described = argparse.ArgumentParser(prog="python -m benchmarks.frontier", description=__doc__)
-    add = described.add_argument
-    add("--out", type=Path, required=True, help="folder for pictures and figures")
-    add("--model", choices=TESTBEDS, default="shapes")
-    add("--captions", type=int, default=192, help="how many of the held-out captions, in id order")
-    add("--guidance", type=float, help="default: 7.5 of shapes, 4 of shapes-flow")
-    add("--batch", type=int, default=16)
-    add("--only", nargs="+", default=[""], metavar="START", help="rows whose names begin so")
-    add("--budgets", type=int, nargs="+", help="denoiser calls; default: those of the model's table")
-    add("--tuned", type=Path, help="what `fdplug tune --part trunk` wrote, for the tuned rows")
-    add("--keys", type=Path, help="what `benchmarks.frontier_keys` wrote, for parts with key steps of their own")
-    add("--rules", type=Path, help="what `benchmarks.frontier_rules` wrote, for the residual caches")
-    add("--time", type=int, metavar="ROUNDS", help="time the reference and the tuned rows")
-    add("--report", action="store_true", help="write the figures of the rows that are there")
-    add(
-        "--add-to",
-        type=Path,
-        metavar="JSON",
-        help="with --report: keep this file's rows of which there are no pictures",
-    )
-    return described
-
-
-def kept(options: argparse.Namespace, row: Row, start: int) -> Path:
-    """Return where the pictures of a row for the captions from `start` on are kept."""
-    until = min(start + CHUNK, options.captions)
-    before = "" if testbed(options).unet else f"{options.model}-"
-    return options.out / "pictures" / f"{before}{row.name}-g{options.guidance:g}-{start}-{until}.pt"
-
-
 def testbed(options: argparse.Namespace) -> Testbed:
     """Return what is known of the model."""
     return TESTBEDS[options.model]
@@ -69,7 +30,19 @@ def testbed(options: argparse.Namespace) -> Testbed:
 
 def starts(options: argparse.Namespace) -> range:
     """Return at which captions the pieces begin in which pictures are kept."""
-    return range(0, options.captions, CHUNK)
+    return range(options.first, options.first + options.captions, CHUNK)
+
+
+def kept(options: argparse.Namespace, row: Row, start: int) -> Path:
+    """Return where the pictures of a row for the captions from `start` on are kept."""
+    until = _end(options, start)
+    before = "" if testbed(options).unet else f"{options.model}-"
+    return options.out / "pictures" / f"{before}{row.name}-g{options.guidance:g}-{start}-{until}.pt"
+
+
+def stem(options: argparse.Namespace) -> str:
+    """Return what files of figures are called."""
+    return f"{testbed(options).stem}-g{options.guidance:g}{'-unseen' if options.first else ''}"
 
 
 def seconds_file(options: argparse.Namespace) -> Path:
@@ -77,12 +50,12 @@ def seconds_file(options: argparse.Namespace) -> Path:
     return options.out / f"{testbed(options).stem.replace('frontier', 'seconds')}-g{options.guidance:g}.json"
 
 
-def generate(options: argparse.Namespace, row: Row, first: int) -> None:
+def generate(options: argparse.Namespace, row: Row, start: int) -> None:
     """Generate the pictures of a row for one piece of the captions, with seconds and GFLOPs, unless they are there."""
-    path = kept(options, row, first)
+    path = kept(options, row, start)
     if path.exists():
         return
-    record = generated(options, row, first, min(first + CHUNK, options.captions))
+    record = generated(options, row, start, _end(options, start))
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(record, path.with_suffix(".tmp"))
     path.with_suffix(".tmp").replace(path)
@@ -111,6 +84,14 @@ def generated(options: argparse.Namespace, row: Row, first: int, until: int) -> 
     return {"images": pixels, "seconds": seconds, "denoiser": timer.seconds, "gflops": each}
 
 
+def stored(options: argparse.Namespace, row: Row) -> dict[str, Any]:
+    """Return a row's pictures in [0, 1], and its seconds and GFLOPs per image."""
+    pieces = [torch.load(kept(options, row, start), weights_only=True) for start in starts(options)]
+    images = torch.cat([piece["images"] for piece in pieces]).float() / 255
+    seconds = {name: sum(piece[name] for piece in pieces) / len(images) for name in ("seconds", "denoiser")}
+    return {"images": images, "gflops": pieces[0]["gflops"], **seconds}
+
+
 def timed(options: argparse.Namespace, rows: Sequence[Row]) -> None:
     """Run the reference and the tuned rows in turns, a batch of each; keep the denoiser's least seconds per image."""
     least: dict[str, float] = {}
@@ -120,6 +101,10 @@ def timed(options: argparse.Namespace, rows: Sequence[Row]) -> None:
                 taken = generated(options, row, 0, options.batch)["denoiser"] / options.batch
                 least[row.name] = min(taken, least.get(row.name, taken))
     seconds_file(options).write_text(json.dumps(least, indent=1) + "\n")
+
+
+def _end(options: argparse.Namespace, start: int) -> int:
+    return min(start + CHUNK, options.first + options.captions)
 
 
 class _Timer:
@@ -143,28 +128,3 @@ def _plain_gflops(pipe: Any, model: str, steps: int) -> float:
         call = {"num_inference_steps": 2, "output_type": "latent", "guidance_scale": 2.0}
         pipe(["a red circle"], **call, **call_options(model))
         return on.ledger.gflops() * steps / len(on.ledger.steps)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Generate what is missing, or write the figures."""
-    options = parser().parse_args(arguments)
-    options.guidance = testbed(options).guidance if options.guidance is None else options.guidance
-    torch.set_num_threads(1)
-    found = Found(tuned=options.tuned, keys=options.keys, rules=options.rules)
-    chosen = list(rows(testbed(options), found, options.budgets))
-    if options.report:
-        from benchmarks.frontier_figures import write
-
-        write(options, [row for row in chosen if all(kept(options, row, start).exists() for start in starts(options))])
-        return
-    if options.time:
-        timed(options, chosen)
-        return
-    for start in starts(options):
-        for row in chosen:
-            if row.name.startswith(tuple(options.only)):
-                generate(options, row, start)
-
-
-if __name__ == "__main__":
-    main()

@@ -10,11 +10,6 @@ HIGHER = {"psnr": True, "accuracy": True, "texture": False, "spectra": False}
 TITLES = {"psnr": "PSNR dB", "accuracy": "accuracy", "texture": "texture dB", "spectra": "spectra FD"}
 
 
-def better(one: float, other: float, score: str) -> bool:
-    """Whether one value of a score is better than another."""
-    return one > other if HIGHER[score] else one < other
-
-
 def value(row: Record, score: str) -> str:
     """Return a score of a row with its standard error."""
     digits = _digits(score)

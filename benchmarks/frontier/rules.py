@@ -1,7 +1,7 @@
 """The thresholds at which residual caches compute as often as the frontier's budgets say, set on other captions.
 
 ```bash
-python -m benchmarks.frontier_rules --model shapes-flow --out benchmarks/results/frontier-rules-shapes-flow.json
+python -m benchmarks.frontier.rules --model shapes-flow --out benchmarks/results/frontier-rules-shapes-flow.json
 ```
 
 Three methods of `fdplug-residual`: `fbcache` and `easycache` decide as a run goes on, so that a run is needed for every
@@ -21,8 +21,9 @@ from typing import Any
 import torch
 from fdplug_residual import MagCache, measure
 
-from benchmarks.frontier_rows import TESTBEDS, Testbed, residual
-from benchmarks.frontier_scores import psnr
+from benchmarks.frontier.rows import residual
+from benchmarks.frontier.scores import psnr
+from benchmarks.frontier.testbeds import TESTBEDS, Testbed
 from fdplug import propagate, registry
 from fdplug.predict.generation.loading import load_pipeline
 from fdplug.schedule import Schedule
@@ -120,7 +121,7 @@ def _chosen(bench: Bench, budgets: Sequence[int], magnitudes: Path) -> dict[int,
 
 def main() -> None:
     """Set the thresholds and write them."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.frontier_rules", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.frontier.rules", description=__doc__)
     parser.add_argument("--model", choices=TESTBEDS, default="shapes-flow")
     parser.add_argument("--captions", type=int, default=16, help="one batch of the last captions")
     parser.add_argument("--budgets", type=int, nargs="+", help="steps that are computed; default: those of the table")

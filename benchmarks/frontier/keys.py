@@ -1,7 +1,7 @@
 """Key steps of their own for the parts that look at the sample or the time: the paper's encoder, and DeepCache.
 
 ```bash
-python -m benchmarks.frontier_keys --tuned benchmarks/results/frontier-tuned-g7.5.json --budgets 20 10 \
+python -m benchmarks.frontier.keys --tuned benchmarks/results/frontier-tuned-g7.5.json --budgets 20 10 \
     --out benchmarks/results/frontier-keys-g7.5.json
 ```
 
@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.frontier_rows import TESTBEDS, Testbed
+from benchmarks.frontier.testbeds import TESTBEDS, Testbed
 from fdplug import registry
 from fdplug.builtin.tuned import TunedSchedule
 from fdplug.config import PropagationConfig
@@ -87,7 +87,7 @@ class Search:
 
 def main() -> None:
     """Search, and write what was found after each part and budget."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.frontier_keys", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.frontier.keys", description=__doc__)
     add = parser.add_argument
     add("--model", choices=TESTBEDS, default="shapes")
     add("--guidance", type=float, help="default: that of the model's table")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from benchmarks.frontier_cells import TITLES, Record, better, line, signed, titled, value
-from benchmarks.frontier_targets import told
+from benchmarks.frontier.bar import best
+from benchmarks.frontier.cells import TITLES, Record, line, signed, titled, value
+from benchmarks.frontier.targets import told
 
 FAMILIES = {
     "tuned": "trunk, tuned",
@@ -15,6 +16,7 @@ FAMILIES = {
     "paper": "encoder (the paper)",
     "residual": "residual caches",
     "guidance": "guidance rows left out",
+    "leaveout": "Euler, last steps left out",
     "earlystop": "early stop",
 }
 
@@ -24,7 +26,7 @@ def markdown(record: Record) -> list[str]:
     settings, machine = record["settings"], record["hardware"]
     versions = ", ".join(f"{name} {record['versions'][name]}" for name in ("torch", "diffusers"))
     return [
-        f"{settings['captions']} held-out captions, guidance {settings['guidance']:g}, batches of {settings['batch']},"
+        f"{_captions(settings)}, guidance {settings['guidance']:g}, batches of {settings['batch']},"
         f" against {titled(record['reference'])} of the same noise; {machine['cpu']}, one thread, {versions}. ± is one "
         "standard error; differences are paired, picture by picture.",
         "",
@@ -40,6 +42,11 @@ def markdown(record: Record) -> list[str]:
         "",
         *_every(record),
     ]
+
+
+def _captions(settings: Record) -> str:
+    unseen = f", those after the first {settings['first']}, by which rows were chosen" if settings["first"] else ""
+    return f"{settings['captions']} held-out captions{unseen}"
 
 
 def _best(record: Record) -> Iterator[str]:
@@ -107,12 +114,3 @@ def _every(record: Record) -> Iterator[str]:
                 "" if row["interleaved_s"] is None else f"{row['interleaved_s']:.2f}",
             ]
         )
-
-
-def best(rows: Sequence[Record], family: str, calls: int, score: str) -> Record | None:
-    """Return the best row of a family and a number of calls by a score; None where there is none."""
-    found: Record | None = None
-    for row in (row for row in rows if row["family"] == family and row["calls"] == calls):
-        if found is None or better(row["scores"][score]["value"], found["scores"][score]["value"], score):
-            found = row
-    return found

@@ -1,7 +1,7 @@
 """The presets of the embedded model, from what was tuned and what the frontier measured.
 
 ```bash
-python -m benchmarks.frontier_presets --tuned tuned.json --figures benchmarks/results/frontier-g7.5.json
+python -m benchmarks.frontier.presets --tuned tuned.json --figures benchmarks/results/frontier-g7.5.json
 ```
 """
 
@@ -21,7 +21,7 @@ NAMES = {"lossless": 25, "balanced": 16, "fast": 10}
 
 def main() -> None:
     """Write a preset for each of the names."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.frontier_presets", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.frontier.presets", description=__doc__)
     parser.add_argument("--tuned", type=Path, required=True, help="what `fdplug tune --part trunk` wrote")
     parser.add_argument("--figures", type=Path, required=True, help="what `benchmarks.frontier` wrote")
     options = parser.parse_args()

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.frontier_cells import titled
-from benchmarks.frontier_tables import FAMILIES, best
+from benchmarks.frontier.bar import best
+from benchmarks.frontier.cells import titled
+from benchmarks.frontier.tables import FAMILIES
 
 COLOURS = {"tuned": "#b3261e", "trunk": "#e08a3c", "stock": "#1f4e8c", "deepcache": "#6b8f71", "paper": "#8a8a8a"}
-COLOURS |= {"residual": "#7b4ea3", "guidance": "#b39c1e", "earlystop": "#4ba3a3"}
-POINTS = ("paper", "deepcache", "residual", "guidance", "earlystop")
+COLOURS |= {"residual": "#7b4ea3", "guidance": "#b39c1e", "earlystop": "#4ba3a3", "leaveout": "#5b8ac6"}
+POINTS = ("paper", "deepcache", "residual", "guidance", "leaveout", "earlystop")
 TICKS = (6, 8, 10, 12, 14, 16, 20, 25, 40)
 
 

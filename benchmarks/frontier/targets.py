@@ -1,6 +1,6 @@
 """What is asked of the tuned rows, and by how much they meet or miss it.
 
-``python -m benchmarks.frontier_targets benchmarks/results/frontier-g7.5.json`` prints it of a file of figures.
+``python -m benchmarks.frontier.targets benchmarks/results/frontier-g7.5.json`` prints it of a file of figures.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.frontier_cells import TITLES, line, signed, value
+from benchmarks.frontier.cells import TITLES, line, signed, value
 
 PSNR = {7.5: {20: 44.0, 16: 41.0, 14: 40.0, 12: 36.0, 10: 33.0}}
 KEEPS_ACCURACY = 10  # the fewest calls that shall lose nothing against the reference
@@ -106,7 +106,7 @@ def told(record: Mapping[str, Any]) -> Iterator[str]:
 
 def main() -> None:
     """Print the targets of a file of figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.frontier_targets", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.frontier.targets", description=__doc__)
     parser.add_argument("figures", type=Path, help="what `benchmarks.frontier --report` wrote")
     print("\n".join(told(json.loads(parser.parse_args().figures.read_text(encoding="utf-8")))))
 

@@ -8,72 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fdplug.shapes import FLOW, GUIDANCE
+from benchmarks.frontier.testbeds import KARRAS, TRAILING, Options, Testbed
 
-Options = dict[str, Any]
-TRAILING, LEADING, KARRAS = {"spacing": "trailing"}, {"spacing": "leading"}, {"karras": True}
 LEFT_OUT = 2  # of the last steps, in the rows that leave some out
-SHIFTED: tuple[Options, ...] = ({}, {"shift": 2.0}, {"shift": 3.0})
-ANYWHERE: tuple[Options, ...] = (KARRAS, TRAILING, LEADING)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Testbed:
-    """An embedded model, and how it is run where nothing is accelerated.
-
-    Attributes:
-        model: its name.
-        sampler: of the reference, and of the rows that replay.
-        steps: of them.
-        guidance: unless another one is asked for.
-        budgets: denoiser calls.
-        stock: samplers that may take fewer steps, with the places that their steps can have.
-        unet: whether DeepCache, the paper's own key steps and early stop have something to work on.
-    """
-
-    model: str
-    sampler: str
-    steps: int
-    guidance: float
-    budgets: tuple[int, ...]
-    stock: Mapping[str, tuple[Options, ...]]
-    unet: bool
-
-    @property
-    def reference(self) -> str:
-        """The name of the row that PSNR is against."""
-        return f"{self.sampler}-{self.steps}"
-
-    @property
-    def stem(self) -> str:
-        """How names of files begin."""
-        return "frontier" if self.unet else f"frontier-{self.model}"
-
-
-TESTBEDS = {
-    "shapes": Testbed(
-        model="shapes",
-        sampler="ddim",
-        steps=50,
-        guidance=7.5,
-        budgets=(25, 20, 16, 14, 12, 10, 8),
-        stock={
-            "ddim": (TRAILING, LEADING),
-            **dict.fromkeys(("euler", "dpm-solver++", "dpm-solver++1", "deis", "unipc"), ANYWHERE),
-            "ays": ({},),
-        },
-        unet=True,
-    ),
-    FLOW: Testbed(
-        model=FLOW,
-        sampler="flow-euler",
-        steps=28,
-        guidance=GUIDANCE,
-        budgets=(20, 14, 12, 10, 8, 6),
-        stock={"flow-euler": (*SHIFTED, KARRAS), "flow-dpm++": SHIFTED, "flow-unipc": SHIFTED},
-        unet=False,
-    ),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +19,8 @@ class Row:
 
     Attributes:
         name: of the row, also its file's.
-        family: `stock`, `trunk`, `tuned`, `paper`, `deepcache`, `residual`, `guidance` or `earlystop`.
+        family: `stock`, `trunk`, `tuned`, `paper`, `deepcache`, `residual`, `guidance`, `leaveout` or
+            `earlystop`.
         calls: denoiser calls at which everything is computed; those of a prior, too. Of `guidance`, as many whole calls
             as its GFLOPs are worth.
         sampler: a sampler's name, or {name: options}.
@@ -104,8 +42,8 @@ class Found:
 
     Attributes:
         tuned: what `fdplug tune --part trunk` wrote.
-        keys: part -> calls -> key steps, what `benchmarks.frontier_keys` wrote.
-        rules: policy -> calls -> options, what `benchmarks.frontier_rules` wrote.
+        keys: part -> calls -> key steps, what `benchmarks.frontier.keys` wrote.
+        rules: policy -> calls -> options, what `benchmarks.frontier.rules` wrote.
     """
 
     tuned: Path | None = None
@@ -120,25 +58,14 @@ def rows(bed: Testbed, found: Found, budgets: Sequence[int] | None = None) -> It
     for calls in budgets:
         yield from _trunk(bed, calls, found.tuned)
     for calls in budgets:
-        for name, options in _stock(bed):
+        for name, options in bed.samplers():
             yield Row(name=f"{name}-{calls}", family="stock", calls=calls, sampler=options, steps=calls)
     yield from _inside(bed, budgets, found)
     yield from _residual(bed, budgets, found.rules)
     if bed.unet:
+        yield from _left_out(budgets)
         yield from _early_stop(budgets)
         yield from _guidance(budgets)
-
-
-def _stock(bed: Testbed) -> Iterator[tuple[str, Options]]:
-    for name, placements in bed.stock.items():
-        for placed in placements:
-            yield f"{name}-{_label(name, placed)}", {name: placed}
-
-
-def _label(name: str, placed: Options) -> str:
-    if "shift" in placed:
-        return f"shift{placed['shift']:g}"
-    return "karras" if placed is KARRAS else placed.get("spacing", "sd" if name == "ays" else "own")
 
 
 def _trunk(bed: Testbed, calls: int, tuned: Path | None) -> Iterator[Row]:
@@ -189,28 +116,34 @@ def _residual(bed: Testbed, budgets: Sequence[int], rules: Path | None) -> Itera
 
 
 def _early_stop(budgets: Sequence[int]) -> Iterator[Row]:
-    """Yield ES-DDPM, three quarters of its calls in the prior: the best of a few shares; and steps left out at the end.
+    """Yield ES-DDPM, three quarters of its calls in the prior: the best of a few shares.
 
-    The prior is the pipeline itself with Euler on Karras levels; the last fifth of a DDIM run follows. Left out are the
-    last two of Euler's steps on Karras levels.
+    The prior is the pipeline itself with Euler on Karras levels; the last fifth of a DDIM run follows.
     """
-    common: Options = {"policy": "all", "injector": "none"}
     for calls in budgets:
         rest = calls // 4
         early = {"strength": 0.2, "steps": calls - rest, "sampler": {"euler": KARRAS}}
-        left_out: Options = {"euler": {**KARRAS, "leave_out": LEFT_OUT}}
-        for name, sampler, steps, settings in (
-            ("earlystop", {"ddim": TRAILING}, 5 * rest, {**common, "transforms": [{"earlystop": early}]}),
-            ("leaveout", left_out, calls + LEFT_OUT, common),
-        ):
-            yield Row(
-                name=f"{name}-{calls}",
-                family="earlystop",
-                calls=calls,
-                sampler=sampler,
-                steps=steps,
-                settings=settings,
-            )
+        yield Row(
+            name=f"earlystop-{calls}",
+            family="earlystop",
+            calls=calls,
+            sampler={"ddim": TRAILING},
+            steps=5 * rest,
+            settings={"policy": "all", "injector": "none", "transforms": [{"earlystop": early}]},
+        )
+
+
+def _left_out(budgets: Sequence[int]) -> Iterator[Row]:
+    """Yield Euler on Karras levels with two steps more, of which the last two are left out."""
+    for calls in budgets:
+        yield Row(
+            name=f"leaveout-{calls}",
+            family="leaveout",
+            calls=calls,
+            sampler={"euler": {**KARRAS, "leave_out": LEFT_OUT}},
+            steps=calls + LEFT_OUT,
+            settings={"policy": "all", "injector": "none"},
+        )
 
 
 GUIDED: tuple[tuple[str, Options, dict[int, int]], ...] = (

@@ -1,0 +1,1 @@
+"""Where fewer steps win and where replaying does, on the embedded models."""

@@ -1,0 +1,77 @@
+"""The frontier's figures as JSON, Markdown tables and a chart."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.frontier.bar import against_stock, check_bar, estimated
+from benchmarks.frontier.cells import HIGHER
+from benchmarks.frontier.chart import chart
+from benchmarks.frontier.pictures import seconds_file, stem, stored, testbed
+from benchmarks.frontier.rows import Row
+from benchmarks.frontier.scores import FLIPPED, Judge, Scores
+from benchmarks.frontier.tables import markdown
+from benchmarks.frontier.targets import judged
+from fdplug.errors import ConfigError
+from fdplug.profiling.provenance import provenance
+
+
+def write(options: argparse.Namespace, rows: Sequence[Row]) -> None:
+    """Score the rows that are there; write the figures, the tables and the chart into OUT."""
+    bed, held = testbed(options), {row.name: stored(options, row) for row in rows}
+    if bed.reference not in held:
+        raise ConfigError(f"{options.out} holds no pictures of {bed.reference}; generate them first")
+    judge = Judge(bed.model, options.first, held[bed.reference]["images"])
+    scores = {name: judge.scores(one["images"]) for name, one in held.items()}
+    timed = json.loads(seconds_file(options).read_text()) if seconds_file(options).exists() else {}
+    settings = {name: getattr(options, name) for name in ("captions", "first", "guidance", "batch")}
+    record: dict[str, Any] = {"model": bed.model, "settings": {**settings, "threads": 1}, "reference": bed.reference}
+    figures = [_figures(row, held[row.name], scores, scores[bed.reference], timed.get(row.name)) for row in rows]
+    earlier = [] if options.add_to is None else earlier_rows(options.add_to, record, figures)
+    for figure, row in zip(figures, rows, strict=True):
+        figure["against_stock"] = against_stock(figure, figures + earlier, scores) if row.family != "stock" else {}
+    check_bar(figures, earlier)
+    record |= {"rows": figures + earlier, **provenance("cpu")}
+    record["targets"] = judged(record)
+    save(record, options.out / stem(options))
+
+
+def earlier_rows(path: Path, record: Mapping[str, Any], figures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of a file that are not measured again, if it is of the same captions and settings."""
+    held = json.loads(path.read_text(encoding="utf-8"))
+    for key in ("model", "settings", "reference"):
+        if held[key] != record[key]:
+            raise ConfigError(f"{path} is of {key} {held[key]}, this is of {record[key]}: they make no one table")
+    again = {figure["name"] for figure in figures}
+    return [row for row in held["rows"] if row["name"] not in again]
+
+
+def save(record: dict[str, Any], path: Path) -> None:
+    """Write the record, its tables and its chart."""
+    path.with_suffix(path.suffix + ".json").write_text(json.dumps(record, indent=1) + "\n")
+    path.with_suffix(path.suffix + ".md").write_text("\n".join(markdown(record)) + "\n")
+    chart(record, path.with_suffix(path.suffix + ".png"))
+
+
+def _figures(
+    row: Row, held: Mapping[str, Any], scores: Mapping[str, Scores], base: Scores, timed: float | None
+) -> dict[str, Any]:
+    own = scores[row.name]
+    decibels = own.pictures["psnr"]
+    return {
+        "name": row.name,
+        "family": row.family,
+        "calls": row.calls,
+        "scores": {name: estimated(own.estimate(name)) for name in HIGHER},
+        "against_reference": {name: estimated(own.against(base, name)) for name in HIGHER if name != "psnr"},
+        "psnr_median": float(decibels.median()),
+        "flipped": float((decibels < FLIPPED).double().mean()),
+        "gflops": held["gflops"],
+        "denoiser_s": held["denoiser"],
+        "interleaved_s": timed,
+        "seconds": held["seconds"],
+    }
