@@ -102,6 +102,15 @@ def slow() -> None:
     python("-m", "pytest", "-q", "-m", "slow")
 
 
+def families() -> None:
+    """Run every check of every denoiser, slow ones too, and write the support table from what ran."""
+    one_thread()
+    results = ROOT / "outputs" / "families.xml"
+    checks = ["-q", "-m", "", *WORKERS, f"--junitxml={results}", "tests/denoisers"]
+    subprocess.run([str(PYTHON), "-m", "pytest", *checks], cwd=ROOT, check=False)
+    python("-m", "tests.denoisers.record", str(results))
+
+
 def demo() -> None:
     """Compare the paper's method, fewer steps and the best of fdplug on 64 captions; results go to outputs/demo."""
     options = ["--limit", "64", "--guidance", "7.5", "--reference", "ddim-50", "--out", "outputs/demo", "--overwrite"]
@@ -125,7 +134,16 @@ def docs() -> None:
     python("-m", "mkdocs", "build", "--strict")
 
 
-TASKS = {"setup": setup, "lint": lint, "test": test, "test-slow": slow, "demo": demo, "docs": docs, "bench": bench}
+TASKS = {
+    "setup": setup,
+    "lint": lint,
+    "test": test,
+    "test-slow": slow,
+    "families": families,
+    "demo": demo,
+    "docs": docs,
+    "bench": bench,
+}
 
 
 def main() -> None:

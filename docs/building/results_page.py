@@ -97,6 +97,9 @@ RUNS = {
     "gflops": Run(
         "GFLOPs beside the paper's", "python -m benchmarks.gflops", "measuring.md", "2026-11-21", COUNTED, ""
     ),
+    "inspected": Run(
+        "Public models, from their configurations", "python -m benchmarks.inspected", "models.md", machine=COUNTED
+    ),
     "span-memory": Run("Memory of spans", "python -m benchmarks.span_memory", "speed.md", "2026-11-21", COUNTED),
     "side-by-side-ddim50-256-cpu": Run(
         "Methods side by side, DDIM-50", f"{SIDES} --size full --steps 50", "speed.md", "2026-11-26"

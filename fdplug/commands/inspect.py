@@ -45,7 +45,7 @@ def lines(found: Inspection) -> Iterator[str]:
     yield f"guidance   {found.guidance or 'not said by the family'}"
     yield f"spans      {'step by step: ' + found.one_by_one if found.one_by_one else 'decoded in one batch'}"
     work = (
-        f"{found.gflops:,.4g} a pass of one row; a multiply-add counts as one"
+        f"{found.gflops:,.4g} a pass of one row, {' x '.join(map(str, found.sample))}; a multiply-add counts as one"
         if found.gflops is not None
         else f"not counted: {found.uncounted}"
     )

@@ -28,6 +28,8 @@ def example(network: Any, rows: int, size: int | None = None) -> dict[str, Any]:
         ConfigError: the class is not among those whose arguments are known.
     """
     name, config = type(network).__name__, network.config
+    if name == "UNetSpatioTemporalConditionModel":
+        return _film(config, rows, size)
     if name in BUILDERS:
         return BUILDERS[name](config, rows, size)
     if name not in _BUILDERS:
@@ -70,6 +72,16 @@ def _unet(config: Any, rows: int, size: int) -> dict[str, Any]:
 
 def _unconditional(config: Any, rows: int, size: int) -> dict[str, Any]:
     return {"sample": _empty(rows, config.in_channels, size, size), "timestep": _empty(rows)}
+
+
+def _film(config: Any, rows: int, size: int | None) -> dict[str, Any]:
+    """Return what Stable Video Diffusion is called with, for 576 x 1024 pixels where no size is given."""
+    return {
+        "sample": _empty(rows, config.num_frames, config.in_channels, size or 72, size or 128),
+        "timestep": _empty(rows),
+        "encoder_hidden_states": _empty(rows, 1, config.cross_attention_dim),
+        "added_time_ids": _empty(rows, 3),
+    }
 
 
 def _dit(config: Any, rows: int, size: int) -> dict[str, Any]:

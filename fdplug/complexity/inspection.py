@@ -61,6 +61,7 @@ class Inspection:
         one_by_one: why a span cannot be decoded in one batch, empty where it can.
         gflops: of one forward pass of one row; None where they could not be counted.
         uncounted: why not.
+        sample: the shape of the noisy sample of that pass, its row left out.
         parts: the family's parts.
         rules: parts that plugins add, by name; empty where one fits, and else why it does not.
         proposal: what a family could say where none knows the class.
@@ -76,6 +77,7 @@ class Inspection:
     one_by_one: str = ""
     gflops: float | None = None
     uncounted: str = ""
+    sample: tuple[int, ...] = ()
     parts: tuple[PartShare, ...] = ()
     rules: Mapping[str, str] = field(default_factory=dict)
     proposal: Proposal | None = None
@@ -101,7 +103,7 @@ def inspect_model(model: str, size: int | None = None) -> Inspection:
     family = family_of(found.network)
     if family is None:
         return _inspection(model, found, proposal=propose(found.network))
-    flops, why = _flops(found.network, size)
+    flops, sample, why = _counted(found.network, family.sample, size)
     return _inspection(
         model,
         found,
@@ -111,6 +113,7 @@ def inspect_model(model: str, size: int | None = None) -> Inspection:
         one_by_one=family.one_by_one(found.network),
         gflops=flops[""] / 1e9 if flops else None,
         uncounted=why,
+        sample=sample,
         parts=tuple(_share(found.network, part, flops) for part in family.parts(found.network)),
         rules=_rules(family, found.network),
     )
@@ -134,15 +137,16 @@ def _inspection(model: str, found: Found, **known: Any) -> Inspection:
     return Inspection(model=model, pipeline=found.pipeline, denoiser=name, parameters=parameters, **facts)
 
 
-def _flops(network: nn.Module, size: int | None) -> tuple[Mapping[str, int], str]:
-    """Return FLOPs by module of one row, or nothing and the reason."""
+def _counted(network: nn.Module, sample: str, size: int | None) -> tuple[Mapping[str, int], tuple[int, ...], str]:
+    """Return FLOPs by module of one row and the shape of its sample, or nothing and the reason."""
     try:
-        return meta_flops(network, example(network, 1, size or _usual(network))), ""
+        given = example(network, 1, size or _usual(network))
+        return meta_flops(network, given), tuple(given[sample].shape[1:]), ""
     except Exception as error:  # what a forward pass without values raises is anything
         reason = (
             one_line(error) if isinstance(error, FdplugError) else f"{type(error).__name__}: {one_line(error, 120)}"
         )
-        return {}, reason
+        return {}, (), reason
 
 
 def _usual(network: nn.Module) -> int | None:

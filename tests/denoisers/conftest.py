@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ NOTICES = (
     "ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning",
     "ignore:In CPU autocast, but the target dtype is not supported:UserWarning",
 )
+WITH = ("diffusers", "torch", "transformers")  # versions that the support table says it holds for
 UNIFORM = {"uniform": {"interval": 3}}
 
 # Rows of the table of transformers that the default run takes: separate calls, samples in lists, long skips.
@@ -67,11 +69,20 @@ def one_of_a_kind():
 
 
 def pytest_collection_modifyitems(items):
-    """Let those notices pass in this folder; every other warning is an error."""
+    """Let those notices pass in this folder; every other warning is an error. Note whose check a test is."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             for notice in NOTICES:
                 item.add_marker(pytest.mark.filterwarnings(notice))
+            item.user_properties += _whose(getattr(item, "callspec", None))
+
+
+def _whose(callspec):
+    """Return the system that a test is about, and the versions it runs with, for `tests/denoisers/record.py`."""
+    given = {} if callspec is None else callspec.params
+    name = given.get("case", given.get("name"))
+    versions = ", ".join(f"{one} {version(one).partition('+')[0]}" for one in WITH)
+    return [("system", name), ("versions", versions)] if name in SYSTEMS else []
 
 
 def close(one, other, tolerance=1e-4):

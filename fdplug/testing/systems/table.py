@@ -1,14 +1,11 @@
 """A row of the support table, read from a system's tiny pipeline and the family that knows its denoiser.
 
-`fdplug families` prints rows that were written down, and tests hold them against these. To write them anew:
-
-    python -m fdplug.testing.systems.table > fdplug/commands/families.json
+`fdplug families` prints rows that were written down when the conformance tests ran, and tests hold them against these.
 """
 
 from __future__ import annotations
 
 import inspect
-import json
 from typing import Any
 
 from fdplug.lookup import find_families
@@ -38,14 +35,3 @@ def _encoder(family: Any) -> str:
     """Return what the first sentence of the family's docstring says behind `the encoder is`."""
     sentence = " ".join((inspect.getdoc(family) or "").split("\n\n")[0].split()).removesuffix(".")
     return sentence.partition("the encoder is ")[2].partition(" (paper")[0]
-
-
-def main() -> None:
-    """Build every system and print the rows."""
-    from fdplug.testing.systems import SYSTEMS
-
-    print(json.dumps([describe(system) for system in SYSTEMS.values()], indent=1))
-
-
-if __name__ == "__main__":
-    main()
