@@ -26,6 +26,7 @@ from fdplug.checks import choice
 from fdplug.profiling.conventions import CONVENTIONS
 from fdplug.profiling.meta_flops import meta_flops
 from fdplug.profiling.outline import outlined
+from fdplug.profiling.packed import unpacked
 
 log = logging.getLogger(__name__)
 
@@ -130,11 +131,12 @@ def is_known(network: nn.Module, arguments: Mapping[str, Any], made_of: tuple[An
 
 def _traced_or_run(network: nn.Module, arguments: Mapping[str, Any]) -> dict[str, Counter[str]]:
     """Count with fvcore, or, where torch's tracer cannot follow a network's code, with torch's own counter."""
-    try:
-        return _counted(network, arguments)
-    except (RuntimeError, TypeError) as error:
-        log.info("%s cannot be traced (%s): counted as it runs", type(network).__name__, error)
-        return {convention: meta_flops(network, arguments, convention) for convention in CONVENTIONS}
+    with unpacked(network):
+        try:
+            return _counted(network, arguments)
+        except (RuntimeError, TypeError) as error:
+            log.info("%s cannot be traced (%s): counted as it runs", type(network).__name__, error)
+            return {convention: meta_flops(network, arguments, convention) for convention in CONVENTIONS}
 
 
 def _filled(outline: Tensor, device: torch.device) -> Tensor:
