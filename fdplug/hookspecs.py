@@ -20,7 +20,8 @@ and `Sampler.leave_out`; the part `trunk` of every built-in family; `Part.blocks
 `Part.whole`, with `KeyStepPolicy.probes` and `KeyStepPolicy.observe`; `fdplug.caches.Weighted`; the hook
 `fdplug_scores`; `space` of every class (`fdplug.space`), by which `fdplug optimize` knows what to try; `rescaled` of
 policies and caches, for presets in runs of other lengths; the kind guidance, with `DenoiserFamily.guidance` and
-`guidance_rows`; a family's `successor` and `boundary`, its `listed` arguments and `batch_dimensions`; `Ledger.add`.
+`guidance_rows`; the facts `decoded-ahead` and `serial`; a family's `successor` and `boundary`, its `listed` arguments
+and `batch_dimensions`; `Ledger.add`.
 
 **Public modules.** `fdplug` itself and `fdplug.policies`, `caches`, `injectors`, `samplers`, `denoisers`, `transforms`,
 `parts`, `guidance`, `scores`, `schedule`, `stacking`, `patching`, `trees`, `pipeline`, `checks`, `errors` and
@@ -85,11 +86,79 @@ def fdplug_key_step_policies() -> Iterable[type[KeyStepPolicy]]:
         yield FirstHalf
     ```
 
-    There are two more base classes. An `AdaptivePolicy` decides step by step, by the denoiser's input; with `probes =
-    True` by what the part's probe, such as the first block, makes of it; `observe` tells it what a computed step
-    predicted. A `BlockPolicy`
-    names key steps for every module of the part by itself: block caching ("Cache Me if You Can", 2312.03209) gives each
-    transformer block a schedule of its own, which one set of steps for the whole part cannot say.
+    There are two more base classes. An `AdaptivePolicy` decides step by step, by the denoiser's input; `observe` tells
+    it what a computed step predicted (contract 1.1):
+
+    ```python
+    import fdplug
+    from fdplug.policies import AdaptivePolicy
+
+
+    class Calm(AdaptivePolicy):
+        '''Replays one step after each whose prediction differs little from the one before.'''
+
+        name = "calm"
+
+        def __init__(self, threshold: float = 0.1):
+            self.threshold = threshold
+
+        @classmethod
+        def space(cls, steps):  # what `fdplug optimize` tries
+            return {"threshold": (0.05, 0.1, 0.2)}
+
+        def reset(self):
+            self.last, self.calm = None, False
+
+        def observe(self, step, sample, prediction):
+            if self.last is not None:
+                change = (prediction - self.last).abs().mean() / self.last.abs().mean()
+                self.calm = float(change) < self.threshold
+            self.last = prediction.clone()
+
+        def is_key(self, step, sample):
+            self.calm, was = False, self.calm
+            return not was
+
+
+    @fdplug.hookimpl
+    def fdplug_key_step_policies():
+        yield Calm
+    ```
+
+    With `probes = True` it decides in the middle of a call instead, by what the part's probe, such as the first block,
+    adds to its own input (contract 1.1):
+
+    ```python
+    import fdplug
+    from fdplug.policies import AdaptivePolicy
+
+
+    class Drift(AdaptivePolicy):
+        '''Computes a step if the probe's answer has left that of the last computed step.'''
+
+        name = "drift"
+        probes = True
+        needs = {"probe": "it decides by the first block; take part='after-first-block'"}
+
+        def reset(self):
+            self.kept = None
+
+        def is_key(self, step, sample):
+            kept = self.kept
+            if kept is not None and kept.shape == sample.shape and float((sample - kept).norm() / kept.norm()) < 0.05:
+                return False
+            self.kept = sample.clone()
+            return True
+
+
+    @fdplug.hookimpl
+    def fdplug_key_step_policies():
+        yield Drift
+    ```
+
+    A `BlockPolicy` names key steps for every module of the part by itself: block caching ("Cache Me if You Can",
+    2312.03209) gives each transformer block a schedule of its own, which one set of steps for the whole part cannot
+    say.
     """
     return ()
 
@@ -185,8 +254,31 @@ def fdplug_samplers() -> Iterable[type[Sampler]]:
     ```
 
     Where steps lie at places of one's own, `arguments(steps)` returns `{"timesteps": [...]}` or `{"sigmas": [...]}` for
-    the pipeline's call, noisiest first, in place of their number (`ays` does); `build` may set further entries of the
-    scheduler's config. A sampler with `flow = True` is for models that predict a flow, and `fit` refuses all others.
+    the pipeline's call, noisiest first, in place of their number (contract 1.1; `ays` and `tuned` do):
+
+    ```python
+    import fdplug
+    from fdplug.samplers import Sampler
+
+
+    class DenseLate(Sampler):
+        '''Euler with most of its steps at little noise.'''
+
+        name = "dense-late"
+        scheduler = "EulerDiscreteScheduler"
+        steps = 20
+
+        def arguments(self, steps):
+            return {"timesteps": [round(999 * (1 - index / steps) ** 2) for index in range(steps)]}
+
+
+    @fdplug.hookimpl
+    def fdplug_samplers():
+        yield DenseLate
+    ```
+
+    `build` may set further entries of the scheduler's config. A sampler with `flow = True` is for models that predict a
+    flow, and `fit` refuses all others.
     """
     return ()
 
@@ -216,9 +308,39 @@ def fdplug_denoiser_families() -> Iterable[type[DenoiserFamily]]:
         yield MyUNet
     ```
 
-    More than that a family says where its class needs it: which arguments hold rows in another dimension than the first
-    (`batch_dimensions`) or as a list (`listed`); what the rows of guidance stand for (`guidance`); and which second
-    denoiser a run goes over to (`successor`), and when (`boundary`).
+    More than that a family says where its class needs it (contract 1.1): which arguments hold rows in another dimension
+    than the first, or as a list; what the rows of guidance stand for; and which second denoiser a run goes over to, and
+    when:
+
+    ```python
+    import fdplug
+    from fdplug.denoisers import DenoiserFamily, GuidanceRows, trunk
+
+
+    class MyCascade(DenoiserFamily):
+        '''Two transformers, the second of them for little noise.'''
+
+        name = "my-cascade"
+        models = ("my_package.models.MyTransformer",)
+        component, successor = "transformer", "transformer_2"
+        sample = "hidden_states"
+        conditioning = ("temb",)
+        batch_arguments = ("encoder_hidden_states", "image_rotary_emb")
+        batch_dimensions = {"image_rotary_emb": 1}
+        listed = frozenset({"encoder_hidden_states"})
+        guidance = GuidanceRows(order=("unconditional", "conditional"))
+
+        def boundary(self, pipe, schedule):
+            return sum(time >= 875 for time in schedule.timesteps)
+
+        def parts(self, denoiser):
+            yield trunk(["embed", *(f"blocks.{index}" for index, _ in enumerate(denoiser.blocks))])
+
+
+    @fdplug.hookimpl
+    def fdplug_denoiser_families():
+        yield MyCascade
+    ```
     """
     return ()
 
@@ -286,8 +408,32 @@ def fdplug_parts() -> Iterable[type[PartRule]]:
     everything deeper than one skip connection, block caching every transformer block) would need a family of its own,
     and families of one class exclude each other.
 
-    A part with `residual = True` keeps what it adds to its input instead of what it hands on, whatever the cache; the
-    blocks to choose from are those of the family's trunk, `family.part(denoiser, "trunk").blocks`.
+    A part with `residual = True` keeps what it adds to its input instead of what it hands on, whatever the cache. The
+    blocks to choose from are those of the family's trunk, and one in front of the part can be a policy's probe
+    (contract 1.1):
+
+    ```python
+    import fdplug
+    from fdplug.parts import Part, PartRule
+
+
+    class LaterBlocks(PartRule):
+        '''What all blocks of a transformer but the first add to its output.'''
+
+        name = "later-blocks"
+
+        def part(self, family, denoiser):
+            first, *rest = family.part(denoiser, "trunk").blocks
+            chained = frozenset(rest[:-1])  # nobody reads their output but the next block
+            return Part(
+                name=self.name, modules=tuple(rest), chained=chained, sample_free=False, residual=True, probe=first
+            )
+
+
+    @fdplug.hookimpl
+    def fdplug_parts():
+        yield LaterBlocks
+    ```
     """
     return ()
 

@@ -1,8 +1,8 @@
 """Which plugins may work together: each states what it needs, provides and excludes, and nothing is guessed.
 
 A *fact* is a word about the stack. Every plugin in use is one by itself, `kind:name` (`policy:uniform`,
-`transform:tome`); a part whose replayed steps do not read the sample is `sample-free`. Further facts are what plugins
-list in `provides`. Reasons are written for users: they end the sentence "... cannot be combined: ...".
+`transform:tome`); what fdplug itself decides, and what its own plugins provide, is in `FACTS`. Further facts are what
+plugins list in `provides`. Reasons are written for users: they end the sentence "... cannot be combined: ...".
 """
 
 from __future__ import annotations
@@ -12,6 +12,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fdplug.errors import StackError
+
+FACTS: Mapping[str, str] = {
+    "sample-free": "a part whose replayed steps do not read the sample, such as `encoder`",
+    "residual": "a part that keeps what it adds to its input",
+    "probe": "a part with a module in front of it that a policy can look at",
+    "decoded-ahead": "spans that are decoded in one batch, ahead of their steps",
+    "serial": "spans that are decoded one step at a time",
+    "rows-left-out": "a guidance other than `full`",
+    "transformer-blocks": "a part of single transformer blocks",
+    "decoding:split": "`fdplug.split_decode()`",
+}
+"""Facts by name, with what is true where they hold. `decoded-ahead` and `serial` are contract 1.1."""
 
 
 class Stackable:

@@ -10,9 +10,19 @@ from benchmarks.frontier.bar import best
 from benchmarks.frontier.cells import titled
 from benchmarks.frontier.tables import FAMILIES
 
-COLOURS = {"tuned": "#b3261e", "trunk": "#e08a3c", "stock": "#1f4e8c", "deepcache": "#6b8f71", "paper": "#8a8a8a"}
-COLOURS |= {"residual": "#7b4ea3", "guidance": "#b39c1e", "earlystop": "#4ba3a3", "leaveout": "#5b8ac6"}
-POINTS = ("paper", "deepcache", "residual", "guidance", "leaveout", "earlystop")
+COLOURS = {
+    "tuned": "#b3261e",
+    "trunk": "#e08a3c",
+    "knots": "#1f8c7a",
+    "stock": "#1f4e8c",
+    "deepcache": "#6b8f71",
+    "paper": "#8a8a8a",
+    "residual": "#7b4ea3",
+    "guidance": "#b39c1e",
+    "leaveout": "#5b8ac6",
+    "earlystop": "#4ba3a3",
+}
+POINTS = ("paper", "deepcache", "residual", "guidance", "leaveout", "knots", "earlystop")
 TICKS = (6, 8, 10, 12, 14, 16, 20, 25, 40)
 
 

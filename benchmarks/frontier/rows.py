@@ -19,7 +19,7 @@ class Row:
 
     Attributes:
         name: of the row, also its file's.
-        family: `stock`, `trunk`, `tuned`, `paper`, `deepcache`, `residual`, `guidance`, `leaveout` or
+        family: `stock`, `trunk`, `tuned`, `knots`, `paper`, `deepcache`, `residual`, `guidance`, `leaveout` or
             `earlystop`.
         calls: denoiser calls at which everything is computed; those of a prior, too. Of `guidance`, as many whole calls
             as its GFLOPs are worth.
@@ -77,6 +77,9 @@ def _trunk(bed: Testbed, calls: int, tuned: Path | None) -> Iterator[Row]:
     if tuned is not None:
         given = {"tuned": {"file": str(tuned), "keys": calls}}
         yield _ours(bed, f"trunk-tuned-{calls}", "tuned", calls, {**common, "cache": given, "policy": given})
+        if bed.unet:
+            sampler = {"tuned": {"file": str(tuned)}}
+            yield Row(name=f"knots-{calls}", family="knots", calls=calls, sampler=sampler, steps=calls)
 
 
 def _inside(bed: Testbed, budgets: Sequence[int], found: Found) -> Iterator[Row]:

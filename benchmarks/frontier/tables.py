@@ -11,6 +11,7 @@ from benchmarks.frontier.targets import told
 FAMILIES = {
     "tuned": "trunk, tuned",
     "trunk": "trunk, early keys",
+    "knots": "Euler at tuned timesteps",
     "stock": "fewer steps",
     "deepcache": "DeepCache",
     "paper": "encoder (the paper)",

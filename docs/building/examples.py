@@ -28,6 +28,7 @@ GIVEN: dict[str, Mapping[str, Any]] = {
     "policy:blockcache": {"file": "changes.json"},
     "policy:magcache": {"file": "sizes.json"},
     "cache:tuned": {"file": "tuned.json"},
+    "sampler:tuned": {"file": "tuned.json"},
     "cache:damped": {"steps": [0, 5, 10, 15], "shares": [0.0, 0.5, 0.5, 0.0]},
     "injector:tuned": {"file": "tuned.json"},
     "score:hps": {"model": "hpsv2"},

@@ -14,19 +14,11 @@ from docs.building.examples import command, flow, options, python, settings
 from docs.building.solver import solver
 from docs.building.strip import strip
 from fdplug import registry
-from fdplug.stacking import Stackable
+from fdplug.stacking import FACTS, Stackable
 from fdplug.testing import schedule
 
 REPOSITORY = "https://github.com/fdplug/fdplug/blob/main"
 STEPS = 50
-FACTS = {
-    "sample-free": "a part whose replayed steps do not read the sample, such as `encoder`",
-    "residual": "a part that keeps what it adds to its input",
-    "probe": "a part with a module in front of it that a policy can look at",
-    "rows-left-out": "a guidance other than `full`",
-    "transformer-blocks": "a part of single transformer blocks",
-    "decoding:split": "`fdplug.split_decode()`",
-}
 SEARCHED = "What [`fdplug optimize`]({up}optimize.md) tries in a run of {steps} steps"
 
 

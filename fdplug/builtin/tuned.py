@@ -1,4 +1,4 @@
-"""Tuned key steps and prior noise: a file that `fdplug tune` writes, and the plugins that read it."""
+"""What `fdplug tune` writes: key steps, forecasts and prior noise; and the plugins that read its file."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from fdplug.hooks import hookimpl
 from fdplug.injectors import NoiseInjector, PriorNoise
 from fdplug.policies import KeyStepPolicy, Schedule
 from fdplug.profiling.fingerprint import fingerprint
+from fdplug.samplers import Sampler
+from fdplug.samplers.solvers import PLACED
 
 FORMAT = 2
 
@@ -224,6 +226,37 @@ class TunedNoise(PriorNoise):
         super().__init__(noise.alpha, noise.tau)
 
 
+class TunedTimesteps(Sampler):
+    """Fewer steps at the timesteps that `fdplug tune` found: those of the key steps, as a solver's own.
+
+    Nothing is replayed. With `euler` it is what DDIM with trunk and cache `reuse` is at the same key steps.
+
+    Args:
+        file: what `fdplug tune --part trunk` wrote; a run of as many steps as it has key steps is asked for by its
+            number of steps.
+        solver: `euler`, `dpm-solver++` or `dpm-solver++1`, the solvers that take timesteps of one's own.
+        leave_out: how many steps at the end are not taken; the last one that is taken ends where the run would have.
+    """
+
+    name = "tuned"
+    scheduler = PLACED["euler"].scheduler
+
+    def __init__(self, file: str, solver: str = "euler", leave_out: int = 0) -> None:
+        super().__init__(leave_out)
+        self.file, self.schedule = file, TunedSchedule.load(_file_name(file))
+        self.solver = checks.choice("solver", solver, tuple(PLACED))
+        self.steps = self.schedule.chosen  # type: ignore[misc]
+
+    def build(self, config: Mapping[str, Any]) -> Any:
+        """Return the solver's scheduler."""
+        return PLACED[self.solver]().build(config)
+
+    def arguments(self, steps: int) -> dict[str, Any]:
+        """Return the timesteps of the best `steps` key steps, noisiest first."""
+        keys = self.schedule.curve[_count(self.schedule, self.file, steps) - 1].keys
+        return {"timesteps": [round(self.schedule.timesteps[key]) for key in keys]}
+
+
 def _file_name(given: Any) -> str | Path:
     if not isinstance(given, str | Path):
         raise ConfigError(f"file must be the name of a file that `fdplug tune` wrote, got {shown(given)}")
@@ -250,3 +283,9 @@ def fdplug_feature_caches() -> Iterator[type[FeatureCache]]:
 def fdplug_noise_injectors() -> Iterator[type[NoiseInjector]]:
     """Yield the injector."""
     yield TunedNoise
+
+
+@hookimpl
+def fdplug_samplers() -> Iterator[type[Sampler]]:
+    """Yield the sampler."""
+    yield TunedTimesteps

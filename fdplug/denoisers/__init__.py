@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fdplug.denoisers.base import Companion, DenoiserFamily, Part
+from fdplug.denoisers.base import Companion, DenoiserFamily, Part, trunk
 from fdplug.denoisers.dit_transformer_2d import DiTTransformer2D
 from fdplug.denoisers.guidance_rows import GuidanceRows
 from fdplug.denoisers.pixart_transformer_2d import PixArtTransformer2D
@@ -23,7 +23,7 @@ from fdplug.denoisers.unet_spatio_temporal_condition import UNetSpatioTemporalCo
 from fdplug.denoisers.unet_stable_cascade import StableCascadeDecoder, StableCascadePrior
 from fdplug.hooks import hookimpl
 
-__all__ = ["Companion", "DenoiserFamily", "GuidanceRows", "Part"]
+__all__ = ["Companion", "DenoiserFamily", "GuidanceRows", "Part", "trunk"]
 
 
 @hookimpl

@@ -99,6 +99,8 @@ def _check_stack(method: Method, rule: PartRule | None, transforms: Sequence[Tra
         "sample-free": part.sample_free,
         "residual": part.residual,
         "probe": part.probe is not None,
+        "decoded-ahead": method.parallel,
+        "serial": not method.parallel,
         f"part:{part.name}": rule is None,
     }
     layers = [

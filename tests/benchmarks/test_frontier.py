@@ -48,10 +48,16 @@ def test_every_row_has_a_name_of_its_own_and_as_many_calls_as_it_says(bed, tmp_p
         elif row.family == "leaveout":
             assert row.steps - row.sampler["euler"]["leave_out"] == row.calls
         elif row.family != "guidance":
-            assert row.steps == (row.calls if row.family == "stock" else bed.steps)
-    for family in ("stock", "trunk", "tuned", "paper", *(("deepcache", "earlystop", "leaveout") if bed.unet else ())):
+            assert row.steps == (row.calls if row.family in ("stock", "knots") else bed.steps)
+    for family in (
+        "stock",
+        "trunk",
+        "tuned",
+        "paper",
+        *(("deepcache", "earlystop", "leaveout", "knots") if bed.unet else ()),
+    ):
         assert {row.calls for row in made if row.family == family} >= set(bed.budgets)
-    assert not [row for row in rows(bed, Found()) if "tuned" in row.name]
+    assert not [row for row in rows(bed, Found()) if "tuned" in row.name or row.family == "knots"]
 
 
 def test_searched_key_steps_and_rules_make_rows_where_there_are_any(tmp_path):

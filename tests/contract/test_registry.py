@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+import types
+
 import pluggy
 import pytest
 
@@ -10,6 +14,19 @@ from fdplug import hookspecs, plugins, registry
 from fdplug.caches import Reuse
 from fdplug.errors import ConfigError, PluginClashError, PluginWarning, UnknownPluginError
 from fdplug.policies import KeyStepPolicy, Uniform
+from fdplug.testing import check_cache, check_guidance, check_injector, check_part, check_policy, check_sampler
+from fdplug.testing.systems import SYSTEMS
+
+CHECKS = {
+    "policy": check_policy,
+    "cache": check_cache,
+    "injector": check_injector,
+    "sampler": check_sampler,
+    "guidance": check_guidance,
+    "part": lambda rule: check_part(rule, *OTHERS.get(rule.name, ())),
+}
+OTHERS = {"later-blocks": (SYSTEMS["pixart"].make, SYSTEMS["pixart"].run)}
+"""Parts that are not for a U-Net."""
 
 
 @pytest.fixture
@@ -150,21 +167,27 @@ def test_every_kind_has_a_hook_and_every_hook_a_kind():
     assert hooks == {kind.hook for kind in registry.KINDS.values()}
 
 
-@pytest.mark.parametrize("hook", sorted(name for name in vars(hookspecs) if name.startswith("fdplug_")))
-def test_the_plugin_in_each_hooks_docstring_works(manager, hook):
-    """What the contract tells people to copy registers one class of the right kind."""
-    import textwrap
-    import types
+def examples():
+    """Return every plugin that the contract tells people to copy, with its hook."""
+    for kind in registry.KINDS.values():
+        for code in re.findall(r"```python\n(.*?)```", getattr(hookspecs, kind.hook).__doc__, re.DOTALL):
+            yield pytest.param(kind, textwrap.dedent(code), id=re.search(r'name = "([\w-]+)"', code)[1])
 
-    text = getattr(hookspecs, hook).__doc__
-    code = textwrap.dedent(text.split("```python\n")[1].split("```")[0])
+
+@pytest.mark.parametrize(("kind", "code"), list(examples()))
+def test_every_plugin_in_the_docstrings_of_hooks_works(manager, kind, code):
     module = types.ModuleType("copied")
     exec("from torch import cat\n" + code, module.__dict__)
     manager.add(module, "copied", "someone 1.0")
-    kind = next(kind for kind in registry.KINDS.values() if kind.hook == hook)
     added = [entry for entry in registry.entries(kind.word).values() if entry.provider == "someone 1.0"]
     assert len(added) == 1
-    added[0].cls()
+    plugin = added[0].cls()
+    if kind.word in CHECKS:
+        CHECKS[kind.word](plugin)
+
+
+def test_every_hook_has_a_plugin_to_copy():
+    assert {param.values[0].hook for param in examples()} == {kind.hook for kind in registry.KINDS.values()}
 
 
 def test_every_class_has_help_and_options_that_can_be_listed():

@@ -6,8 +6,11 @@ from typing import ClassVar
 
 import pytest
 
+from fdplug import propagate
 from fdplug.errors import StackError
+from fdplug.injectors import PriorNoise
 from fdplug.stacking import Layer, Stackable, check_stack
+from fdplug.testing import tiny_pipeline
 
 
 class Plain(Stackable):
@@ -70,3 +73,28 @@ def test_nothing_excludes_itself():
 def test_one_is_not_used_twice():
     with pytest.raises(StackError, match="named twice; once is enough"):
         check_stack([*layers(transform_x=Plain()), *layers(transform_x=Plain())])
+
+
+@pytest.mark.parametrize(
+    ("settings", "ahead"),
+    [({}, True), ({"decoding": "serial"}, False), ({"guidance": "adaptive"}, False)],
+    ids=["parallel", "serial", "decided as it goes"],
+)
+def test_how_spans_are_decoded_is_a_fact(settings, ahead):
+    class Watching(PriorNoise):
+        """Would look at every step as it is decoded."""
+
+        name = "watching"
+        excludes: ClassVar = {"decoded-ahead" if ahead else "serial": "it would see nothing"}
+
+    class Content(PriorNoise):
+        """Goes with what there is."""
+
+        name = "content"
+        excludes: ClassVar = {"serial" if ahead else "decoded-ahead": "it would see nothing"}
+
+    pipe = tiny_pipeline()
+    with pytest.raises(StackError, match="cannot be combined: it would see nothing"):
+        propagate(pipe, injector=Watching(), **settings)
+    with propagate(pipe, injector=Content(), **settings):
+        pass

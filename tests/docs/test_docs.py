@@ -9,6 +9,7 @@ import pytest
 
 from fdplug import hookspecs, registry
 from fdplug.cli import COMMANDS
+from fdplug.stacking import FACTS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
@@ -43,6 +44,11 @@ def test_every_hook_has_a_heading_with_its_exact_signature():
     hooks = [kind.hook for kind in registry.KINDS.values()]
     assert sorted(headings) == sorted(f"{hook}()" for hook in hooks)
     assert all(getattr(hookspecs, hook).__doc__ for hook in hooks)
+
+
+def test_the_table_of_facts_is_what_the_code_knows():
+    rows = re.findall(r"^\| `([\w:-]+)` \| (.+) \|$", (ROOT / "docs" / "hooks.md").read_text(), re.MULTILINE)
+    assert rows == list(FACTS.items())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -34,7 +34,7 @@ def shared():
 
 def test_every_registered_sampler_is_covered():
     """The others place the same schedulers' steps, or are for models that predict a flow."""
-    others = {"own", "ays", "flow-euler", "flow-dpm++", "flow-unipc"}
+    others = {"own", "ays", "tuned", "flow-euler", "flow-dpm++", "flow-unipc"}
     assert {*SAMPLERS, *others} == set(registry.names("sampler"))
 
 

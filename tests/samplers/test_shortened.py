@@ -16,7 +16,7 @@ from fdplug.testing import check_sampler, latents, tiny_pipeline
 
 DIFFUSION, FLOW = DDIMScheduler(), FlowMatchEulerDiscreteScheduler(shift=3.0)
 CANNOT = {"pndm", "lcm"}  # they neither have noise levels nor say what is clean
-ABLE = sorted(set(registry.names("sampler")) - CANNOT)
+ABLE = sorted(set(registry.names("sampler")) - CANNOT - {"tuned"})  # which reads a file
 
 
 def fitted(name, scheduler=None, **options):

@@ -11,9 +11,9 @@ import torch
 
 import fdplug
 from fdplug import registry
-from fdplug.builtin.tuned import Choice, Noise, Tuned, TunedNoise, TunedSchedule, fingerprint
+from fdplug.builtin.tuned import Choice, Noise, Tuned, TunedNoise, TunedSchedule, TunedTimesteps, fingerprint
 from fdplug.errors import ConfigError, PropagationError
-from fdplug.testing import check_cache, check_policy, latents, schedule, tiny_pipeline
+from fdplug.testing import check_cache, check_policy, check_sampler, latents, schedule, tiny_pipeline
 from fdplug.tuning.calibration import calibrate, interpolated
 from fdplug.tuning.optimal_spans import price, segment
 
@@ -201,6 +201,29 @@ def test_the_policy_takes_the_keys_of_the_file(measured, file):
             latents(pipe, num_inference_steps=STEPS)
         assert len(on.ledger.key_steps) == (count or 3)
     check_policy(Tuned(file), lengths=())
+
+
+def test_the_timesteps_of_the_key_steps_are_a_solvers_own(measured, file):
+    """Euler there is DDIM with its prediction reused between key steps, as long as both end at the same noise."""
+    pipe, found = measured
+    check_sampler(TunedTimesteps(file))
+    sampler = TunedTimesteps(file)
+    keys = sampler.schedule.curve[2].keys
+    assert sampler.steps == 3
+    assert sampler.arguments(3) == {"timesteps": [round(found.timesteps[key]) for key in keys]}
+    own = pipe.scheduler
+    try:
+        pipe.scheduler = type(own).from_config(own.config, set_alpha_to_one=True, timestep_spacing="leading")
+        settings = {"part": "trunk", "policy": {"explicit": {"steps": keys}}, "injector": "none"}
+        with fdplug.propagate(pipe, **settings):
+            expected = latents(pipe, num_inference_steps=STEPS)
+        pipe.scheduler = sampler.fit(pipe.scheduler)
+        got = latents(pipe, **{"num_inference_steps": None, **sampler.arguments(3)})
+    finally:
+        pipe.scheduler = own
+    assert torch.allclose(got, expected, atol=1e-4 * float(expected.abs().max()))
+    with pytest.raises(ConfigError, match=r"keys is 7, but .* is for a run of 6 steps"):
+        sampler.arguments(7)
 
 
 def test_the_tuned_noise_is_prior_noise(measured, file, tmp_path):
