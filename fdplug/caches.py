@@ -55,6 +55,13 @@ class FeatureCache(Stackable, Searchable, ABC):
     def reset(self) -> None:
         """Forget everything and free the memory."""
 
+    def forget(self, name: str) -> None:
+        """Forget the features of one module: what is written next was made of another conditioning. Contract 1.1.
+
+        Here nothing is done: most caches keep what was written last. One that makes features of several key steps must
+        not make them of both.
+        """
+
     @abstractmethod
     def write(self, name: str, step: int, features: Features) -> None:
         """Keep the features that module `name` computed at key step `step`; do not change them."""
@@ -83,6 +90,9 @@ class Reuse(FeatureCache):
 
     def reset(self) -> None:
         self._kept = {}
+
+    def forget(self, name: str) -> None:
+        self._kept.pop(name, None)
 
     def write(self, name: str, step: int, features: Features) -> None:
         """Keep references; nothing is copied."""
@@ -160,6 +170,9 @@ class Weighted(FeatureCache):
 
     def reset(self) -> None:
         self._kept = {}
+
+    def forget(self, name: str) -> None:
+        self._kept.pop(name, None)
 
     def write(self, name: str, step: int, features: Features) -> None:
         """Keep references of the last key steps; nothing is copied."""

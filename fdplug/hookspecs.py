@@ -17,11 +17,11 @@ my-plugin = "my_module"
 left out with a warning by others. Additions (a hook, a method with a default, an attribute) raise the minor number;
 whatever would break a plugin raises the major number. New in 1.1: `Sampler.fit`, `Sampler.arguments`, `Sampler.flow`
 and `Sampler.leave_out`; the part `trunk` of every built-in family; `Part.blocks`, `Part.residual`, `Part.probe` and
-`Part.whole`, with `KeyStepPolicy.probes` and `KeyStepPolicy.observe`; `fdplug.caches.Weighted`; the hook
-`fdplug_scores`; `space` of every class (`fdplug.space`), by which `fdplug optimize` knows what to try; `rescaled` of
-policies and caches, for presets in runs of other lengths; the kind guidance, with `DenoiserFamily.guidance` and
-`guidance_rows`; the facts `decoded-ahead` and `serial`; a family's `successor` and `boundary`, its `listed` arguments
-and `batch_dimensions`; `Ledger.add`.
+`Part.whole`, with `KeyStepPolicy.probes` and `KeyStepPolicy.observe`; `fdplug.caches.Weighted`, `FeatureCache.forget`;
+the hook `fdplug_scores`; `space` of every class (`fdplug.space`), by which `fdplug optimize` knows what to try;
+`rescaled` of policies and caches, for presets in runs of other lengths; the kind guidance, with
+`DenoiserFamily.guidance` and `guidance_rows`; the facts `decoded-ahead` and `serial`; a family's `successor` and
+`boundary`, its `listed` arguments and `batch_dimensions`; `Ledger.add`.
 
 **Public modules.** `fdplug` itself and `fdplug.policies`, `caches`, `injectors`, `samplers`, `denoisers`, `transforms`,
 `parts`, `guidance`, `scores`, `schedule`, `stacking`, `patching`, `trees`, `pipeline`, `checks`, `errors` and

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fdplug import trees
 from fdplug.denoisers.guidance_rows import CONDITIONAL, PERTURBED, GuidanceRows
 from fdplug.errors import NoEffectWarning, PropagationError, warn
-from fdplug.guidance import Full
+from fdplug.guidance import Full, Guidance
 from fdplug.propagation.calls.caller import Caller
 from fdplug.propagation.messages import some
+from fdplug.propagation.watching.perturbation import coupling, unperturbed
 from fdplug.propagation.window import EVERY_ROW, Rows
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from fdplug.denoisers import DenoiserFamily
-    from fdplug.guidance import Guidance
     from fdplug.propagation.calls.call import Call
     from fdplug.propagation.method import Method
     from fdplug.schedule import Schedule
 
     Compute = Callable[[Call, Rows], Any]
-
-# Attention processors that perturb the last of equal shares of the rows, and what they do to the others.
-UNPERTURBED = {
-    "PAGIdentitySelfAttnProcessor2_0": "AttnProcessor2_0",
-    "PAGCFGIdentitySelfAttnProcessor2_0": "AttnProcessor2_0",
-    "PAGJointAttnProcessor2_0": "JointAttnProcessor2_0",
-    "PAGCFGJointAttnProcessor2_0": "JointAttnProcessor2_0",
-    "PAGHunyuanAttnProcessor2_0": "HunyuanAttnProcessor2_0",
-    "PAGCFGHunyuanAttnProcessor2_0": "HunyuanAttnProcessor2_0",
-    "PAGIdentitySanaLinearAttnProcessor2_0": "SanaLinearAttnProcessor2_0",
-    "PAGCFGSanaLinearAttnProcessor2_0": "SanaLinearAttnProcessor2_0",
-}
 
 
 class Guided:
@@ -69,6 +56,8 @@ class Guided:
         self._returns: dict[int, bool] = {}
         self._complete = False
         self._conditional: tuple[int, Any] = (-1, None)
+        self._learns = type(guidance).observe is not Guidance.observe
+        self._new_at = schedule.start
 
     def hand_over(self, network: nn.Module) -> None:
         """Learn that another denoiser goes on."""
@@ -144,7 +133,7 @@ class Guided:
 
     # --- one call of the denoiser ------------------------------------------------------------------------------------
 
-    def answer(self, step: int, call: Call, compute: Compute) -> Any:
+    def answer(self, step: int, call: Call, compute: Compute, is_new: bool = False) -> Any:
         """Return the prediction for a call: computed, or made up for rows that are left out.
 
         A batch of guidance is the first call of a step; separate calls come in the order of the family.
@@ -153,7 +142,10 @@ class Guided:
             step: the current step.
             call: what the denoiser was given.
             compute: returns the prediction for a call, or for some of its rows.
+            is_new: whether it is given what no call of the step before was.
         """
+        if is_new and self._learns and self._new_at != step:
+            self._learn_anew(step)
         order = self._order()
         self._on = bool(order)
         number = self._place[1] if self._place[0] == step else 0
@@ -163,6 +155,13 @@ class Guided:
         if self._rows.separate:
             return self._one_call(step, order[number], call, compute)
         return self._batch(step, order, call, compute)
+
+    def _learn_anew(self, step: int) -> None:
+        """Run all rows: what full steps have shown was about other prompts, another batch or another step."""
+        self._new_at = step
+        self._guidance.begin(self._schedule)
+        self._decided[step] = True
+        self._returns.pop(step, None)
 
     def _batch(self, step: int, order: tuple[str, ...], call: Call, compute: Compute) -> Any:
         self._asked = True
@@ -179,7 +178,7 @@ class Guided:
             return output
         self._refuse_coupled()
         own = call.share(order.index(CONDITIONAL), len(order))
-        with _unperturbed(self._network, PERTURBED in order):
+        with unperturbed(self._network, PERTURBED in order):
             output = compute(own, Rows((CONDITIONAL,), self._alike(full=False)))
         self.left_out += call.rows - own.rows
         self._share(output, own, (CONDITIONAL,), CONDITIONAL)
@@ -276,37 +275,3 @@ def conditional_rows(tensor: Tensor, groups: tuple[str, ...]) -> Tensor:
 def _named(name: str, place: int) -> str:
     """Return what the tensor at `place` of a prediction is called; most have a single one."""
     return f"{name}.{place}" if place else name
-
-
-def _processors(network: nn.Module) -> Iterator[tuple[nn.Module, Any]]:
-    for module in network.modules():
-        processor = vars(module).get("processor", module._modules.get("processor"))
-        if processor is not None:
-            yield module, processor
-
-
-def coupling(network: nn.Module) -> str | None:
-    """Say which attention processor may look across the rows of a batch; None where all are known to be row-wise."""
-    for _, processor in _processors(network):
-        kind = type(processor)
-        if not kind.__module__.startswith("diffusers.models.") or (
-            "PAG" in kind.__name__ and kind.__name__ not in UNPERTURBED
-        ):
-            return f"{kind.__module__}.{kind.__name__}"
-    return None
-
-
-@contextmanager
-def _unperturbed(network: nn.Module, perturbs: bool) -> Iterator[None]:
-    """Let attention that perturbs a share of the rows treat all of them as it treats the others."""
-    from diffusers.models import attention_processor
-
-    found = [(module, one) for module, one in _processors(network) if type(one).__name__ in UNPERTURBED]
-    swapped = found if perturbs else []
-    for module, processor in swapped:
-        vars(module)["processor"] = getattr(attention_processor, UNPERTURBED[type(processor).__name__])()
-    try:
-        yield
-    finally:
-        for module, processor in swapped:
-            vars(module)["processor"] = processor

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 NOT_INJECTED = "this loop takes steps without scheduler.step, so that no prior noise is injected into them"
+ROWS_APART = "the rows of a batch are at different timesteps"
 MODULES_SKIPPED = (
     "this denoiser skips modules of its part at some steps only, so a span cannot be divided among processes; "
     "take decoding='parallel'"

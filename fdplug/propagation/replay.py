@@ -47,9 +47,19 @@ class Replay:
         self._unread: dict[str, Any] = {}
         self._asked: list[str] = []
         self._made: dict[int, list[str]] = {}
+        self._written: dict[int, set[str]] = {}
         self._cache.reset()
         if self._residual is not None:
             self._residual.clear()
+
+    def free(self, lane: int) -> None:
+        """Forget what was kept for a lane: another one takes its number, and nothing of both belongs together."""
+        self._made.pop(lane, None)
+        for name in self._part.modules:
+            self._kept.pop(_key(name, lane), None)
+            self._exposed.discard(_key(name, lane))
+        for name in self._written.pop(lane, ()):
+            self._cache.forget(name)
 
     # --- one pass of the denoiser ------------------------------------------------------------------------------------
 
@@ -67,7 +77,7 @@ class Replay:
         self._made[window.lane] = self._asked
         for name, output in self._unread.items():
             if self._ends[name] not in self._asked:
-                self._exposed.add(_key(name, window))
+                self._exposed.add(_key(name, window.lane))
                 self._write(name, window, output)
         self._unread = {}
         return False
@@ -91,7 +101,7 @@ class Replay:
 
     def keep(self, name: str, window: Window, output: Any) -> Any:
         """Keep what module `name` computed; return it for every step of the window, time-major."""
-        key = _key(name, window)
+        key = _key(name, window.lane)
         self._exposed.discard(key)
         if name in self._part.chained:
             self._unread[name] = output
@@ -104,15 +114,18 @@ class Replay:
         return self.answer(name, window)
 
     def _write(self, name: str, window: Window, output: Any) -> None:
-        key = _key(name, window)
+        key = _key(name, window.lane)
         self._kept[key], features = trees.dissect(output)
         if self._residual is not None and name not in self._part.chained:
             features = self._residual.of(features)
-        if not window.groups:
-            self._cache.write(key, window.steps[0], features)
-        pieces = [one.chunk(len(window.groups)) for one in features if window.groups]
-        for index, group in enumerate(window.groups):
-            self._cache.write(f"{key}:{group}", window.steps[0], tuple(piece[index] for piece in pieces))
+        names, shares = [key], [features]
+        if window.groups:
+            names = [f"{key}:{group}" for group in window.groups]
+            pieces = [one.chunk(len(names)) for one in features]
+            shares = [tuple(piece[index] for piece in pieces) for index in range(len(names))]
+        self._written.setdefault(window.lane, set()).update(names)
+        for written, share in zip(names, shares, strict=True):
+            self._cache.write(written, window.steps[0], share)
 
     def _read(self, key: str, window: Window) -> Features:
         """Return what the cache makes of it, the rows of all groups for every step."""
@@ -127,7 +140,7 @@ class Replay:
         Raises:
             NotKept: the module did not run when features were made.
         """
-        key, times = _key(name, window), len(window.touched)
+        key, times = _key(name, window.lane), len(window.touched)
         if key not in self._kept:
             raise NotKept
         kept = self._kept[key]
@@ -154,8 +167,8 @@ def _ends(part: Part) -> dict[str, str]:
     return {name: found[name] for name in part.chained}
 
 
-def _key(name: str, window: Window) -> str:
-    return f"{name}@{window.lane}" if window.lane else name
+def _key(name: str, lane: int) -> str:
+    return f"{name}@{lane}" if lane else name
 
 
 def _hollow(tensor: Tensor, rows: int) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fdplug.errors import PropagationError, warn
 from fdplug.propagation.calls.lanes import NEVER, Lane, Lanes
+from fdplug.propagation.calls.times import Times
 from fdplug.propagation.guided import guide
 from fdplug.propagation.messages import shown, some
 from fdplug.propagation.plan import Plan
@@ -73,9 +74,8 @@ class Run:
         self._lanes: dict[str, Lanes] = {}
         self._makeups: dict[int, Makeup] = {}
         self._keys = (NEVER, NEVER)
-        self.timesteps: Tensor = torch.as_tensor(self.scheduler.timesteps)
-        self._on_host = self.timesteps.cpu()  # compared with at every step: an accelerator is waited for here alone
-        values = tuple(float(value) for value in self._on_host.tolist())
+        self._times = Times(scheduler)
+        values = self._times.values
         train = int(getattr(self.scheduler.config, "num_train_timesteps", 1000))
         self.step = self._first_step(values, call)
         stop = None if count is None else min(self.step + count, len(values))
@@ -87,12 +87,33 @@ class Run:
         self._work_on(stage)
         self._make_plan()
 
+    @property
+    def timesteps(self) -> Tensor:
+        """The scheduler's."""
+        return self._times.tensor
+
     def _work_on(self, stage: Stage) -> None:
         self.stage = stage
-        self.watched = Watched(stage.network, stage.method.part)
+        self._watch(stage)
         self.inside = Inside(self.watched.inside)
+
+    def _watch(self, stage: Stage) -> None:
+        self.watched = Watched(stage.network, stage.method.part)
+        self._settled: Snapshot | None = None
         stage.replay.writes = self.watched.is_compiled
         self.exchanged |= self.watched.processors != stage.processors
+
+    def settle(self) -> Snapshot:
+        """Return what the denoiser is set to after a pass; whether it stays so is asked before the next one."""
+        self._settled = self.watched.snapshot()
+        return self._settled
+
+    def watches_anew(self) -> bool:
+        """Whether the denoiser is no longer what it was after the last pass, so that it is looked at once more."""
+        if self._settled is None or self.watched.is_as(self._settled):
+            return False
+        self._watch(self.stage)
+        return True
 
     def _make_plan(self) -> None:
         """Plan for all steps, or for those of the current stage, where each has settings of its own."""
@@ -135,10 +156,10 @@ class Run:
 
     def _first_step(self, values: tuple[float, ...], call: Call) -> int:
         begin = getattr(self.scheduler, "begin_index", None)
-        place = self._place(call.timestep) if begin is None else int(begin)
+        place = self._times.place(call.timestep) if begin is None else int(begin)
         if place is not None:
             return place
-        matching = [index for index in range(len(values)) if call.is_at(self._on_host[index : index + 1])]
+        matching = [index for index in range(len(values)) if self._times.at(call, index)]
         if not matching:
             raise PropagationError(
                 f"the denoiser was called with timestep {shown(call.timestep)}, which is not among the scheduler's "
@@ -146,13 +167,9 @@ class Run:
             )
         return matching[0]
 
-    def _place(self, timestep: Any) -> int | None:
-        """Return which of the scheduler's timesteps this is, if it is one of that very tensor's elements."""
-        if not isinstance(timestep, Tensor) or timestep.device != self.timesteps.device:
-            return None
-        offset = timestep.data_ptr() - self.timesteps.data_ptr()
-        inside = timestep.numel() and 0 <= offset < self.timesteps.nbytes
-        return offset // self.timesteps.element_size() if inside else None
+    def rows_apart(self, call: Call) -> bool:
+        """Whether rows of a call are at timesteps of their own; on an accelerator the first call alone is asked."""
+        return self._times.rows_apart(call, self.step, ask=self.step == self.schedule.start)
 
     def _noise_scales(self, values: tuple[float, ...]) -> list[float]:
         """Per step, the standard deviation of a sample over that of the run's first one.
@@ -183,7 +200,11 @@ class Run:
         the value must be that of the current step, or of the next one where a loop takes steps by a formula of its own;
         values on an accelerator are trusted, not fetched.
         """
-        place = self._place(call.timestep)
+        if self._times.changed:
+            self._times.read()
+            if any(lanes.pending for lanes in self._lanes.values()):
+                self.void("timesteps")
+        place = self._times.place(call.timestep)
         if place is not None:
             if place == self.step + 1 and self.called:
                 self._step_unseen()
@@ -194,10 +215,9 @@ class Run:
             return False
         if isinstance(call.timestep, Tensor) and call.timestep.device.type != "cpu":
             return True
-        if call.is_at(self._on_host[self.step : self.step + 1]):
+        if self._times.at(call, self.step):
             return True
-        following = self._on_host[self.step + 1 : self.step + 2]
-        if self.called and len(following) and call.is_at(following):
+        if self.called and self._times.at(call, self.step + 1):
             self._step_unseen()
             return True
         return False
@@ -221,6 +241,7 @@ class Run:
         self.plan.one_by_one |= self.jumps > 1
         self.step = step
         self._lanes = {}
+        self.stage.replay.clear()
         self._keys = (NEVER, NEVER)
         self.plan.ask_again()
 
@@ -233,11 +254,18 @@ class Run:
             call: the call.
             by_place: take it for the next lane of the step, where none was given the same.
         """
-        lanes = self._lanes.setdefault(call.role.component, Lanes())
+        lanes = self._lanes_of(call.role.component)
         lane = lanes.find(call, self.step) or (lanes.next(self.step) if by_place else None)
         lane = lane or lanes.open(call, self.step)
         lane.step = self.step
         return lane
+
+    def _lanes_of(self, component: str) -> Lanes:
+        """Return the lanes of a network; those of the denoiser keep features, a companion's its outputs themselves."""
+        if component not in self._lanes:
+            keeps = component == self.stage.component
+            self._lanes[component] = Lanes(self.stage.replay.free if keeps else _nothing)
+        return self._lanes[component]
 
     def fits(self, lane: Lane, call: Call) -> bool:
         """Whether what a lane keeps is for a batch like that of `call`, and not from before the last key step."""
@@ -275,3 +303,7 @@ class Run:
         self.plan.one_by_one = True
         self.drop_predictions()
         warn(f"the {what} changed within a span: the rest of this run is decoded one step at a time")
+
+
+def _nothing(lane: int) -> None:
+    """Free nothing."""

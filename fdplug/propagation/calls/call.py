@@ -132,6 +132,19 @@ class Call:
             return bool(expected.to(given.dtype) == given.flatten()[0].cpu())
         return float(expected) == float(given)
 
+    def is_at_one_time(self, timestep: Tensor) -> bool:
+        """Whether its rows are at one timestep, or where its role takes them to be at the scheduler's `timestep`, (1,).
+
+        Every row of a span that is decoded in one batch is.
+        """
+        given = self.timestep
+        if not isinstance(given, Tensor) or given.numel() == 1 or not any(given.stride()):
+            return True
+        if bool((given == given.flatten()[0]).all()):
+            return True
+        expected = self.role.timesteps(timestep, given, self.rows)
+        return expected.shape == given.shape and torch.equal(expected.to(given.dtype), given)
+
     def is_among(self, timesteps: Any) -> bool:
         """Whether the timestep given stands for one of the scheduler's."""
         on_host = torch.as_tensor(timesteps).cpu()

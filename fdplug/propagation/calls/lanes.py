@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fdplug.propagation.calls.given import Given
@@ -82,6 +83,11 @@ class Lane:
             self._shares[groups] = Share(self, groups, call)
         return self._shares[groups]
 
+    @property
+    def has_predictions(self) -> bool:
+        """Whether something was decoded ahead for it, or for some of its rows."""
+        return any(lane.predictions for lane in (self, *self._shares.values()))
+
     def drop_predictions(self) -> None:
         """Drop what was decoded ahead."""
         for lane in (self, *self._shares.values()):
@@ -112,9 +118,14 @@ class Share(Lane):
 
 
 class Lanes:
-    """The lanes of one network."""
+    """The lanes of one network.
 
-    def __init__(self) -> None:
+    Args:
+        free: called with the number of a lane that is no more, so that another may take it.
+    """
+
+    def __init__(self, free: Callable[[int], None]) -> None:
+        self._free = free
         self._lanes: list[Lane] = []
         self._spare: list[int] = []
         self._count = 0
@@ -127,6 +138,11 @@ class Lanes:
             if lane.given.same_objects(call.given):
                 return lane
         return next((lane for lane in unchanged if lane.given.equals(call.given)), None)
+
+    @property
+    def pending(self) -> bool:
+        """Whether something was decoded ahead."""
+        return any(lane.has_predictions for lane in self._lanes)
 
     def called(self, step: int) -> bool:
         """Whether there was a call in this step."""
@@ -155,7 +171,9 @@ class Lanes:
         if not opened or len(opened) != len(missed):
             return False
         self._lanes = [lane for lane in self._lanes if lane not in missed]
-        self._spare += [lane.index for lane in missed]
+        for lane in missed:
+            self._free(lane.index)
+            self._spare.append(lane.index)
         kinds = [lane.kind for lane in opened]
         return any(lane.kind in kinds for lane in pending)
 

@@ -12,6 +12,7 @@ from fdplug import trees
 from fdplug.errors import PropagationError
 from fdplug.propagation import messages
 from fdplug.propagation.calls.call import Call
+from fdplug.propagation.loop.ends import decode_one_by_one, look
 from fdplug.propagation.window import EVERY_ROW, Rows, Window
 
 if TYPE_CHECKING:
@@ -50,9 +51,16 @@ class AroundDenoiser:
             runs.count_outside()
             return original(*args, **kwargs)
         self._check_gradient(call)
-        compute = partial(self._answer, run, run.lane(call), original, call)
+        if not run.plan.one_by_one and run.rows_apart(call):
+            run.drop_predictions()
+            decode_one_by_one(run, runs.method, runs.ledger, messages.ROWS_APART)
+        lane = run.lane(call)
+        compute = partial(self._answer, run, lane, original, call)
         self._computed = False
-        answer = compute(call, EVERY_ROW) if run.guided is None else run.guided.answer(run.step, call, compute)
+        if run.guided is None:
+            answer = compute(call, EVERY_ROW)
+        else:
+            answer = run.guided.answer(run.step, call, compute, is_new=lane.opened == run.step)
         if self._computed:
             run.plan.observe(run.step, call.sample, answer)
         return answer
@@ -84,6 +92,8 @@ class AroundDenoiser:
         return None
 
     def _decode(self, run: Run, lane: Lane, network: Callable[..., Any], whole: Call, call: Call, rows: Rows) -> Any:
+        if not run.plan.one_by_one and run.watches_anew():
+            look(run, self._runs.method, self._runs.network, self._runs.ledger)
         window = self._window(run, lane, whole, call, rows)
         times = len(window.steps)
         try:
@@ -94,7 +104,7 @@ class AroundDenoiser:
             self._runs.forget()
             raise
         lane.keep(call, run.step, times > 1)
-        lane.snapshot = run.watched.snapshot() if times > 1 else None
+        lane.snapshot = None if run.plan.one_by_one else run.settle()
         parts = trees.split_rows(output, times, listed=bool(self._runs.method.family.listed))
         lane.predictions = dict(zip(window.steps, parts, strict=True))
         self._computed = window.fresh or run.is_key(whole.sample)

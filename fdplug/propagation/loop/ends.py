@@ -46,16 +46,8 @@ def start(run: Run, call: Call, method: Method, network: nn.Module, ledger: Ledg
         PropagationError: its spans cannot be decoded in the way that is insisted on, or the denoiser keeps features
             itself.
     """
-    keeper = run.watched.keeper() if method.policy.replays or run.guided is not None else None
-    if keeper is not None:
-        raise PropagationError(messages.kept_by_another(keeper, type(network).__name__))
+    look(run, method, network, ledger)
     method.cache.begin(run.schedule)
-    if not run.plan.one_by_one:
-        coupled = run.watched.couples_rows()
-        mixing = f"the rows of a batch see each other, or may do so in {coupled}" if coupled else ""
-        why = mixing or method.family.one_by_one(network)
-        if why:
-            _decode_one_by_one(run, method, ledger, why)
     if method.decoding is AT_ONCE:
         return
     if method.family.listed:
@@ -63,7 +55,30 @@ def start(run: Run, call: Call, method: Method, network: nn.Module, ledger: Ledg
     method.decoding.begin(run.timesteps, call, method.described(), network, ledger)
 
 
-def _decode_one_by_one(run: Run, method: Method, ledger: Ledger, why: str) -> None:
+def look(run: Run, method: Method, network: nn.Module, ledger: Ledger) -> None:
+    """Look at the denoiser before its first pass, and where it has changed since: do its rows see each other.
+
+    Raises:
+        PropagationError: it keeps features itself, or its spans cannot be decoded in the way that is insisted on.
+    """
+    keeper = run.watched.keeper() if method.policy.replays or run.guided is not None else None
+    if keeper is not None:
+        raise PropagationError(messages.kept_by_another(keeper, type(network).__name__))
+    if run.plan.one_by_one:
+        return
+    coupled = run.watched.couples_rows()
+    mixing = f"the rows of a batch see each other, or may do so in {coupled}" if coupled else ""
+    why = mixing or method.family.one_by_one(network)
+    if why:
+        decode_one_by_one(run, method, ledger, why)
+
+
+def decode_one_by_one(run: Run, method: Method, ledger: Ledger, why: str) -> None:
+    """Decode step by step from now on; say why.
+
+    Raises:
+        PropagationError: decoding in parallel is insisted on.
+    """
     run.plan.one_by_one = True
     if method.insists:
         raise PropagationError(messages.one_by_one(why))

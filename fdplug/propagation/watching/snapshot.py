@@ -18,7 +18,8 @@ _BORDERS = ("padding", "padding_mode", "dilation")  # changed for seamless tiles
 # Modules of torch's own, and those of their options that somebody changes in the middle of a run.
 _SIMPLE: dict[type, tuple[str, ...]] = {
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _BORDERS),
-    **dict.fromkeys((nn.Linear, nn.GroupNorm, nn.LayerNorm, nn.SiLU, nn.GELU, nn.Dropout), ()),
+    **dict.fromkeys((nn.Linear, nn.GroupNorm, nn.LayerNorm, nn.SiLU, nn.GELU), ()),
+    nn.Dropout: ("p", "training"),
 }
 _CONTAINERS = (dict, list, tuple)
 
