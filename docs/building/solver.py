@@ -13,8 +13,11 @@ NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_line
 
 
 def solver(plugin: Plugin) -> Iterator[str]:
-    """Yield what there is to know about a sampler: its scheduler, order, noise, default steps, and its timesteps."""
-    if plugin.kind != "sampler" or plugin.name == "own":
+    """Yield what there is to know about a sampler: its scheduler, order, noise, default steps, and its timesteps.
+
+    Of the pipeline's own, and of one whose timesteps stand in a file, there is nothing to know beforehand.
+    """
+    if plugin.kind != "sampler" or plugin.name in ("own", "tuned"):
         return
     sampler = plugin.cls()
     scheduler, whose = _fitted(sampler)

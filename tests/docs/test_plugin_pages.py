@@ -18,7 +18,7 @@ from fdplug.plugins import BUILT_IN
 from fdplug.stacking import Stackable
 
 PLUGINS = plugins()
-FILES = {"policy:tuned", "policy:blockcache", "policy:magcache", "cache:tuned", "injector:tuned"}
+FILES = {"policy:tuned", "policy:blockcache", "policy:magcache", "cache:tuned", "injector:tuned", "sampler:tuned"}
 each_plugin = pytest.mark.parametrize("plugin", PLUGINS, ids=lambda plugin: plugin.fact)
 
 
