@@ -98,7 +98,7 @@ def main() -> int:
         logging.getLogger(logger).setLevel(logging.ERROR)
     argv = sys.argv[1:]
     name = argv[0] if argv and argv[0] in COMMANDS else ""
-    return _guarded(name, lambda: COMMANDS[name].run(argv[1:]) if name else _without_command(argv))
+    return _interruptible(name, lambda: COMMANDS[name].run(argv[1:]) if name else _without_command(argv))
 
 
 def _without_command(argv: list[str]) -> int:
@@ -133,6 +133,31 @@ def _unknown(name: str) -> int:
     return 2
 
 
+def _interruptible(name: str, work: Callable[[], int]) -> int:
+    """Return the exit code of some work; Ctrl-C ends it with one line, whatever became of it on its way here."""
+    from fdplug.errors.interrupts import CODE, heeded
+
+    def say(where: str = "") -> str:
+        then = "goes on where it was" if name and COMMANDS[name].resumes else "begins anew"
+        return f"fdplug {name}".strip() + f": interrupted{where}; the same command {then}" if _speaks() else ""
+
+    with heeded(say) as interrupts:
+        try:
+            return _guarded(name, work)
+        except BaseException as error:
+            if not interrupts.came and not isinstance(error, KeyboardInterrupt):
+                raise
+            where = f" {error}" if isinstance(error, KeyboardInterrupt) and error.args else ""
+            if line := say(where):
+                print(line, file=sys.stderr)
+            return CODE
+
+
+def _speaks() -> bool:
+    """Whether this is the process that speaks, of several that run the same command and are interrupted together."""
+    return all(os.environ.get(rank, "0") == "0" for rank in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+
+
 def _guarded(name: str, work: Callable[[], int]) -> int:
     """Return the exit code of some work, with errors that a user can cause turned into one line."""
     from fdplug.errors import FdplugError
@@ -151,10 +176,6 @@ def _guarded(name: str, work: Callable[[], int]) -> int:
         _drop_output()
         print(f"{title}: {one_line(error)}; make room there or name another place, and try again", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        then = "goes on where it was" if name and COMMANDS[name].resumes else "begins anew"
-        print(f"{title}: interrupted; the same command {then}", file=sys.stderr)
-        return 130
 
 
 def _flushed(work: Callable[[], int]) -> int:

@@ -19,14 +19,16 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import pluggy
 
 from fdplug import hookspecs
 from fdplug.errors import PluginError, PluginWarning, suggestion, warn
+from fdplug.errors.containment import as_it_was
+from fdplug.errors.interrupts import noticed
 from fdplug.errors.wording import cut, one_line
 
 BUILT_IN = (
@@ -93,25 +95,32 @@ class PluginManager(pluggy.PluginManager):
 
     def load(self, entry: importlib.metadata.EntryPoint, provider: str) -> None:
         """Load one entry point; a failure is recorded and warned about, never raised."""
-        try:
-            with quiet_stdout(), _said_when_slow(entry.name, provider):
-                self.add(entry.load(), entry.name, provider)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # a module may even call sys.exit
-            self.leave_out(entry.name, provider, error)
+        with self.guarded(entry.name, provider), _said_when_slow(entry.name, provider):
+            self.add(entry.load(), entry.name, provider)
 
+    @contextmanager
+    def guarded(self, name: str, provider: str) -> Iterator[None]:
+        """Run code of a plugin: what it raises is recorded and warned about, what it changes is put back.
 
-def quiet_stdout() -> AbstractContextManager[Any]:
-    """Return a context in which prints go to stderr: what a command prints may be read by a program."""
-    return redirect_stdout(sys.stderr)
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed meanwhile; it names the plugin.
+        """
+        with noticed() as pressed:
+            try:
+                with as_it_was():
+                    yield
+            except BaseException as error:  # a module may even call sys.exit
+                if pressed():
+                    where = f"while plugin '{name}' of {provider} was loaded, which FDPLUG_BLOCK={name} leaves out"
+                    raise KeyboardInterrupt(where) from error
+                self.leave_out(name, provider, error)
 
 
 @contextmanager
 def _said_when_slow(name: str, provider: str) -> Iterator[None]:
     """Say what is waited for, and how to leave it out, if that takes long."""
     message = f"fdplug: still loading plugin '{name}' of {provider}; FDPLUG_BLOCK={name} leaves it out"
-    timer = threading.Timer(SLOW, lambda: print(message, file=sys.stderr, flush=True))
+    timer = threading.Timer(SLOW, partial(print, message, file=sys.stderr, flush=True))
     timer.daemon = True
     timer.start()
     try:

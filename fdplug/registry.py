@@ -15,8 +15,10 @@ from typing import Any
 
 from fdplug.checks import LARGEST
 from fdplug.errors import ConfigError, FdplugError, PluginClashError, PluginError, UnknownPluginError, suggestion
+from fdplug.errors.containment import as_it_was
+from fdplug.errors.interrupts import noticed
 from fdplug.errors.wording import one_line, shown
-from fdplug.plugins import PluginManager, get_plugin_manager, quiet_stdout
+from fdplug.plugins import PluginManager, get_plugin_manager
 
 Spec = str | Mapping[str, Any] | object
 
@@ -78,14 +80,9 @@ def entries(kind: str, manager: PluginManager | None = None) -> dict[str, Entry]
     for implementation in getattr(manager.hook, KINDS[kind].hook).get_hookimpls():
         plugin = implementation.plugin_name
         provider = manager.providers.get(plugin, plugin)
-        try:
-            with quiet_stdout():
-                classes = [_checked(KINDS[kind], cls) for cls in implementation.function() or ()]
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # a plugin may even call sys.exit
-            manager.leave_out(plugin, provider, error)
-            continue
+        classes: list[type[Any]] = []
+        with manager.guarded(plugin, provider):
+            classes = [_checked(KINDS[kind], cls) for cls in implementation.function() or ()]
         for cls in classes:
             _add(found, Entry(cls, plugin, provider))
     return found
@@ -198,15 +195,23 @@ def build(kind: str, spec: Spec) -> Any:
     name, given = parse(kind, spec)
     cls = find(kind, name)
     _check_options(kind, name, cls, given)
-    try:
-        return cls(**given)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{kind} '{name}': {one_line(error)}") from error
-    except (KeyboardInterrupt, FdplugError, MemoryError):
-        raise
-    except BaseException as error:
-        reason = f"{type(error).__name__}: {one_line(error)}"
-        raise PluginError(f"{kind} '{name}' cannot be built: {reason}; name another, or tell its authors") from error
+    with noticed() as pressed:
+        try:
+            with as_it_was():
+                return cls(**given)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{kind} '{name}': {one_line(error)}") from error
+        except (FdplugError, MemoryError):
+            raise
+        except BaseException as error:
+            if pressed():
+                raise
+            raise _unbuilt(kind, name, error) from error
+
+
+def _unbuilt(kind: str, name: str, error: BaseException) -> PluginError:
+    reason = f"{type(error).__name__}: {one_line(error)}"
+    return PluginError(f"{kind} '{name}' cannot be built: {reason}; name another, or tell its authors")
 
 
 def check(kind: str, spec: Spec) -> None:

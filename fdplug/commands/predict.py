@@ -45,6 +45,7 @@ QUIET = (
     r"(?s).*was deprecated in v4\..* and will be removed in v5",  # how Lightning calls jsonargparse
     r"(?s).*only one JsonargparseDeprecationWarning",
 )
+ADVERTS = ("Tip", "Detected KeyboardInterrupt")  # an interrupt is told by the command itself
 
 
 class KeepConfig(SaveConfigCallback):
@@ -214,7 +215,7 @@ def _data_options() -> set[str]:
 
 def _silence_adverts() -> None:
     logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    logger.addFilter(lambda record: "Tip" not in record.getMessage())
+    logger.addFilter(lambda record: not any(advert in record.getMessage() for advert in ADVERTS))
 
 
 def _only(trainer: Any, kind: type[Any]) -> Any:
