@@ -56,7 +56,8 @@ def _undo() -> Iterator[Undo]:
 
 def _of_arrays() -> Iterator[Undo]:
     """Yield what puts back random numbers and modes of packages that are loaded already."""
-    numpy, torch = (sys.modules.get(name) for name in ("numpy", "torch"))
+    numpy: Any = sys.modules.get("numpy")
+    torch: Any = sys.modules.get("torch")
     if hasattr(numpy, "random"):
         yield partial(numpy.random.set_state, numpy.random.get_state())
     if hasattr(torch, "get_rng_state"):
@@ -67,7 +68,8 @@ def _of_arrays() -> Iterator[Undo]:
 
 def _show_warnings(before: list[Any]) -> None:
     """Put warning filters back, and keep those that came since and hide or raise nothing of fdplug's."""
-    warnings.filters[:] = [*[one for one in warnings.filters if one not in before and not _is_blanket(one)], *before]
+    filters: Any = warnings.filters
+    filters[:] = [*[one for one in filters if one not in before and not _is_blanket(one)], *before]
 
 
 def _is_blanket(one: Any) -> bool:
