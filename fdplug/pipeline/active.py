@@ -52,14 +52,38 @@ def check_unshared(pipe: Any, stages: Iterable[Stage]) -> None:
                 )
 
 
-def make_room(pipe: Any, network: Any) -> None:
-    """Remove an earlier propagation of the same pipeline; refuse to share a denoiser with another pipeline."""
-    earlier = ACTIVE.get(id(network))
-    if earlier is None or not earlier.active:
-        return
-    if earlier.pipe is not pipe:
-        raise PipelineError(
-            f"this {type(network).__name__} is already propagated by another {type(earlier.pipe).__name__}; "
-            "a denoiser serves one propagation at a time: call remove() on the first"
-        )
-    earlier.remove()
+def make_room(pipe: Any, stages: Iterable[Stage]) -> list[Any]:
+    """Switch earlier propagations of the same pipeline off, and return them.
+
+    Raises:
+        PipelineError: a denoiser is shared with another pipeline that is propagated, or another thread is in the middle
+            of a run.
+    """
+    networks = [stage.network for stage in stages]
+    earlier = {id(one): one for one in (ACTIVE.get(id(network)) for network in networks) if one is not None}
+    found = [one for one in earlier.values() if one.active]
+    for one in found:
+        if one.pipe is not pipe:
+            shared = next(network for network in networks if ACTIVE.get(id(network)) is one)
+            raise PipelineError(
+                f"this {type(shared).__name__} is already propagated by another {type(one.pipe).__name__}; "
+                "a denoiser serves one propagation at a time: call remove() on the first"
+            )
+        one.check_idle()
+    for one in found:
+        one.suspend()
+    return found
+
+
+def bring_back(replaced: Iterable[Any], everything: bool) -> None:
+    """Switch on again what was replaced, or what that had replaced itself, unless it was removed since.
+
+    Args:
+        replaced: the propagations.
+        everything: also those that are no `with` blocks which go on.
+    """
+    for one in replaced:
+        if not one.wanted or not (one.inside or everything):
+            bring_back(one.replaced, everything)
+        elif not one.active:
+            one.resume()

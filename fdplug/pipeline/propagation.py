@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import Any
 
 from fdplug.config import PropagationConfig
-from fdplug.denoisers.base import Companion, plain
+from fdplug.denoisers.base import plain
 from fdplug.errors import ConfigError, PipelineError, warn
 from fdplug.guidance import Full
 from fdplug.lookup import find_families, find_family
 from fdplug.patching import Patch, PatchStack, call_patches
-from fdplug.pipeline.active import check_unshared, enter, leave, make_room
+from fdplug.pipeline.active import bring_back, check_unshared, enter, leave, make_room
+from fdplug.pipeline.followed_companions import FollowedCompanions
 from fdplug.pipeline.followed_scheduler import FollowedScheduler
 from fdplug.pipeline.refused import check_pipeline
 from fdplug.pipeline.stages import renewed, stage_of
@@ -41,7 +42,8 @@ def propagate(
         image = pipe("a red circle", num_inference_steps=50).images[0]
     ```
 
-    This is lossy: images change a little. A second call on the same pipeline replaces the first.
+    This is lossy: images change a little. A second call on the same pipeline replaces the first, which comes back where
+    the second is a `with` block, or the first is one that goes on.
 
     Args:
         pipe: any diffusers pipeline whose denoiser belongs to a registered family.
@@ -68,10 +70,15 @@ def propagate(
     built: Any = settings.built()
     stages = [stage_of(pipe, family, network, built, chosen) for family, network in denoisers]
     check_unshared(pipe, stages)
-    for stage in stages:
-        make_room(pipe, stage.network)
-    handle = _handle(pipe, stages, chosen, built.transforms)
-    handle.apply()
+    replaced = make_room(pipe, stages)
+    try:
+        handle = _handle(pipe, stages, chosen, built.transforms)
+        handle.apply()
+    except BaseException:
+        for one in replaced:
+            one.resume()
+        raise
+    handle.replaced = replaced
     enter(stages, handle)
     return handle
 
@@ -108,6 +115,9 @@ class Propagation:
     Attributes:
         arguments: what its preset wants the pipeline to be called with; empty without one.
         stages: the pipeline's denoisers, in the order in which a run goes through them, and the method of each.
+        inside: whether its `with` block goes on.
+        wanted: whether it was not removed so far.
+        replaced: the propagations of the same pipeline that it has taken the place of.
     """
 
     def __init__(
@@ -120,15 +130,16 @@ class Propagation:
         self.pipe = pipe
         self.arguments = dict(arguments or {})
         self.stages = tuple(stages)
-        self.active = False
+        self.active = self.inside = False
+        self.wanted = True
+        self.replaced: Sequence[Propagation] = ()
         self._transforms = list(transforms)
         self._applied: list[Transform] = []
         self._denoiser = PatchStack()
-        self._known: dict[str, Companion] = {}
-        self._companions: dict[str, Any] = {}
         self._runs = Runs(self.stages, self._follow, self._count, self._serves, self._boundary)
         self._propagator = Propagator(self._runs)
         self._scheduler = FollowedScheduler(pipe, self._propagator, self._runs)
+        self._companions = FollowedCompanions(pipe, self._propagator, self._runs)
 
     @property
     def method(self) -> Method:
@@ -150,22 +161,45 @@ class Propagation:
                 transform.apply(self.pipe)
                 self._applied.append(transform)
             self._denoiser.apply(self._denoiser_patches())
+            self._companions.apply()
             self._scheduler.apply()
         except BaseException:
-            self.remove()
+            self.suspend()
             raise
         self.active = True
 
     def remove(self) -> None:
         """Undo exactly what was wired; a second call does nothing.
 
+        A propagation that it has replaced comes back if its `with` block goes on.
+
         Raises:
             PatchOrderError: something else was put on top since; nothing is changed then.
         """
-        self._denoiser.check()
-        self._scheduler.check()
-        self._denoiser.remove()
-        self._scheduler.remove()
+        self._end(everything=False)
+
+    def _end(self, everything: bool) -> None:
+        self.suspend()
+        self.wanted = False
+        replaced, self.replaced = self.replaced, ()
+        bring_back(replaced, everything)
+
+    def check_idle(self) -> None:
+        """Raise `PropagationError` if another thread is in the middle of a run."""
+        self._runs.guard.check_idle()
+
+    def resume(self) -> None:
+        """Wire everything again."""
+        self.apply()
+        enter(self.stages, self)
+
+    def suspend(self) -> None:
+        """Undo exactly what was wired, perhaps for a while."""
+        patched = (self._denoiser, self._companions, self._scheduler)
+        for one in patched:
+            one.check()
+        for one in patched:
+            one.remove()
         self._runs.release()
         self.active = False
         while self._applied:
@@ -182,22 +216,6 @@ class Propagation:
     def _denoiser_patches(self) -> Iterator[Patch]:
         for stage in self.stages:
             yield from self._stage_patches(stage)
-        self._known = self._companions_of_family()
-        self._companions = self._companions_now()
-        replayed = {one.component for one in self.method.part.companions}
-        for name, network in self._companions.items():
-            if network is not None:
-                around = self._propagator.around_companion if name in replayed else self._propagator.around_counted
-                yield from call_patches(network, around(self._known[name], network))
-
-    def _companions_of_family(self) -> dict[str, Companion]:
-        """Return the companions of every part of the denoiser, by component; as the part has them where it does."""
-        parts = (*self.method.family.parts(self.stages[0].network), self.method.part)
-        return {companion.component: companion for part in parts for companion in part.companions}
-
-    def _companions_now(self) -> dict[str, Any]:
-        """Return what the pipeline holds as companions of its denoiser, by component."""
-        return {component: getattr(self.pipe, component, None) for component in self._known}
 
     def _stage_patches(self, stage: Stage) -> Iterator[Patch]:
         propagator, part = self._propagator, stage.method.part
@@ -222,7 +240,7 @@ class Propagation:
     def _follow(self) -> Any:
         """Return the pipeline's scheduler, and see to it that it and the denoisers are patched."""
         self._follow_denoiser()
-        self._follow_companions()
+        self._companions.follow()
         return self._scheduler.follow()
 
     def _follow_denoiser(self) -> None:
@@ -239,45 +257,36 @@ class Propagation:
         methods = {stage.component: stage.method for stage in self.stages}
         stages = tuple(renewed(methods, family, network) for family, network in find_families(self.pipe))
         self._denoiser.check()
+        self._companions.check()
         own = {id(stage.network) for stage in self.stages}
+        make_room(self.pipe, [stage for stage in stages if id(stage.network) not in own])
         for stage in stages:
-            if id(stage.network) not in own:
-                make_room(self.pipe, stage.network)
             stage.method.policy.prepare(stage.network)
         self._denoiser.remove()
+        self._companions.remove()
         leave(self.stages)
         self.stages = stages
         self._runs.take(stages)
         self._denoiser.apply(self._denoiser_patches())
+        self._companions.apply()
         enter(stages, self)
         new = next((stage.network for stage in stages if stage.component == exchanged.component), None)
         names = f"{type(exchanged.network).__name__} for {type(new).__name__}"
         warn(f"the pipeline's {exchanged.component} was exchanged, {names}: following it")
-
-    def _follow_companions(self) -> None:
-        """Stand around the pipeline's companions, such as a ControlNet, if one was exchanged since."""
-        old, new = self._companions, self._companions_now()
-        exchanged = [name for name, network in new.items() if plain(network) is not plain(old[name])]
-        if not exchanged:
-            return
-        self._denoiser.remove()
-        self._denoiser.apply(self._denoiser_patches())
-        for name in exchanged:
-            self._runs.lose(name)
-            names = f"{type(old[name]).__name__} for {type(new[name]).__name__}"
-            warn(f"the pipeline's {name} was exchanged, {names}: following it")
 
     def _now(self, stage: Stage) -> Any:
         """Return what stands in the pipeline where a stage's denoiser stood."""
         return plain(getattr(self.pipe, stage.component, None))  # type: ignore[arg-type]
 
     def __enter__(self) -> Propagation:
+        self.inside = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.remove()
+        self.inside = False
+        self._end(everything=True)
 
     def __repr__(self) -> str:
         state = "active" if self.active else "removed"

@@ -271,6 +271,11 @@ class Run:
         """Whether what a lane keeps is for a batch like that of `call`, and not from before the last key step."""
         return lane.fits(call, max(key for key in (NEVER, *self._keys) if key < self.step))
 
+    def without_call(self, component: str) -> list[Lane]:
+        """Return the lanes of a companion that have had no call in this step, but had in earlier ones."""
+        lanes = self._lanes.get(component)
+        return [] if lanes is None else lanes.without_call(self.step)
+
     def lose(self, component: str) -> None:
         """Forget what a network has answered that is no more in the pipeline."""
         self._lanes.pop(component, None)

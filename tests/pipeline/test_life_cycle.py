@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from fdplug import registry
 from fdplug.errors import FdplugWarning, NoEffectWarning, PatchOrderError, PipelineError, PropagationError
 from fdplug.patching import Patch
 from fdplug.testing import latents, tiny_pipeline
+from fdplug.transforms import Transform
 
 UNIFORM = {"uniform": {"interval": 3}}
 
@@ -308,3 +310,79 @@ def test_a_call_of_the_denoiser_outside_a_run_is_untouched(pipe):
             assert equal(pipe.unet(*arguments).sample, expected)
             latents(pipe)
             assert equal(pipe.unet(*arguments).sample, expected)
+
+
+def made(pipe, policy):
+    with fdplug.propagate(pipe, policy=policy, injector="none"):
+        return latents(pipe)
+
+
+def test_one_inside_another_gives_it_back(pipe):
+    """As a block inside a block, and switched on and off by hand; whatever is left is the pipeline's own."""
+    outer, inner = UNIFORM, {"uniform": {"interval": 2}}
+    expected, other, plain = made(pipe, outer), made(pipe, inner), latents(pipe)
+    with fdplug.propagate(pipe, policy=outer, injector="none"):
+        with fdplug.propagate(pipe, policy=inner, injector="none"):
+            assert equal(latents(pipe), other)
+        assert equal(latents(pipe), expected)
+        second = fdplug.propagate(pipe, policy=inner, injector="none")
+        assert equal(latents(pipe), other)
+        second.remove()
+        second.remove()
+        assert equal(latents(pipe), expected)
+        with pytest.raises(Boom), fdplug.propagate(pipe, policy=inner, injector="none"):
+            latents(pipe, callback_on_step_end=_explode)
+        assert equal(latents(pipe), expected)
+    assert equal(latents(pipe), plain)
+
+
+def test_one_by_hand_comes_back_after_a_block_and_stays_away_once_it_is_removed(pipe):
+    expected, plain = made(pipe, UNIFORM), latents(pipe)
+    first = fdplug.propagate(pipe, policy=UNIFORM, injector="none")
+    with fdplug.propagate(pipe, policy="all", injector="none"):
+        assert equal(latents(pipe), plain)
+    assert equal(latents(pipe), expected)
+    with fdplug.propagate(pipe, policy="all", injector="none"):
+        first.remove()
+    assert equal(latents(pipe), plain)
+    assert "_call_impl" not in vars(pipe.unet)
+
+
+def test_one_that_cannot_be_switched_on_leaves_the_first_in_place(pipe):
+    class Broken(Transform):
+        """Cannot be applied."""
+
+        name = "broken"
+
+        def apply(self, pipe):
+            raise Boom
+
+        def undo(self, pipe):
+            """Undo nothing."""
+
+    with fdplug.propagate(pipe, policy=UNIFORM, injector="none"):
+        expected = latents(pipe)
+        with pytest.raises(Boom):
+            fdplug.propagate(pipe, policy="all", injector="none", transforms=[Broken()])
+        assert equal(latents(pipe), expected)
+
+
+def test_another_thread_cannot_switch_it_in_the_middle_of_a_run(pipe):
+    refused = []
+
+    def elsewhere():
+        with pytest.raises(PropagationError, match="another thread is in the middle of a run"):
+            fdplug.propagate(pipe, policy="all")
+        refused.append(True)
+
+    def meanwhile(pipe, step, timestep, tensors):
+        if step == 4:
+            thread = threading.Thread(target=elsewhere)
+            thread.start()
+            thread.join()
+        return tensors
+
+    with fdplug.propagate(pipe, policy=UNIFORM):
+        expected = latents(pipe)
+        assert equal(latents(pipe, callback_on_step_end=meanwhile), expected)
+    assert refused

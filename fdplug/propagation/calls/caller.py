@@ -90,14 +90,17 @@ class ThreadGuard:
         Raises:
             PropagationError: another thread is inside a call of the same pipeline.
         """
-        me = threading.get_ident()
         with self._lock:
-            if self._owner not in (None, me) and self._busy():
-                raise PropagationError(
-                    "this pipeline is propagated and another thread is in the middle of a run with it; a scheduler and "
-                    "a denoiser hold one run at a time: give every thread a pipeline of its own, or take turns"
-                )
-            self._owner, self._pipe = me, calling_pipeline()
+            self.check_idle()
+            self._owner, self._pipe = threading.get_ident(), calling_pipeline()
+
+    def check_idle(self) -> None:
+        """Raise `PropagationError` if another thread is inside a call of the same pipeline."""
+        if self._owner not in (None, threading.get_ident()) and self._busy():
+            raise PropagationError(
+                "this pipeline is propagated and another thread is in the middle of a run with it; a scheduler and "
+                "a denoiser hold one run at a time: give every thread a pipeline of its own, or take turns"
+            )
 
     def _busy(self) -> bool:
         if self._pipe is None or self._owner is None:

@@ -51,6 +51,11 @@ class Lane:
         self.kind = kind(call.sample)
         self.given = call.given
 
+    @property
+    def rows(self) -> int:
+        """How many rows its calls have."""
+        return int(self.kind[0][0])
+
     def keep(self, call: Call, step: int, ahead: bool = False) -> None:
         """Learn that what is kept was made for `call` at `step`; `ahead` for further steps too."""
         self._learn(call)
@@ -144,13 +149,17 @@ class Lanes:
         """Whether something was decoded ahead."""
         return any(lane.has_predictions for lane in self._lanes)
 
+    def without_call(self, step: int) -> list[Lane]:
+        """Return those without a call in this step."""
+        return [lane for lane in self._lanes if lane.step != step]
+
     def called(self, step: int) -> bool:
         """Whether there was a call in this step."""
         return any(lane.step == step for lane in self._lanes)
 
     def next(self, step: int) -> Lane | None:
         """Return the first lane without a call in this step."""
-        return next((lane for lane in self._lanes if lane.step != step), None)
+        return next(iter(self.without_call(step)), None)
 
     def open(self, call: Call, step: int) -> Lane:
         """Return a new lane."""
@@ -165,7 +174,7 @@ class Lanes:
         As many new lanes as there are old ones without a call: these calls are now given something else. Fewer or more:
         calls were left out or added, and what was left out may come back.
         """
-        missed = [lane for lane in self._lanes if lane.step != step]
+        missed = self.without_call(step)
         opened = [lane for lane in self._lanes if lane.opened == step]
         pending = [lane for lane in missed if lane.predictions.pop(step, None) is not None]
         if not opened or len(opened) != len(missed):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import NoEffectWarning, warn
 from fdplug.injectors import NoNoise
-from fdplug.profiling.ledger import WHOLE, Ledger
+from fdplug.profiling.ledger import WHOLE, Ledger, LedgerEntry
 from fdplug.propagation import messages
 from fdplug.propagation.calls.caller import ThreadGuard, calling_pipeline, entered_by
 from fdplug.propagation.loop.ends import open_page, start
@@ -129,10 +130,27 @@ class Runs:
         self.forget()
         self.stages, self.stage = stages, stages[0]
 
-    def lose(self, component: str) -> None:
-        """Forget what a companion has answered: it was exchanged."""
-        if self.current is not None:
-            self.current.lose(component)
+    def exchange(self, component: str, network: nn.Module | None) -> None:
+        """Learn that another companion is in the pipeline, which has answered once in a run that goes on."""
+        run = self.current
+        if run is None:
+            return
+        if not run.over and network is not None:
+            self._count_unseen(run, component, network)
+        run.lose(component)
+
+    def _count_unseen(self, run: Run, component: str, network: nn.Module) -> None:
+        """Write down the pass of a companion at this step that was made before anything stood around it.
+
+        It was given what the one before was given at every step; where there was none, that is not known.
+        """
+        lanes = run.without_call(component)
+        for lane in lanes:
+            known = self.ledger.examples[lane.example]
+            name = self.ledger.introduce(component, network, partial(dict, known.arguments), rows=known.rows)
+            self.ledger.record(LedgerEntry((run.step,), component, WHOLE, lane.rows, key=False, example=name))
+        if not lanes:
+            self.ledger.uncounted += (f"the first call of the {component}, which came in the middle of the run",)
 
     def go_on(self, scheduler: Any) -> None:
         """Go on with a copy of the run's scheduler."""
