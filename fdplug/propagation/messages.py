@@ -71,6 +71,14 @@ def foreign_call(component: str, timestep: Any, expected: float) -> str:
     )
 
 
+def run_over(caller: Any) -> str:
+    """Say that the timesteps that were set last have been gone through by another call of a pipeline."""
+    return (
+        f"this call of {type(caller).__name__} goes on after another has gone through the timesteps of its scheduler, "
+        "as where one is made in the middle of the other: its steps are computed as they are"
+    )
+
+
 def no_timesteps(caller: Any) -> str:
     """Say that a pipeline does not use its scheduler."""
     return (

@@ -82,11 +82,9 @@ def test_every_pass_of_one_that_comes_in_mid_run_is_in_the_ledger(part):
             pipe.controlnet = new
         return {}
 
-    with (
-        fdplug.propagate(pipe, policy=UNIFORM, injector="none", part=part) as on,
-        pytest.warns(FdplugWarning, match=EXCHANGED),
-    ):
-        SYSTEM.run(pipe, callback_on_step_end=exchange)
+    with fdplug.propagate(pipe, policy=UNIFORM, injector="none", part=part) as on:
+        with pytest.warns(FdplugWarning, match=EXCHANGED):
+            SYSTEM.run(pipe, callback_on_step_end=exchange)
         counted = list(seen)
         entries = [one for one in on.ledger.entries if one.network == "controlnet"]
         assert len(entries) == len(counted)

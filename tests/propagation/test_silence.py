@@ -136,6 +136,26 @@ def test_a_run_that_never_calls_the_denoiser_is_told(bare):
     assert not on.ledger.entries
 
 
+@pytest.mark.parametrize("decoding", ["serial", "parallel"])
+def test_a_picture_that_is_made_in_the_middle_of_another_is_told(pipe, decoding):
+    """The inner one is accelerated; the steps of the outer one that are left are computed as they are."""
+    made = []
+
+    def preview(pipe, step, timestep, tensors):
+        if step == 4 and not made:
+            made.append(None)
+            made[0] = latents(pipe)
+        return tensors
+
+    with fdplug.propagate(pipe, policy=UNIFORM, injector="none", decoding=decoding):
+        expected = latents(pipe)
+        with pytest.warns(NoEffectWarning, match="goes on after another has gone through the timesteps"):
+            outer = latents(pipe, callback_on_step_end=preview)
+    assert torch.equal(made[0], expected)
+    on = fdplug.propagate(pipe, policy=UNIFORM, injector="none", decoding=decoding)
+    assert torch.equal(outer, latents(pipe, callback_on_step_end=lambda *args: (args[1] == 4 and on.remove()) or {}))
+
+
 def test_a_copy_of_the_pipeline_with_a_scheduler_of_its_own_is_left_as_it_is_and_told(pipe):
     copied = copy.copy(pipe)
     copied.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)

@@ -32,6 +32,12 @@ def _call_below(frame: FrameType | None) -> FrameType | None:
     return None
 
 
+def calling_frame() -> int:
+    """Return what tells the call of a pipeline that runs on this thread from others; 0 for a loop of one's own."""
+    call = _call_below(sys._getframe(1))
+    return 0 if call is None else id(call)
+
+
 def entered_by() -> tuple[Any, str]:
     """Return the pipeline of which a method was called on this thread, the outermost one, and the method's name.
 

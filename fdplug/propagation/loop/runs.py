@@ -11,7 +11,7 @@ from fdplug.errors import NoEffectWarning, warn
 from fdplug.injectors import NoNoise
 from fdplug.profiling.ledger import WHOLE, Ledger, LedgerEntry
 from fdplug.propagation import messages
-from fdplug.propagation.calls.caller import ThreadGuard, calling_pipeline, entered_by
+from fdplug.propagation.calls.caller import ThreadGuard, calling_frame, calling_pipeline, entered_by
 from fdplug.propagation.loop.ends import open_page, start
 from fdplug.propagation.run import Run
 
@@ -68,6 +68,7 @@ class Runs:
         self._set_before = False  # whether the timesteps were set before propagation was switched on
         self._idle = 0
         self._outside = 0  # calls since the last run that belong to none
+        self._frame = 0  # the call of a pipeline in which the run began
         self._entry: tuple[Any, str] = (None, "")  # the pipeline whose run goes on or was the last, and its method
         self._prepared: dict[str, int] = {}  # calls in runs of its other methods, since it was called itself
         self._told: set[str] = set()
@@ -220,6 +221,8 @@ class Runs:
             return run
         if not run.over:
             warn(messages.foreign_call(call.role.component, call.timestep, run.schedule.timesteps[run.step]))
+        elif calling_frame() not in (0, self._frame):
+            self._tell(messages.run_over(calling_pipeline()))
         return None
 
     def _start(self, call: Call) -> Run:
@@ -228,7 +231,7 @@ class Runs:
         self.method.warn_of_order(self._scheduler)
         run = Run(self._scheduler, self.stages, self.stage, call, self._count(), self._boundary)
         uncounted = messages.uncounted(call.role.component, self._outside, self._enter(), calling_pipeline())
-        self._outside = 0
+        self._outside, self._frame = 0, calling_frame()
         open_page(run, self.ledger, uncounted)
         start(run, call, self.method, self.network, self.ledger)
         return run
