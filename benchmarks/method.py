@@ -79,11 +79,13 @@ class Clock:
 
 @contextmanager
 def as_before(*networks: nn.Module) -> Iterator[None]:
-    """Take off what a library leaves on modules behind its own undo."""
-    before = [(module, dict(vars(module))) for network in networks for module in network.modules()]
+    """Take off what a library leaves on modules behind its own undo; children are in the order in which they were."""
+    held = [vars(module) for network in networks for module in network.modules()]
+    tables = [value for one in held for value in one.values() if isinstance(value, dict)]
+    before = [(one, dict(one)) for one in (*held, *tables)]
     try:
         yield
     finally:
-        for module, held in before:
-            module.__dict__.clear()
-            module.__dict__.update(held)
+        for one, entries in before:
+            one.clear()
+            one.update(entries)

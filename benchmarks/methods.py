@@ -88,6 +88,11 @@ def deepcache_plugin(pipe: Any, of: Architecture, interval: int) -> AbstractCont
     return propagation(_with_unet(pipe, "DeepCache"), of, part=DeepCache(), policy={"uniform": {"interval": interval}})
 
 
+def quantized(pipe: Any, of: Architecture, scheme: str) -> AbstractContextManager[Any]:
+    """Hold the weights of linear layers in 8 bits, by `fdplug-quantize` on torchao."""
+    return propagation(pipe, of, policy="all", transforms=[{"quantize": {"scheme": scheme}}])
+
+
 METHODS = {
     "stock": Method("stock", stock),
     "half-steps": Method("stock, half the steps", stock, fewer=2),
@@ -106,6 +111,8 @@ METHODS = {
     "parallel-tome-compile": Method(
         "propagation + tome, compiled", partial(propagation, tome=True, transforms=["compile"])
     ),
+    "own-quantize": Method("quantize (fdplug), int8 weights", partial(quantized, scheme="int8-weights")),
+    "own-quantize-dynamic": Method("quantize (fdplug), int8 products", partial(quantized, scheme="int8-dynamic")),
     "pab": Method("PyramidAttentionBroadcast (diffusers)", pyramid_attention_broadcast),
     **CACHES,
 }

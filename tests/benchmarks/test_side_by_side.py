@@ -13,6 +13,7 @@ import torch
 
 from benchmarks import cache_methods, measurement, side_by_side
 from benchmarks.architectures import ARCHITECTURES
+from benchmarks.method import as_before
 from benchmarks.methods import METHODS, Method, NotApplicableError, propagation
 from fdplug import plugins, registry
 from fdplug.testing import latents
@@ -140,6 +141,20 @@ def test_peers_are_taken_off_again(name):
             assert not torch.equal(latents(pipe, num_inference_steps=4), expected)
     assert attributes(pipe) == before
     assert torch.equal(latents(pipe, num_inference_steps=4), expected)
+
+
+def test_children_are_in_their_old_order_again():
+    """cache-dit takes a transformer's blocks out and puts them back last; diffusers' hooks go by the order."""
+    network = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.ReLU(), torch.nn.Tanh())
+    with as_before(network):
+        first = network._modules.pop("0")
+        network._modules["0"] = first
+        network._parameters["more"] = torch.nn.Parameter(torch.zeros(1))
+        network.also = 1
+    assert [name for name, _ in network.named_children()] == ["0", "1", "2"]
+    assert network[0] is first
+    assert not network._parameters
+    assert not hasattr(network, "also")
 
 
 def test_hooks_of_diffusers_leave_nothing_in_the_registry_that_a_pipeline_keeps_for_itself():
