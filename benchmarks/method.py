@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ class Clock:
 def as_before(*networks: nn.Module) -> Iterator[None]:
     """Take off what a library leaves on modules behind its own undo; children are in the order in which they were."""
     held = [vars(module) for network in networks for module in network.modules()]
-    tables = [value for one in held for value in one.values() if isinstance(value, dict)]
+    tables = [value for one in held for value in one.values() if type(value) in (dict, OrderedDict)]
     before = [(one, dict(one)) for one in (*held, *tables)]
     try:
         yield

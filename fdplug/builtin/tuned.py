@@ -37,6 +37,7 @@ class Choice:
         gflops: per image.
         measured: the same change as measured on the calibration captions; None if it was not.
         psnr: measured there against the un-accelerated images, in dB; None if it was not, or nothing changed.
+        seconds: per image, measured there; None if it was not.
         shares: per key step, the share of the linear forecast in its span; None if features are to be reused.
     """
 
@@ -45,6 +46,7 @@ class Choice:
     gflops: float
     measured: float | None = None
     psnr: float | None = None
+    seconds: float | None = None
     shares: tuple[float, ...] | None = None
 
 
@@ -103,7 +105,7 @@ class TunedSchedule:
 
 _CHOICE = Object(
     {"keys": ListOf(whole()), "error": number(), "gflops": number(0)},
-    {"measured": OrNone(number()), "psnr": OrNone(number()), "shares": OrNone(ListOf(number()))},
+    {**{name: OrNone(number()) for name in ("measured", "psnr", "seconds")}, "shares": OrNone(ListOf(number()))},
     closed=True,
 )
 FORM = Object(

@@ -28,7 +28,7 @@ from fdplug.tuning.forecast_spans import record
 from fdplug.tuning.tuner import Goal, PartTuner, TrunkTuner
 
 INJECTORS = ("none", "prior", "tune")
-BUDGETS = ("--key-steps", "--gflops", "--psnr")
+BUDGETS = ("--key-steps", "--gflops", "--seconds", "--psnr")
 
 
 def main(argv: list[str]) -> int:
@@ -85,7 +85,7 @@ def tune(options: argparse.Namespace, console: Console) -> TunedSchedule:
 def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Goal, list[Caption]]:
     """Refuse every option that cannot be right, before any model is loaded."""
     generation = pipelines.check_model_options(options)
-    budgets = (options.keys, options.gflops, options.psnr)
+    budgets = (options.keys, options.gflops, options.seconds, options.psnr)
     given = [name for name, value in zip(BUDGETS, budgets, strict=True) if value is not None]
     if len(given) > 1:
         raise ConfigError(f"give one of {', '.join(BUDGETS)}, not {' and '.join(given)}")
@@ -94,10 +94,9 @@ def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Goal, list[
         if not 1 <= one <= generation.resolved_steps:
             steps = generation.resolved_steps
             raise ConfigError(f"--key-steps is {one}, a number from 1 to the {steps} steps is needed")
-    if options.gflops is not None:
-        number("--gflops", options.gflops, 0)
-    if options.psnr is not None:
-        number("--psnr", options.psnr, 0)
+    for name, value in zip(BUDGETS[1:], budgets[1:], strict=True):
+        if value is not None:
+            number(name, value, 0)
     check_choice("injector for tuning", options.injector, INJECTORS)
     whole("--refine", options.refine, 0)
     whole("--responses", options.responses, 0)
@@ -112,6 +111,7 @@ def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Goal, list[
         keys=keys[0],
         others=tuple(keys[1:]),
         gflops=options.gflops,
+        seconds=options.seconds,
         psnr=options.psnr,
         refine=options.refine,
         injector="none" if part == "trunk" else options.injector,
@@ -135,9 +135,10 @@ def _measure(
 
 
 def _print(tuned: TunedSchedule, path: str, console: Console) -> None:
-    head, rows = ("key steps", "expected error", "measured", "PSNR dB", "GFLOPs/image", "which"), []
+    head, rows = ("key steps", "expected error", "measured", "PSNR dB", "GFLOPs/image", "s/image", "which"), []
     shown = {1, 2, 3, 5, 7, 9, 12, 17, 25, len(tuned.curve), tuned.chosen}
-    shown |= {count for count, choice in enumerate(tuned.curve, start=1) if choice.measured is not None}
+    measured = [(count, choice.measured, choice.seconds) for count, choice in enumerate(tuned.curve, start=1)]
+    shown |= {count for count, *values in measured if values != [None, None]}
     for count in sorted(one for one in shown if one <= len(tuned.curve)):
         choice = tuned.curve[count - 1]
         cells = (
@@ -146,6 +147,7 @@ def _print(tuned: TunedSchedule, path: str, console: Console) -> None:
             "" if choice.measured is None else f"{choice.measured:.3g}",
             "" if choice.psnr is None else f"{choice.psnr:.1f}",
             f"{choice.gflops:.4g}",
+            "" if choice.seconds is None else f"{choice.seconds:.3g}",
             ", ".join(map(str, choice.keys)) if count < len(tuned.curve) else "all",
         )
         rows.append(cells)

@@ -72,13 +72,18 @@ class Trials:
         key = tuple(sorted(set(keys)))
         known = (key, None if shares is None else tuple(shares))
         if known not in self._known:
-            settings = self._settings.changed(policy=self._policy(key))
-            if shares is not None:
-                settings = settings.changed(cache=SpanForecast(dict(zip(key, shares, strict=True))))
-            recorder, images = self._record(settings)
+            recorder, images = self._record(self.settings(key, shares))
             error, typical = recorder.distance(self.plain), recorder.typical_distance(self.plain)
             self._known[known] = Measured(error, psnr(images, self._images), typical)
         return self._known[known]
+
+    def settings(self, keys: Iterable[int], shares: Sequence[float] | None = None) -> PropagationConfig:
+        """Return the settings of `fdplug.propagate` that a candidate is run with."""
+        key = tuple(sorted(set(keys)))
+        settings = self._settings.changed(policy=self._policy(key))
+        if shares is None:
+            return settings
+        return settings.changed(cache=SpanForecast(dict(zip(key, shares, strict=True))))
 
     def final(self, keys: Iterable[int], injector: Any) -> Tensor:
         """Return how far key steps with another injector move the final sample, (N, ...)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,13 +14,14 @@ from rich.console import Console
 from fdplug.builtin.tuned import Choice, Noise
 from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError
+from fdplug.pipeline import propagate
 from fdplug.policies import Paper, Schedule, Uniform
 from fdplug.predict.comparison.progress import bars
 from fdplug.predict.data.captions import Caption
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.generate import run
 from fdplug.registry import Spec
-from fdplug.tuning.bisection import fewest
+from fdplug.tuning.bisection import fewest, most
 from fdplug.tuning.calibration import Calibration
 from fdplug.tuning.forecast_spans import Recording, best_spans
 from fdplug.tuning.local_search import refine
@@ -28,17 +30,19 @@ from fdplug.tuning.optimal_spans import price, segment
 from fdplug.tuning.span_search import Candidate, search, starts
 from fdplug.tuning.trials import Trials
 
+ROUNDS = 3  # runs by whose median a choice is timed
 Found = TypeVar("Found", Calibration, Recording)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What is asked of a choice of key steps: at most one of `keys`, `gflops` and `psnr`.
+    """What is asked of a choice of key steps: at most one of `keys`, `gflops`, `seconds` and `psnr`.
 
     Attributes:
         keys: how many key steps.
         others: further numbers of key steps to refine.
         gflops: at most so many GFLOPs per image.
+        seconds: at most so many seconds per image, as measured.
         psnr: as few key steps as keep this, in dB, to the un-accelerated images.
         refine: runs to spend on moving key steps one by one.
         injector: what candidates are run with, `prior` or `none`; `tune` finds its settings.
@@ -48,6 +52,7 @@ class Goal:
     keys: int | None = None
     others: tuple[int, ...] = ()
     gflops: float | None = None
+    seconds: float | None = None
     psnr: float | None = None
     refine: int = 0
     injector: str = "prior"
@@ -78,6 +83,7 @@ class Tuner(ABC, Generic[Found]):
         self._pipe, self._captions, self._generation = pipe, captions, generation
         self._goal, self._found, self._console = goal, found, console
         self._trials: Trials | None = None
+        self._timings = 0
         self._told: Callable[[int], None] = lambda runs: None
         self.curve = list(self._cuts())
 
@@ -96,7 +102,7 @@ class Tuner(ABC, Generic[Found]):
     @property
     def runs(self) -> int:
         """How often the pipeline has run, calibration included."""
-        return self._found.runs + (self._trials.runs if self._trials else 0)
+        return self._found.runs + self._timings + (self._trials.runs if self._trials else 0)
 
     @property
     def trials(self) -> Trials:
@@ -131,6 +137,9 @@ class Tuner(ABC, Generic[Found]):
         goal = self._goal
         if goal.keys is not None:
             return goal.keys
+        if goal.seconds is not None:
+            with self._watched("timing"):
+                return most(len(self.curve), self._seconds, goal.seconds)
         if goal.gflops is None:
             return min(len(self.curve), len(Paper().key_steps(Schedule(self._found.timesteps))))
         affordable = [len(choice.keys) for choice in self.curve if choice.gflops <= goal.gflops]
@@ -138,6 +147,16 @@ class Tuner(ABC, Generic[Found]):
             least = self.curve[0].gflops
             raise ConfigError(f"--gflops is {goal.gflops:g}, but one key step takes {least:.4g} per image")
         return max(affordable)
+
+    def _seconds(self, count: int) -> float:
+        """Time the choice of `count` key steps, and note it in the curve: per image, the median of a few runs."""
+        choice = self.curve[count - 1]
+        with propagate(self._pipe, self.trials.settings(choice.keys, choice.shares)):
+            taken = [run(self._pipe, self._captions, self._generation).seconds for _ in range(1 + ROUNDS)]
+        self._timings += len(taken)
+        seconds = statistics.median(taken[1:]) / len(self._captions)  # the first one warms up
+        self.curve[count - 1] = replace(choice, seconds=seconds)
+        return seconds
 
     def _quality(self, count: int) -> float:
         """Measure the choice of `count` key steps, and note it in the curve."""

@@ -63,6 +63,20 @@ def test_a_budget_in_gflops_takes_as_many_keys_as_it_pays_for(model, annotations
         tune_command.main([*options, "--gflops", "1e-9"])
 
 
+def test_a_budget_in_seconds_is_measured(model, annotations, tmp_path, capsys):
+    file = tmp_path / "tuned.json"
+    options = ["--model", model, "--annotations", annotations, "--limit", "1", "--steps", "4", "--out", str(file)]
+    assert tune_command.main([*options, "--seconds", "100"]) == 0
+    held = json.loads(file.read_text())
+    assert held["chosen"] == 4, "everything takes less"
+    timed = {count: one["seconds"] for count, one in enumerate(held["curve"], 1) if one["seconds"] is not None}
+    assert set(timed) == {1, 3, 4}, "by bisection"
+    assert all(0 < seconds < 100 for seconds in timed.values())
+    assert f"{timed[3]:.3g}" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"--seconds is 1e-09, but one key step takes"):
+        tune_command.main([*options, "--seconds", "1e-9"])
+
+
 def test_a_floor_takes_the_fewest_keys_that_hold_it_and_says_what_was_measured(model, annotations, tmp_path, capsys):
     """Every count is run here too, and its PSNR computed by hand."""
     file = tmp_path / "tuned.json"
@@ -116,9 +130,10 @@ def test_a_floor_that_noise_forbids_is_refused(model, annotations, tmp_path):
         (["--key-steps", "9", "--steps", "5"], "--key-steps is 9, a number from 1 to the 5 steps is needed"),
         (
             ["--key-steps", "2", "--gflops", "3"],
-            "one of --key-steps, --gflops, --psnr, not --key-steps and --gflops",
+            "one of --key-steps, --gflops, --seconds, --psnr, not --key-steps and --gflops",
         ),
         (["--psnr", "-1"], "--psnr must be a number of at least 0, got -1"),
+        (["--seconds", "-1"], "--seconds must be a number of at least 0, got -1"),
         (["--injector", "noise"], "no injector for tuning 'noise'"),
         (["--part", "trunk", "--injector", "tune"], "with --part trunk there is no noise to tune"),
         (["--key-steps", "3", "500"], "--key-steps is 500, a number from 1"),

@@ -14,7 +14,7 @@ from benchmarks.genetic import search
 from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError
 from fdplug.testing import latents, tiny_pipeline
-from fdplug.tuning.bisection import fewest
+from fdplug.tuning.bisection import fewest, most
 from fdplug.tuning.local_search import refine
 from fdplug.tuning.noise import tune_injector
 from fdplug.tuning.trials import Trials, psnr
@@ -89,6 +89,31 @@ def test_a_quality_that_goes_up_and_down_still_holds_its_floor():
 def test_a_floor_out_of_reach():
     with pytest.raises(ConfigError, match="PSNR 10 is not reached even with every step a key step: 8"):
         fewest(8, float, 10)
+
+
+@pytest.mark.parametrize("limit", range(1, 51))
+def test_the_most_that_take_a_time(limit):
+    asked = []
+
+    def seconds(count):
+        asked.append(count)
+        return count / 10
+
+    assert most(50, seconds, limit / 10) == limit
+    assert most(50, seconds, 99) == 50
+    assert len(asked) <= 2 * (2 + math.ceil(math.log2(50)))
+    assert len(set(asked)) <= 2 * (1 + math.ceil(math.log2(50)))
+
+
+def test_times_that_go_up_and_down_still_hold_their_limit():
+    values = dict(enumerate([1, 5, 2, 6, 3, 7, 8, 9], start=1))
+    for limit in range(1, 10):
+        assert values[most(8, values.__getitem__, limit)] <= limit
+
+
+def test_a_time_out_of_reach():
+    with pytest.raises(ConfigError, match=r"--seconds is 0\.5, but one key step takes 1 per image"):
+        most(8, float, 0.5)
 
 
 def test_psnr_by_hand():

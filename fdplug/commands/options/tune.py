@@ -20,6 +20,7 @@ def parser() -> Parser:
     keys = "number of key steps; as many as the paper's policy if left out. Of several, --refine improves each"
     add("--key-steps", metavar="N", dest="keys", type=int, nargs="+", help=keys)
     add("--gflops", metavar="X", type=float, help="budget per image, instead of --key-steps")
+    add("--seconds", metavar="X", type=float, help="the same in seconds per image, measured: as many as that pays for")
     psnr = "instead of --key-steps: as few as keep this, in dB, to the un-accelerated images"
     add("--psnr", metavar="X", type=float, help=psnr)
     refine = "runs to spend on moving key steps, and a trunk's forecasts, one by one (default 0)"
