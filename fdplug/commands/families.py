@@ -11,6 +11,7 @@ from typing import Any
 from fdplug.commands.options.families import parser
 from fdplug.files.text_tables import markdown_table, plain_table, terminal_width
 
+STANDINGS = ("class", "standing", "what fdplug makes of it")
 COLUMNS = ("system", "pipeline", "denoiser", "encoder", "decoding", "key steps", "checks")
 
 
@@ -21,7 +22,9 @@ def main(argv: list[str]) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Run `fdplug families` with these options."""
-    if options.json:
+    if options.classes:
+        print(_classes(options))
+    elif options.json:
         print(json.dumps(rows(), indent=2))
     else:
         print(markdown() if options.markdown else _table())
@@ -30,8 +33,41 @@ def run(options: argparse.Namespace) -> int:
 
 def rows() -> list[dict[str, Any]]:
     """Return a row per system, as they were written down when the conformance tests ran."""
-    found: list[dict[str, Any]] = json.loads(files("fdplug.commands").joinpath("families.json").read_text("utf-8"))
+    found: list[dict[str, Any]] = _written("families.json")
     return found
+
+
+def classes() -> dict[str, Any]:
+    """Return diffusers' version and the standing of each of its classes; `fdplug.complexity.census` makes them."""
+    found: dict[str, Any] = _written("classes.json")
+    return found
+
+
+def _written(name: str) -> Any:
+    return json.loads(files("fdplug.commands").joinpath(name).read_text("utf-8"))
+
+
+def classes_markdown() -> str:
+    """Return the table of classes, below how many of each standing there are, as the site shows it."""
+    return f"{_counted()}\n\n{markdown_table(STANDINGS, _standings())}"
+
+
+def _classes(options: argparse.Namespace) -> str:
+    if options.json:
+        return json.dumps(classes(), indent=2)
+    if options.markdown:
+        return classes_markdown()
+    return f"{plain_table(STANDINGS, _standings(), terminal_width())}\n\n{_counted()}"
+
+
+def _standings() -> list[tuple[str, ...]]:
+    return [(one["model"], one["standing"], one["said"]) for one in classes()["classes"]]
+
+
+def _counted() -> str:
+    numbers = Counter(one["standing"] for one in classes()["classes"])
+    said = ", ".join(f"{count} {word}" for word, count in numbers.most_common())
+    return f"diffusers {classes()['diffusers']} has {numbers.total()} such classes: {said}"
 
 
 def _cells() -> list[tuple[str, ...]]:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from fdplug.complexity.proposal import Proposal
+from fdplug.denoisers.base import Part
+from fdplug.denoisers.transformer_row import Row, family
+
+if TYPE_CHECKING:
+    from torch import nn
 
 ENCODER = "what runs before the blocks and the leading 18/28 of the blocks"
 UNET = '''class {cls}(DenoiserFamily):
@@ -35,8 +41,13 @@ def imports(proposal: Proposal) -> str:
     return "from fdplug.denoisers.unet import unet_parts"
 
 
-def _row(proposal: Proposal, name: str) -> str:
-    values = {
+def proposed_parts(proposal: Proposal, network: nn.Module) -> Iterable[Part]:
+    """Return the parts that the proposed row of a transformer has on a network."""
+    return list(family(Row(**_values(proposal, "proposed")))().parts(network))
+
+
+def _values(proposal: Proposal, name: str) -> dict[str, Any]:
+    return {
         "name": name,
         "model": proposal.model,
         "encoder": ENCODER,
@@ -46,6 +57,10 @@ def _row(proposal: Proposal, name: str) -> str:
         **_arguments(proposal),
         "alternating": proposal.alternating,
     }
+
+
+def _row(proposal: Proposal, name: str) -> str:
+    values = _values(proposal, name)
     return "\n".join(["ROW = Row(", *(f"    {key}={_written(value)}," for key, value in values.items() if value), ")"])
 
 

@@ -302,5 +302,9 @@ ROWS = (
 FAMILIES: tuple[type[TableTransformer], ...] = tuple(family(row) for row in ROWS)
 
 REFUSED = {
+    "AnyFlowFARTransformer3DModel": "it makes a video chunk by chunk, and reads what it keeps of the chunks before",
+    "Cosmos3OmniTransformer": "text, pictures and sound are one packed sequence, whose rows cannot be repeated",
+    "MiniMaxH3Transformer3DModel": "text, video and sound are one packed sequence, whose rows cannot be repeated",
+    "RFD4ProteinaTransformer": "its sample is two tensors, each with a time of its own",
     "OmniGenTransformer2DModel": "its prompt's pictures go through the sample's embedding, in the same call",
 }
