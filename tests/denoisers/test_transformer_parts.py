@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 
 import pytest
 import torch
-from torch.utils._pytree import tree_map
 
 import fdplug
 from fdplug.lookup import find_families
@@ -28,13 +28,16 @@ KEPT = {
     "hunyuan-dit": (["blocks.0", "blocks.1", "blocks.2", "blocks.4"], "blocks.7"),
     "kandinsky5": (["visual_transformer_blocks.0"], "visual_transformer_blocks.2"),
     "latte": (["transformer_blocks.1"], "temporal_transformer_blocks.2"),
-    **dict.fromkeys(("sd3", "qwen-image", "cogview4", "cogview3-plus", "sana", "ltx-video"), _ONE_STACK),
+    **dict.fromkeys(
+        ("sd3", "qwen-image", "qwen-image-edit", "cogview4", "cogview3-plus", "sana", "ltx-video"), _ONE_STACK
+    ),
     **dict.fromkeys(("cogvideox", "allegro", "mochi", "easyanimate", "stable-audio"), _ONE_STACK),
     **dict.fromkeys(("flux", "flux-kontext", "flux-img2img", "flux-control", "flux-fill", "flux2"), _TWO_STACKS),
     **dict.fromkeys(("flux2-klein", "chroma", "bria", "auraflow", "hunyuan-image", "hunyuan-video"), _TWO_STACKS),
-    **dict.fromkeys(("wan", "wan-5b", "wan-a14b", "wan-a14b-i2v", "prx"), _BLOCKS),
+    **dict.fromkeys(("wan", "wan-5b", "wan-a14b", "wan-a14b-i2v", "wan-vace", "prx"), _BLOCKS),
     **dict.fromkeys(("lumina2", "z-image"), _LAYERS),
 }
+BESIDE = {"wan-vace": ["vace_blocks.0", "vace_blocks.1"]}  # blocks of any depth read the control
 QUICK = {"dit", "sd3", *REPRESENTATIVES}
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in KEPT]
 
@@ -57,12 +60,14 @@ def deterministic(cases, monkeypatch):
     return made
 
 
-def copied(tree):
-    return tree_map(lambda one: one.clone() if isinstance(one, torch.Tensor) else one, tree)
-
-
-def hooked(case, networks, names):
+def hooked(case, networks, replayed, begin=0):
     """Run the pipeline; at steps that are no key steps these modules hand out what they made at the last key step.
+
+    Args:
+        case: the system.
+        networks: its denoisers, whose calls are counted.
+        replayed: pairs of a network and the name of a module in it.
+        begin: the first step of image-to-image, where the scheduler does not say it.
 
     What a module has not made yet it makes, as those of a second denoiser do at its first step.
     """
@@ -74,9 +79,9 @@ def hooked(case, networks, names):
     def keep(network, name):
         def hook(module, args, output):
             key = (id(network), name, place["call"])
-            if place["step"] + (getattr(scheduler, "begin_index", None) or 0) in KEYS or key not in kept:
-                kept[key] = copied(output)
-            return copied(kept[key])
+            if place["step"] + (getattr(scheduler, "begin_index", None) or begin) in KEYS or key not in kept:
+                kept[key] = copy.deepcopy(output)
+            return copy.deepcopy(kept[key])
 
         return hook
 
@@ -87,8 +92,7 @@ def hooked(case, networks, names):
         place.update(step=place["step"] + 1, call=-1)
         return original(*args, **kwargs)
 
-    pairs = [(network, name) for network in networks for name in names]
-    handles = [network.get_submodule(name).register_forward_hook(keep(network, name)) for network, name in pairs]
+    handles = [network.get_submodule(name).register_forward_hook(keep(network, name)) for network, name in replayed]
     handles += [network.register_forward_pre_hook(enter) for network in networks]
     scheduler.step = step
     try:
@@ -108,7 +112,8 @@ def test_a_part_is_what_hooks_on_its_last_modules_give(deterministic, name, part
     case = deterministic(name)
     components, networks = zip(*[(family.component, one) for family, one in find_families(case.pipe)], strict=True)
     names = KEPT[name][0] if part == "encoder" else [KEPT[name][1]]
-    expected = hooked(case, networks, names)
+    names = names + BESIDE.get(name, [])
+    expected = hooked(case, networks, [(network, one) for network in networks for one in names])
     assert not close(expected, case.run(num_inference_steps=6), 1e-3)
     for decoding in ("serial", "parallel"):
         with fdplug.propagate(case.pipe, part=part, decoding=decoding, **METHOD) as on:
