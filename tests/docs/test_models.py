@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
+from pathlib import Path
 
 import pytest
+import yaml
 from diffusers import DiffusionPipeline
 
 from fdplug import plugins, registry
+from fdplug.commands import ready_configs
 from fdplug.testing.systems import SYSTEMS
 from tests.docs.test_docs import ROOT, fences
 
@@ -73,3 +77,32 @@ def test_the_lines_for_a_model_run(code, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == f"{len(ledger.key_steps)} of {steps} steps were computed\n"
     assert names["on"].method.part.name == "trunk"
     assert not names["on"].active
+
+
+READY = {
+    "sdxl": "sdxl-euler30-faster",
+    "flux": "flux-dev28-faster",
+    "qwen-image": "qwen-image50-faster",
+    "wan": "wan21-1.3b50-faster",
+    "sd3": "sd35-medium40-faster",
+}
+
+
+@pytest.mark.parametrize(("name", "code"), [*zip(MODELS.values(), LINES, strict=True)], ids=[*MODELS.values()])
+def test_a_ready_configuration_has_the_settings_of_the_lines(name, code):
+    """Model, steps, guidance, size and type; and the pipeline's call takes every argument that it is given."""
+    config = yaml.safe_load(Path(ready_configs.find(READY[name])).read_text())["model"]
+    calls = {ast.unparse(one.func): one for one in ast.walk(ast.parse(code)) if isinstance(one, ast.Call)}
+    lines = {one.arg: ast.literal_eval(one.value) for one in calls["pipe"].keywords}
+    loaded = {one.arg: ast.unparse(one.value) for one in calls["DiffusionPipeline.from_pretrained"].keywords}
+    given = dict(config.get("arguments", {}))
+    if "guidance" in config:
+        given["guidance_scale"] = config["guidance"]
+    pipeline = getattr(importlib.import_module("diffusers"), SYSTEMS[name].pipeline)
+    call = inspect.signature(pipeline.__call__)
+    call.bind_partial(**lines)
+    steps = call.parameters["num_inference_steps"].default  # where the lines leave it out
+    assert {"num_inference_steps": config["steps"], **given} == {"num_inference_steps": steps, **lines}
+    assert MODELS[config["model"]] == name
+    dtype = loaded["torch_dtype"].removeprefix("torch.")
+    assert config["dtype"] == ("auto" if dtype == "float16" else dtype)
