@@ -61,7 +61,7 @@ class FollowedCompanions:
     def follow(self) -> None:
         """Stand around those that the pipeline holds now; one that was exchanged in mid-run has made a call already."""
         old = self._followed
-        new = {component: getattr(self._pipe, component, None) for component in old}
+        new: dict[str, Any] = {component: getattr(self._pipe, component, None) for component in old}
         exchanged = [name for name, network in new.items() if plain(network) is not plain(old[name])]
         if not exchanged:
             return
