@@ -24,7 +24,7 @@ def test_the_whole_experiment_on_a_tiny_model(model, annotations, capsys):
     pytest.importorskip("pymoo")
     given = ["--model", model, "--annotations", annotations, "--steps", "8", "--counts", "2", "--calibration", "1"]
     few = ["--captions", "3", "--batch-size", "2", "--random", "1", "--genetic", "25", "--refine", "4"]
-    results = tuning.measure(tuning.parser().parse_args([*given, *few]), Console(quiet=True))
+    results = tuning.measure(tuning.filled(tuning.parser().parse_args([*given, *few])), Console(quiet=True))
     rows = {row["name"]: row for row in results["rows"]}
     count = len(rows[next(name for name in rows if name.startswith("the paper's"))]["keys"])
     wanted = [
