@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fdplug.errors import ConfigError, suggestion
+from fdplug.errors.wording import shown
 from fdplug.files.source import Source, is_file
 from fdplug.files.yaml_text import read_yaml
 
 FOLDER = Path(__file__).parent / "configs"
-
-
 REMEDY = "give a YAML file such as `fdplug predict --print_config` prints"
 
 
@@ -32,13 +31,24 @@ def find(given: str) -> str:
         ConfigError: neither; the message suggests one and lists what is ready.
     """
     if is_file(given):
-        read_yaml(Source(Path(given), "configuration", REMEDY, ConfigError))
+        _check(given, read_yaml(Source(Path(given), "configuration", REMEDY, ConfigError)))
         return given
     for name in (given, f"{given}.yaml"):
         if name in names():
             return str(FOLDER / name)
     hint = suggestion(given, names(), ".")
     raise ConfigError(f"no configuration file '{given}'{hint} Ready ones: {', '.join(names())}")
+
+
+def _check(path: str, held: object) -> None:
+    """Refuse a file that holds no settings, or names one by what is no text."""
+    if not isinstance(held, dict):
+        raise ConfigError(f"{path}: it holds {shown(held)}, settings by name are needed; {REMEDY}")
+    for one in (held, *held.values()):
+        names_none = [key for key in one if not isinstance(key, str)] if isinstance(one, dict) else []
+        if names_none:
+            given = shown(names_none[0])
+            raise ConfigError(f"{path}: {given} names no setting, a text does, in quotes if need be; {REMEDY}")
 
 
 def resolve(arguments: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ import reprlib
 import unicodedata
 
 LONGEST = 60
+_TURNS = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 
 
 class _Short(reprlib.Repr):
@@ -49,9 +50,15 @@ def cut(text: str, longest: int) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text with control characters and lone surrogates written as escapes, as `repr` writes them."""
+    """Return a text with control characters and lone surrogates written as escapes, as `repr` writes them.
+
+    So are those that turn the direction of what follows, which a reader would take for another text.
+    """
     if text.isprintable():
         return text
-    return "".join(
-        one if unicodedata.category(one) not in ("Cc", "Cs") else one.encode("unicode_escape").decode() for one in text
-    )
+    return "".join(one.encode("unicode_escape").decode() if is_control(one) else one for one in text)
+
+
+def is_control(letter: str) -> bool:
+    """Whether a letter moves a terminal, turns the direction of what follows, or can be written to no file."""
+    return unicodedata.category(letter) in ("Cc", "Cs") or letter in _TURNS

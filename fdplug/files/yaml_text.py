@@ -1,4 +1,7 @@
-"""YAML: plain values only, within limits of depth, of aliases and of digits; dates are texts, doubled keys refused."""
+"""YAML: plain values only, within limits of depth, of aliases and of digits; dates are texts, doubled keys refused.
+
+So are numbers that two versions of YAML read differently: 010 is eight or ten, 1:30 ninety or a text.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ _FLOAT = re.compile(
     r"^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
     r"|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
 )
+_AMBIGUOUS = re.compile(r"^[-+]?0[0-7_]*[0-7]$|:")
+_PLAIN = ("null", "bool", "int", "float", "str", "seq", "map")
 _TIMESTAMP, _FLOATS, _WHOLE = "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:float", "tag:yaml.org,2002:int"
 
 
@@ -24,6 +29,12 @@ class PlainLoader(yaml.SafeLoader):
     yaml_implicit_resolvers = {  # noqa: RUF012  PyYAML declares it without ClassVar
         first: [(tag, pattern) for tag, pattern in known if tag not in (_TIMESTAMP, _FLOATS)]
         for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    yaml_constructors = {  # noqa: RUF012  likewise; sets, dates and bytes are no plain values
+        tag: one
+        for tag, one in yaml.SafeLoader.yaml_constructors.items()
+        if tag is None or tag.rpartition(":")[2] in _PLAIN
     }
 
     def __init__(self, stream: Any) -> None:
@@ -63,6 +74,8 @@ class PlainLoader(yaml.SafeLoader):
 
     def _short_int(self, node: Any) -> int:
         whole_number("0" * len(node.value))
+        if _AMBIGUOUS.search(node.value):
+            raise TooMuch(f"{shown(node.value, 40)} is another number to other readers; write it plainly, or in quotes")
         return super().construct_yaml_int(node)
 
 

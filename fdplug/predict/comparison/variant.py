@@ -11,13 +11,14 @@ from fdplug import registry
 from fdplug.checks import check_choice
 from fdplug.config import PropagationConfig
 from fdplug.errors import ConfigError
-from fdplug.errors.wording import shown
+from fdplug.errors.wording import is_control, shown
 from fdplug.files.limits import TooMuch, whole_number
 from fdplug.predict.data.caption_text import problem_of
 from fdplug.predict.generation.config import GenerationConfig
 from fdplug.predict.generation.stage import StageConfig
 
 _NAME = re.compile(r"(?P<sampler>.+?)-(?P<steps>\d+)(?:\+(?P<policy>.+?))?")
+LONGEST_NAME = 120
 _UNIFORM = re.compile(r"uniform(\d+)")
 
 
@@ -51,6 +52,8 @@ class Variant:
             raise ConfigError(f"a variant's name is {shown(self.name)}, a text with a letter or digit is needed")
         if problem := problem_of(self.name):
             raise ConfigError(f"a variant's name {problem}")
+        if len(self.name) > LONGEST_NAME or any(map(is_control, self.name)):
+            raise ConfigError(f"a variant's name has at most {LONGEST_NAME} printable letters, got {shown(self.name)}")
         _check_stages(self.name, self.then)
         self._first(GenerationConfig())
         if self.propagation is not None:
