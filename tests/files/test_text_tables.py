@@ -103,7 +103,9 @@ def on_a_terminal(columns, *arguments):
 def test_the_families_fit_the_terminal_and_stay_whole_in_a_pipe(capsys):
     families.main([])
     whole = capsys.readouterr().out
-    assert len(whole.splitlines()) == 1 + len(families.rows())
+    table, said = whole.strip().split("\n\n")
+    assert len(table.splitlines()) == 1 + len(families.rows())
+    assert said.startswith(f"{len(families.rows())} systems passed ")
     narrow = on_a_terminal(90, "families")
     assert max(map(len, narrow.splitlines())) <= 90
     assert len("".join(narrow.split())) >= len("".join(whole.split()))
