@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from fdplug.commands.options.families import parser
-from fdplug.files.text_tables import markdown_table, plain_table, terminal_width
+from fdplug.files.text_tables import markdown_table, plain_table, terminal_width, wrapped
 
 STANDINGS = ("class", "standing", "what fdplug makes of it")
 COLUMNS = ("system", "pipeline", "denoiser", "encoder", "decoding", "key steps", "checks")
@@ -80,7 +80,7 @@ def _cells() -> list[tuple[str, ...]]:
 
 def _table() -> str:
     head, *body = _cells()
-    return f"{plain_table(head, body, terminal_width())}\n\n{ran()}"
+    return "\n".join([plain_table(head, body, terminal_width()), "", *wrapped(ran(), terminal_width())])
 
 
 def markdown() -> str:

@@ -21,6 +21,11 @@ class Line(NamedTuple):
     text: str
 
 
+def wrapped(text: str, width: int | None) -> list[str]:
+    """Return a sentence in lines of at most `width` letters; in one where there is no terminal to fit."""
+    return textwrap.wrap(text, width, break_on_hyphens=False) if width else [text]
+
+
 def terminal_width() -> int | None:
     """Return how wide a table may be: as the terminal; None for a file or a pipe, where rows stay whole."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
