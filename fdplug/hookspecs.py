@@ -15,13 +15,17 @@ my-plugin = "my_module"
 **Version.** `CONTRACT` is the version of this file. A plugin's module may state the contract that it was written for,
 `FDPLUG_CONTRACT = "1.0"`; it is loaded by every fdplug of the same major number whose minor number is not smaller, and
 left out with a warning by others. Additions (a hook, a method with a default, an attribute) raise the minor number;
-whatever would break a plugin raises the major number. New in 1.1: `Sampler.fit`, `Sampler.arguments`, `Sampler.flow`
-and `Sampler.leave_out`; the part `trunk` of every built-in family; `Part.blocks`, `Part.residual`, `Part.probe` and
-`Part.whole`, with `KeyStepPolicy.probes` and `KeyStepPolicy.observe`; `fdplug.caches.Weighted`, `FeatureCache.forget`;
-the hook `fdplug_scores`; `space` of every class (`fdplug.space`), by which `fdplug optimize` knows what to try;
-`rescaled` of policies and caches, for presets in runs of other lengths; the kind guidance, with
-`DenoiserFamily.guidance` and `guidance_rows`; the facts `decoded-ahead` and `serial`; a family's `successor` and
-`boundary`, its `listed` arguments and `batch_dimensions`; `Ledger.add`.
+whatever would break a plugin raises the major number. New in 1.1:
+
+- samplers: `Sampler.fit`, `arguments`, `flow` and `leave_out`;
+- parts: `trunk` of every built-in family but Stable Cascade's, whose own scheduler adds noise that no replayed trunk
+  would see; `Part.blocks`, `residual`, `probe` and `whole`, with `KeyStepPolicy.probes` and `observe`;
+- caches: `fdplug.caches.Weighted`, `FeatureCache.forget`;
+- the kind guidance, with `DenoiserFamily.guidance` and `guidance_rows`; the hook `fdplug_scores`;
+- families: `successor` and `boundary`, `listed` arguments and `batch_dimensions`;
+- `space` of every class (`fdplug.space`), by which `fdplug optimize` knows what to try; `rescaled` of policies and
+  caches, for presets in runs of other lengths;
+- the facts `decoded-ahead` and `serial`; `Ledger.add`.
 
 **Public modules.** `fdplug` itself and `fdplug.policies`, `caches`, `injectors`, `samplers`, `denoisers`, `transforms`,
 `parts`, `guidance`, `scores`, `schedule`, `stacking`, `patching`, `trees`, `pipeline`, `checks`, `errors` and

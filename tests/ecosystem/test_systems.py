@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from fdplug import propagate, registry
-from fdplug.errors import FdplugError
+from fdplug.errors import FdplugError, PropagationError
 from fdplug.lookup import find_families
 from fdplug.testing import check_propagation
 from fdplug.testing.systems import SYSTEMS
 
 pytestmark = pytest.mark.usefixtures("importable")
+RESIDUAL = ("sdxl", "pixart", "flux")  # in the default run
 UNETS = ("sdxl", "controlnet", "sd-inpaint", "sd-t2i-adapter", "sd-ip-adapter", "if-1", "ddim", "animatediff", "svd")
 
 
@@ -82,6 +83,21 @@ def test_a_forecast_trunk_with_guidance_left_out(name):
     if find_families(pipe)[0][0].guidance_rows(pipe) is not None and name != "text2video-zero":
         settings["guidance"] = {"cached": {"every": 2}}
     check_propagation(pipe, system.run, **settings)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in RESIDUAL else pytest.mark.slow) for name in SYSTEMS]
+)
+def test_residual_caches(name):
+    """Of every family that has a trunk."""
+    from fdplug_residual import AfterFirstBlock, AllBlocks, FirstBlockCache
+
+    if name.startswith("stable-cascade"):
+        with pytest.raises(PropagationError, match="no part 'trunk'"):
+            check(name, part=AllBlocks())
+        return
+    check(name, part=AllBlocks())
+    check(name, part=AfterFirstBlock(), policy=FirstBlockCache(threshold=0.5))
 
 
 @pytest.mark.parametrize("name", ["sdxl", "controlnet"])
