@@ -187,6 +187,7 @@ class Experiment:
 
 def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Find, judge, and return everything."""
+    options = filled(options)
     captions = read_captions(options.annotations or default_annotations(options.model))
     tuning, judging = captions[-options.calibration :], captions[: options.captions]
     if {one.image_id for one in tuning} & {one.image_id for one in judging}:
@@ -207,7 +208,7 @@ def measure(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 def main() -> None:
     """Run the experiment, keep and print its table."""
-    options = filled(parser().parse_args())
+    options = parser().parse_args()
     if options.quick:
         vars(options).update(QUICK)
     results = measure(options, Console())
