@@ -134,14 +134,11 @@ class Workbench:
     @contextmanager
     def sampling(self, candidate: Candidate) -> Iterator[Callable[[Sequence[Caption]], GenerationOutput]]:
         """Give the pipeline a candidate's sampler for a while; yields what runs it on captions, without propagation."""
-        own = self.pipe.scheduler
-        try:
-            self.pipe.scheduler = registry.build("sampler", candidate.sampler).fit(own)
+        with put_back(self.pipe):
+            self.pipe.scheduler = registry.build("sampler", candidate.sampler).fit(self.pipe.scheduler)
             check_steps(self.pipe.scheduler, candidate.steps)
             generation = candidate.generation(self.base)
             yield lambda captions: run(self.pipe, captions, generation, call=self._call)
-        finally:
-            self.pipe.scheduler = own
 
     def keep(self, captions: Sequence[Caption]) -> None:
         """Keep the images of these captions from now on, to show them."""
@@ -197,22 +194,30 @@ class Workbench:
         return torch.stack([self._own[one.image_id] for one in captions])
 
     def _generate(self, candidate: Candidate, captions: Sequence[Caption], count: bool = False) -> GenerationOutput:
-        own = self.pipe.scheduler
         settings = candidate.config
         if count and settings is None:
             settings = PropagationConfig.unaccelerated()
-        try:
-            self.pipe.scheduler = registry.build("sampler", candidate.sampler).fit(own)
+        with put_back(self.pipe), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FdplugWarning)
+            self.pipe.scheduler = registry.build("sampler", candidate.sampler).fit(self.pipe.scheduler)
             check_steps(self.pipe.scheduler, candidate.steps)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FdplugWarning)
-                stopwatch = Stopwatch(self.pipe, self._call)
-                generation = candidate.generation(self.base)
-                done = run(self.pipe, captions, generation, settings, self.on_step, count, stopwatch.call)
-        finally:
-            self.pipe.scheduler = own
+            stopwatch = Stopwatch(self.pipe, self._call)
+            generation = candidate.generation(self.base)
+            done = run(self.pipe, captions, generation, settings, self.on_step, count, stopwatch.call)
         self.images += len(captions)
         return done if stopwatch.seconds is None else replace(done, seconds=stopwatch.seconds)
+
+
+@contextmanager
+def put_back(pipe: Any) -> Iterator[None]:
+    """Put back everything that a pipeline holds: its scheduler, and what it notes of its last call."""
+    held = dict(vars(pipe))
+    try:
+        yield
+    finally:
+        for name in vars(pipe).keys() - held.keys():
+            del vars(pipe)[name]
+        vars(pipe).update(held)
 
 
 class Stopwatch:
