@@ -6,6 +6,7 @@ A *spec* is how a user names a plugin: `"uniform"`, `{"uniform": {"interval": 4}
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import math
@@ -32,6 +33,7 @@ class Kind:
     hook: str
     base: str
 
+    @functools.cache
     def base_class(self) -> type:
         """Import and return the base class."""
         module, _, name = self.base.rpartition(".")

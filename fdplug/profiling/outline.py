@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from fdplug import trees
 
 # Attributes by which modules of diffusers and peft are switched on and off; the weights are merged along with the last.
+_parameters, _shape, _dtype = map(operator.attrgetter, ("_parameters", "shape", "dtype"))
 SWITCHES = ("_active_adapter", "_disable_adapters", "enabled", "merged_adapters")
 
 
@@ -24,25 +27,40 @@ def _values(outline: Tensor) -> list[Any]:
     return [] if outline.device.type == "meta" or outline.is_floating_point() else outline.tolist()
 
 
-def made_of(network: nn.Module) -> tuple[Any, ...]:
+def made_of(network: nn.Module, found: Mapping[str, nn.Module] | None = None) -> tuple[Any, ...]:
     """Return what decides the cost of a pass besides its arguments: modules, weights, processors, active adapters.
 
     What `torch.compile` wraps around modules does not.
+
+    Args:
+        network: the network.
+        found: its modules by name; None: they are looked for.
     """
-    found = trees.named_modules(network)
-    held = [(name, vars(one)) for name, one in found.items()]
-    weights = [one for _, each in held if each["_parameters"] for one in each["_parameters"].values()]
+    found = trees.named_modules(network) if found is None else found
+    kept = {_plain(name): one for name, one in found.items() if "_orig_mod" not in one._modules}
+    parameters = [one for one in map(_parameters, found.values()) if one]
+    weights = [one for each in parameters for one in each.values() if one is not None]
+    special = [(name, one) for name, one in found.items() if not is_of_torch(type(one))]
+    held = [(name, vars(one)) for name, one in special]
     return (
-        tuple((_plain(name), type(one)) for name, one in found.items() if "_orig_mod" not in one._modules),
-        tuple((one.shape, one.dtype) for one in weights if one is not None),
+        tuple(kept),
+        tuple(map(type, kept.values())),
+        tuple(map(_shape, weights)),
+        tuple(map(_dtype, weights)),
         tuple((_plain(name), type(each["processor"])) for name, each in held if "processor" in each),
-        tuple((_plain(name), key, _state(one, key)) for name, one in found.items() for key in switches(one)),
+        tuple((_plain(name), key, _state(one, key)) for name, one in special for key in switches(one)),
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def is_of_torch(kind: type) -> bool:
+    """Whether a class of modules is torch's own: such modules have no processor, and nothing switches them on and off."""
+    return kind.__module__.startswith("torch.nn.modules.")
 
 
 def processors_of(modules: Iterable[nn.Module]) -> Counter[type]:
     """Return the classes of the attention processors of modules."""
-    held = map(vars, modules)
+    held = [vars(one) for one in modules if not is_of_torch(type(one))]
     return Counter([type(one["processor"]) for one in held if "processor" in one])
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from fdplug import trees
 from fdplug.denoisers.base import plain
-from fdplug.profiling.outline import switches
-from fdplug.propagation.watching.snapshot import Settings, attributes
+from fdplug.profiling.outline import is_of_torch, switches
+from fdplug.propagation.watching.snapshot import SIMPLE, Settings, attributes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,8 +44,12 @@ class Makeup:
 
 
 def _places(module: nn.Module) -> list[Place]:
+    if type(module) in SIMPLE:  # no module inside it runs, and the one that takes its place is found from outside
+        return []
     held = vars(module)
+    inner: Place = (dict.values, held["_modules"])
+    if is_of_torch(type(module)):
+        return [inner]
     names = switches(module)
     names += ["processor"] if "processor" in held else []
-    inner: Place = (dict.values, held["_modules"])
-    return [inner, *attributes(held, names, inside=False)] if names else [inner]
+    return [inner, (None, held), *attributes(held, names, inside=False)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, filterfalse, islice
 from typing import Any
 
 import torch
@@ -12,18 +13,20 @@ from torch import Tensor, nn
 
 from fdplug.propagation.calls.given import place, version
 
-TORCH = frozenset(vars(nn.Module())) - {"training"}
+_FIRST = tuple(vars(nn.Module()))  # what every module holds before anything of its own
+TORCH = frozenset(_FIRST) - {"training"}
 PLAIN = (bool, int, float, str, type(None))
 _BORDERS = ("padding", "padding_mode", "dilation")  # changed for seamless tiles, and for sizes that nobody trained
 # Modules of torch's own, and those of their options that somebody changes in the middle of a run.
-_SIMPLE: dict[type, tuple[str, ...]] = {
+SIMPLE: dict[type, tuple[str, ...]] = {
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _BORDERS),
     **dict.fromkeys((nn.Linear, nn.GroupNorm, nn.LayerNorm, nn.SiLU, nn.GELU), ()),
     nn.Dropout: ("p", "training"),
 }
-_CONTAINERS = (dict, list, tuple)
+_CONTAINERS = frozenset({dict, list, tuple})
 
-Place = tuple[Callable[[Any], Iterable[Any]], Any]  # what reads values, and what holds them
+# What reads values, and what holds them; None in place of it: of what holds them the names count, and how many.
+Place = tuple[Callable[[Any], Iterable[Any]] | None, Any]
 _versions = operator.attrgetter("_version")
 
 
@@ -76,13 +79,13 @@ class Settings:
 
     def _find(self) -> None:
         """Look for the places."""
-        held = [vars(one) for one in self._modules]
         places = [place for one in self._modules for place in self._places_of(one)]
-        self._places = [place for place in places if place[1]]
-        self._sized = [*held, *[place[1] for place in places]]
-        self._names = [*map(tuple, held)]
+        read = [place for place in places if place[0] is not None and place[1]]
+        self._readers, self._held = [one for one, _ in read], [held for _, held in read]
+        self._sized = [held for _, held in places]
+        self._names = [tuple(held) for reader, held in places if reader is None]
         self._tensors = [one for one in self._values() if isinstance(one, Tensor)]
-        self._placed = [] if any(map(_is_moved, held)) else self._tensors
+        self._placed = [] if any(map(_is_moved, map(vars, self._modules))) else self._tensors
 
     def snapshot(self) -> Snapshot:
         """Return what is set now."""
@@ -109,7 +112,7 @@ class Settings:
         return Snapshot(self._names, self._values(), list(map(len, self._sized)), self._written())
 
     def _values(self) -> list[Any]:
-        return [*chain.from_iterable([read(held) for read, held in self._places]), *_surroundings()]
+        return [*chain.from_iterable(map(operator.call, self._readers, self._held)), *_surroundings()]
 
     def _written(self) -> list[int]:
         try:
@@ -132,19 +135,29 @@ def _is_moved(held: dict[str, Any]) -> bool:
 def _places(module: nn.Module) -> list[Place]:
     """Return where a module keeps what may be set."""
     held = vars(module)
-    found: list[Place] = [(list, held["_forward_pre_hooks"]), (list, held["_forward_hooks"])]
+    found: list[Place] = [(None, held), (list, held["_forward_pre_hooks"]), (list, held["_forward_hooks"])]
+    options = SIMPLE.get(type(module))
     if "_hf_hook" not in held:  # accelerate puts weights in and out again around every call of what it offloads
-        found += (dict.values, held["_parameters"]), (dict.values, held["_buffers"])
-    options = _SIMPLE.get(type(module))
+        found.append((dict.values, held["_parameters"]))
+        if options is None or held["_buffers"]:  # those that are simple have none, and would read none
+            found.append((dict.values, held["_buffers"]))
     if options:
-        found.append((_reader(*options), held))
+        found.append((_reader(options), held))
     elif options is None:
         found.append((dict.values, held["_modules"]))
-        found += attributes(held, [name for name in held if name not in TORCH])
+        found += attributes(held, ("training", *own_names(held)))
     return found
 
 
-def attributes(held: dict[str, Any], names: Collection[str], inside: bool = True) -> Iterator[Place]:
+def own_names(held: dict[str, Any]) -> Sequence[str]:
+    """Return the names of what a module holds beyond what every module of torch does."""
+    names = islice(held, len(_FIRST) - 1, None)
+    if next(names, None) == _FIRST[-1]:  # in their usual order, torch's own come first
+        return [*names]
+    return [*filterfalse(_FIRST.__contains__, held)]
+
+
+def attributes(held: dict[str, Any], names: Sequence[str], inside: bool = True) -> Iterator[Place]:
     """Yield where some attributes are kept, and what containers among them hold.
 
     Args:
@@ -153,13 +166,14 @@ def attributes(held: dict[str, Any], names: Collection[str], inside: bool = True
         inside: look into attention processors, too.
     """
     if names:
-        yield _reader(*names), held
+        yield _reader(tuple(names)), held
     for name in names:
         value = held[name]
-        if name == "processor" and inside and hasattr(value, "__dict__"):
-            yield from attributes(vars(value), vars(value))
-        elif type(value) in _CONTAINERS:
+        if type(value) in _CONTAINERS:
             yield from _contents(value)
+        elif name == "processor" and inside and hasattr(value, "__dict__"):
+            yield None, vars(value)
+            yield from attributes(vars(value), [*vars(value)])
 
 
 def _contents(container: Any, depth: int = 4) -> Iterator[Place]:
@@ -174,7 +188,7 @@ def _items(held: dict[Any, Any]) -> tuple[Any, ...]:
     return *held, *held.values()
 
 
-def _reader(*names: str) -> Callable[[Any], Iterable[Any]]:
+@functools.lru_cache(maxsize=1024)
+def _reader(names: tuple[str, ...]) -> Callable[[Any], Iterable[Any]]:
     """Return what reads these attributes."""
-    one = operator.itemgetter(names[0])
-    return operator.itemgetter(*names) if len(names) > 1 else lambda held: (one(held),)
+    return operator.itemgetter(*names) if len(names) > 1 else operator.itemgetter(*names, *names)  # one makes no tuple

@@ -15,7 +15,7 @@ from fdplug import trees
 from fdplug.denoisers.base import is_compiled, plain
 from fdplug.profiling.outline import processors_of
 from fdplug.propagation.calls.given import version
-from fdplug.propagation.watching.snapshot import PLAIN, TORCH, Settings, Snapshot
+from fdplug.propagation.watching.snapshot import PLAIN, TORCH, Settings, Snapshot, own_names
 
 if TYPE_CHECKING:
     from fdplug.denoisers import Part
@@ -174,12 +174,11 @@ def _is_row_wise_class(kind: type) -> bool:
 
 def _is_plain(held: dict[str, Any], kind: type) -> bool:
     """Whether a module is of a known package, has no attention processor, and holds no functions of its own."""
-    if not _is_row_wise_class(kind) or "processor" in held or "processor" in held["_modules"]:
+    if not _is_row_wise_class(kind) or held["_forward_pre_hooks"] or held["_forward_hooks"] or _is_random(held, kind):
         return False
-    if _is_random(held, kind):
+    if "processor" in held or "processor" in held["_modules"]:
         return False
-    hooked = held["_forward_pre_hooks"] or held["_forward_hooks"]
-    return not hooked and _FUNCTIONS.isdisjoint(map(type, held.values()))
+    return _FUNCTIONS.isdisjoint(map(type, map(held.__getitem__, own_names(held))))
 
 
 def _is_random(held: dict[str, Any], kind: type) -> bool:
@@ -191,9 +190,9 @@ def _functions(held: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield what runs around a module's own forward, or in the place of it or of another of its methods."""
     for hook in (*held["_forward_pre_hooks"].values(), *held["_forward_hooks"].values()):
         yield "hook", hook
-    for name, value in held.items():
-        if type(value) in _FUNCTIONS and name not in TORCH:
-            yield name.lstrip("_"), value
+    for name in own_names(held):
+        if type(held[name]) in _FUNCTIONS:
+            yield name.lstrip("_"), held[name]
 
 
 def _origin(function: Any) -> str:
