@@ -33,11 +33,15 @@ class Kind:
     hook: str
     base: str
 
-    @functools.cache
     def base_class(self) -> type:
         """Import and return the base class."""
-        module, _, name = self.base.rpartition(".")
-        return getattr(importlib.import_module(module), name)
+        return _imported(self.base)
+
+
+@functools.cache
+def _imported(path: str) -> type:
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 KINDS: dict[str, Kind] = {

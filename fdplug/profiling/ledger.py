@@ -94,12 +94,14 @@ class Ledger:
         example: Callable[[], dict[str, Any]],
         modules: tuple[str, ...] = (),
         rows: int = 1,
+        inside: Mapping[str, nn.Module] | None = None,
     ) -> str:
         """Keep an example of a call of `network`, whose `modules` are recorded one by one; return how it is named.
 
-        Calls that differ in nothing but the values of tensors share one, while the network stays as it is.
+        Calls that differ in nothing but the values of tensors share one, while the network stays as it is. All modules
+        `inside` of it are looked for where they are not known.
         """
-        made = Example(network, example(), made_of(network), rows)
+        made = Example(network, example(), made_of(network, inside), rows)
         outline = outlined(made.arguments)
         alike = [name for name in self.examples if name.partition("#")[0] == component]
         for name in alike:

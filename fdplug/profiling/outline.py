@@ -54,7 +54,7 @@ def made_of(network: nn.Module, found: Mapping[str, nn.Module] | None = None) ->
 
 @functools.lru_cache(maxsize=1024)
 def is_of_torch(kind: type) -> bool:
-    """Whether a class of modules is torch's own: such modules have no processor, and nothing switches them on and off."""
+    """Whether a class of modules is torch's own: these have no attention processor, and nothing switches them."""
     return kind.__module__.startswith("torch.nn.modules.")
 
 

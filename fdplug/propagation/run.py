@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -137,12 +137,16 @@ class Run:
         if self.guided is not None:
             self.guided.hand_over(stage.network)
 
-    def makeup(self, network: nn.Module) -> Snapshot:
-        """Return what decides the cost of a network's passes; the same object for as long as that stays the same."""
+    def makeup(self, network: nn.Module) -> tuple[Snapshot, Mapping[str, nn.Module]]:
+        """Return what decides the cost of a network's passes, and its modules.
+
+        The same object is returned for as long as that stays the same.
+        """
         if id(network) not in self._makeups:
             known = self.watched.modules if network is self.stage.network else None
             self._makeups[id(network)] = Makeup(network, known)
-        return self._makeups[id(network)].now()
+        makeup = self._makeups[id(network)]
+        return makeup.now(), makeup.modules
 
     @property
     def couples_rows(self) -> bool:

@@ -260,13 +260,13 @@ class Runs:
     def introduce(self, lane: Lane, call: Call, network: nn.Module, modules: tuple[str, ...] = ()) -> None:
         """Have the ledger keep an example of the calls of a lane; another one for what the network has become since."""
         run = self.current
-        makeup = None if run is None else run.makeup(network)
+        makeup, inside = (None, None) if run is None else run.makeup(network)
         if not lane.example or makeup is not lane.makeup:
             whole = call.role.counted or (run is not None and run.couples_rows)
             rows = call.rows if whole else 1
             lane.makeup = makeup
             lane.example = self.ledger.introduce(
-                call.role.component, network, lambda: call.example(rows), modules, rows
+                call.role.component, network, lambda: call.example(rows), modules, rows, inside
             )
 
     # --- calls that belong to no run ---------------------------------------------------------------------------------

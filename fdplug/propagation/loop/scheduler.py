@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from fdplug.propagation.loop.ends import finish
@@ -45,8 +47,21 @@ class AroundScheduler:
         return result
 
     def _injected(self, run: Run, original: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Any]:
-        bound = inspect.signature(original).bind(*args, **kwargs)
+        bound = _signature(original).bind(*args, **kwargs)
         sample = bound.arguments["sample"]
         step = run.schedule.step(run.step)
         bound.arguments["sample"] = self._runs.method.injector.inject(sample, run.prior(sample), step)
         return bound.args, bound.kwargs
+
+
+def _signature(method: Callable[..., Any]) -> inspect.Signature:
+    """Return what a method is called with; what it says of a class's own is remembered."""
+    if isinstance(method, MethodType) and isinstance(method.__func__, FunctionType):
+        return _bound(method.__func__)
+    return inspect.signature(method)
+
+
+@functools.lru_cache(maxsize=64)
+def _bound(function: FunctionType) -> inspect.Signature:
+    """Return the signature of a function without its first parameter, the object that it is a method of."""
+    return inspect.signature(MethodType(function, object()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fdplug import trees
@@ -17,27 +17,32 @@ if TYPE_CHECKING:
 
 
 class Makeup:
-    """What a network is made of; the same object is returned for as long as it is made of the same."""
+    """What a network is made of; the same object is returned for as long as it is made of the same.
 
-    def __init__(self, network: nn.Module, modules: Sequence[nn.Module] | None = None) -> None:
+    Attributes:
+        modules: all that were in it when it was last looked at, by name.
+    """
+
+    def __init__(self, network: nn.Module, modules: Mapping[str, nn.Module] | None = None) -> None:
         """Know where to look.
 
         Args:
             network: the network.
-            modules: all that are in it; None: they are looked for.
+            modules: all that are in it, by name; None: they are looked for.
         """
         self._network = plain(network)
-        self._settings = self._walk() if modules is None else Settings(modules, _places)
         self._last: Snapshot | None = None
+        self._know(trees.named_modules(self._network) if modules is None else modules)
 
-    def _walk(self) -> Settings:
-        return Settings(trees.modules(self._network), _places)
+    def _know(self, modules: Mapping[str, nn.Module]) -> None:
+        self.modules = modules
+        self._settings = Settings(list(modules.values()), _places)
 
     def now(self) -> Snapshot:
         """Return what it is made of now."""
         found = self._settings.snapshot()
         if self._last is not None and found is not self._last:
-            self._settings = self._walk()  # modules that have come since are looked at from now on
+            self._know(trees.named_modules(self._network))  # modules that have come since are looked at from now on
             found = self._settings.snapshot()
         self._last = found
         return found

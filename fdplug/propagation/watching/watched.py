@@ -49,9 +49,9 @@ class Watched:
         self._outside = {name: one for name, one in self._modules.items() if name not in inside}
 
     @property
-    def modules(self) -> list[nn.Module]:
-        """All modules of the denoiser."""
-        return list(self._modules.values())
+    def modules(self) -> Mapping[str, nn.Module]:
+        """All modules of the denoiser, by name."""
+        return self._modules
 
     @functools.cached_property
     def _settings(self) -> Settings:
