@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from fdplug.errors import PropagationError, warn
+from fdplug.errors import warn
 from fdplug.propagation.calls.lanes import NEVER, Lane, Lanes
 from fdplug.propagation.calls.times import Times
 from fdplug.propagation.guided import guide
-from fdplug.propagation.messages import shown, some
 from fdplug.propagation.plan import Plan
 from fdplug.propagation.watching.makeup import Makeup
 from fdplug.propagation.watching.watched import Inside, Watched
@@ -77,7 +76,7 @@ class Run:
         self._times = Times(scheduler)
         values = self._times.values
         train = int(getattr(self.scheduler.config, "num_train_timesteps", 1000))
-        self.step = self._first_step(values, call)
+        self.step = self._times.first(call, getattr(self.scheduler, "begin_index", None))
         stop = None if count is None else min(self.step + count, len(values))
         self.schedule = Schedule(values, self.step, train, stop)
         self._scales = self._noise_scales(values)
@@ -157,19 +156,6 @@ class Run:
     def over(self) -> bool:
         """Whether every step has been taken."""
         return self.step >= self.schedule.end
-
-    def _first_step(self, values: tuple[float, ...], call: Call) -> int:
-        begin = getattr(self.scheduler, "begin_index", None)
-        place = self._times.place(call.timestep) if begin is None else int(begin)
-        if place is not None:
-            return place
-        matching = [index for index in range(len(values)) if self._times.at(call, index)]
-        if not matching:
-            raise PropagationError(
-                f"the denoiser was called with timestep {shown(call.timestep)}, which is not among the scheduler's "
-                f"({some(values)}): this pipeline does not follow its scheduler, so fdplug cannot accelerate it"
-            )
-        return matching[0]
 
     def rows_apart(self, call: Call) -> bool:
         """Whether rows of a call are at timesteps of their own; on an accelerator the first call alone is asked."""

@@ -28,10 +28,27 @@ class Block(nn.Module):
         self.obsolete = None
 
 
+class Early(nn.Module):
+    """Holds something before torch's own, so that the order of its attributes is not the usual one."""
+
+    def __init__(self):
+        self.__dict__["gain"] = 1000.5
+        super().__init__()
+
+
+class Plain:
+    """A processor without anything to set."""
+
+
 class Network(nn.Module):
     def __init__(self):
         super().__init__()
         self.block = Block()
+        self.early = Early()
+        self.attention = nn.Module()
+        self.attention.processor = Plain()
+        self.normalised = nn.Linear(2, 2)
+        self.normalised.register_buffer("direction", torch.ones(2))
         self.head = nn.Linear(2, 2)
         self.head.handle = self.head.register_forward_hook(lambda module, given, output: output)
 
@@ -75,6 +92,9 @@ CHANGES = {
     "a module more": lambda one: one.block.add_module("more", nn.Identity()),
     "a new hook": lambda one: one.block.norm.register_forward_pre_hook(lambda module, given: None),
     "a hook less": lambda one: one.head.handle.remove(),
+    "an option that came before all others": lambda one: setattr(one.early, "gain", 2.0),
+    "the first option of a processor": lambda one: setattr(one.attention.processor, "scale", 0.9),
+    "a buffer of a layer without buffers of its own": lambda one: in_place(one.normalised.direction),
     "training": lambda one: one.block.train(False),
     "a wrapped forward": lambda one: setattr(one.head, "forward", lambda given: given),
 }

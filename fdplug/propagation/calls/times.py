@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from fdplug.errors import PropagationError
 from fdplug.propagation.calls.given import Given
+from fdplug.propagation.messages import shown, some
 
 if TYPE_CHECKING:
     from fdplug.propagation.calls.call import Call
@@ -43,6 +45,26 @@ class Times:
         """Whether a call is at the timestep of a step."""
         one = self._on_host[step : step + 1]
         return bool(len(one)) and call.is_at(one)
+
+    def first(self, call: Call, begin: int | None) -> int:
+        """Return the step of a run's first call.
+
+        Args:
+            call: the call.
+            begin: where the scheduler says that the run begins; None where it does not say.
+
+        Raises:
+            PropagationError: its timestep is none of the scheduler's.
+        """
+        place = self.place(call.timestep) if begin is None else int(begin)
+        if place is None:
+            place = next((index for index in range(len(self.tensor)) if self.at(call, index)), None)
+        if place is None:
+            raise PropagationError(
+                f"the denoiser was called with timestep {shown(call.timestep)}, which is not among the scheduler's "
+                f"({some(self.values)}): this pipeline does not follow its scheduler, so fdplug cannot accelerate it"
+            )
+        return place
 
     def place(self, timestep: Any) -> int | None:
         """Return which of them this is, if it is one of that very tensor's elements."""
