@@ -80,7 +80,7 @@ class Settings:
     def _find(self) -> None:
         """Look for the places."""
         places = [place for one in self._modules for place in self._places_of(one)]
-        read = [place for place in places if place[0] is not None and place[1]]
+        read = [(reader, held) for reader, held in places if reader is not None and held]
         self._readers, self._held = [one for one, _ in read], [held for _, held in read]
         self._sized = [held for _, held in places]
         self._names = [tuple(held) for reader, held in places if reader is None]
