@@ -68,6 +68,7 @@ class PluginManager(pluggy.PluginManager):
         super().__init__("fdplug")
         self.failures: list[Failure] = []
         self.providers: dict[str, str] = {}
+        self.yielded: dict[pluggy.HookImpl, list[type]] = {}  # what each plugin's hook has answered
         self.add_hookspecs(hookspecs)
 
     def add(self, plugin: object, name: str, provider: str) -> None:

@@ -78,18 +78,19 @@ class Entry:
 def entries(kind: str, manager: PluginManager | None = None) -> dict[str, Entry]:
     """Return every registered class of `kind` by name.
 
-    A plugin whose hook fails, or yields something that is no named class of the kind, is left out with a warning; a
-    class whose name is taken becomes a rival of the first, and `find` refuses that name.
+    Each plugin is asked once. One whose hook fails, or yields something that is no named class of the kind, is left out
+    with a warning; a class whose name is taken becomes a rival of the first, and `find` refuses that name.
     """
     manager = manager or get_plugin_manager()
     found: dict[str, Entry] = {}
     for implementation in getattr(manager.hook, KINDS[kind].hook).get_hookimpls():
         plugin = implementation.plugin_name
         provider = manager.providers.get(plugin, plugin)
-        classes: list[type[Any]] = []
-        with manager.guarded(plugin, provider):
-            classes = [_checked(KINDS[kind], cls) for cls in implementation.function() or ()]
-        for cls in classes:
+        if implementation not in manager.yielded:
+            with manager.guarded(plugin, provider):
+                classes = [_checked(KINDS[kind], cls) for cls in implementation.function() or ()]
+                manager.yielded[implementation] = classes
+        for cls in manager.yielded.get(implementation, ()):
             _add(found, Entry(cls, plugin, provider))
     return found
 
