@@ -10,8 +10,12 @@ from functools import partial
 
 import pytest
 
-from fdplug.commands import compare, tune
+from fdplug.commands import compare, optimize, tune
+from fdplug.optimization import optimizer
 from fdplug.predict import CocoCaptions, LogFidelity
+from fdplug.presets import load
+from tests.commands.test_optimize import PRICES
+from tests.optimization.conftest import few_samplers
 from tests.predict.conftest import document, written
 from tests.predict.killing import run_for
 from tests.predict.predicting import check_whole, content, numbers, predict, records
@@ -127,3 +131,29 @@ def test_tune_is_written_whole_or_not_at_all(model, whole, fresh):
     run(reference)
     expected = json.loads((reference / "tuned.json").read_text())
     killed(run, 8, fresh, lambda folder: None if json.loads((folder / "tuned.json").read_text()) == expected else 1 / 0)
+
+
+def test_optimize_answers_the_same_however_often_it_is_killed(model, fresh, tmp_path, monkeypatch):
+    """What was measured before a kill is not measured again, and nothing of it is lost or doubled."""
+    few_samplers(monkeypatch)
+    monkeypatch.setattr(optimizer, "measured", lambda *given, **more: PRICES)
+    prompts = tmp_path / "mine.txt"
+    prompts.write_text("a red circle\na blue square\ngreen\nsmall\na\nred on gray\n")
+    options = ["--model", model, "--scores", "none", "--prompts", str(prompts), "--steps", "4", "--batch-size", "2"]
+
+    def run(folder):
+        folder.mkdir(exist_ok=True)
+        wanted = ["--trials", "2", "--budget", "2calls", "--out", str(folder / "fast.yaml")]
+        assert optimize.main([*options, *wanted]) == 0
+
+    def answered(folder):
+        preset = load(folder / "fast.yaml")
+        return preset.settings, preset.evidence, preset.figures.get("calls")
+
+    def check(folder):
+        assert answered(folder) == expected
+
+    reference = fresh()
+    run(reference)
+    expected = answered(reference)
+    killed(run, 10, fresh, check)

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from diffusers.models.attention_processor import AttnProcessor2_0
+from diffusers.models.resnet import ResnetBlock2D
 
 import fdplug
 from fdplug.errors import FdplugWarning, PropagationError
@@ -85,6 +87,42 @@ def test_the_decoder_or_the_timesteps_change(changes):
 def test_parallel_decoding_that_is_insisted_on_is_refused_as_soon_as_rows_see_each_other():
     with pytest.raises(PropagationError, match=r"the hook of up_blocks\.0\.resnets\.0"):
         changed({2: couple}, "parallel")
+
+
+# --- methods of classes -----------------------------------------------------------------------------------------------
+
+
+def counting(method):
+    """Let the rows of a batch see how many there are."""
+    return lambda self, *args, **kwargs: (out := method(self, *args, **kwargs)) * (1 + 0.1 * len(out))
+
+
+PATCHED = {"forward": ResnetBlock2D, "__call__": AttnProcessor2_0}
+
+
+@pytest.mark.parametrize("name", PATCHED)
+def test_a_method_that_somebody_has_put_into_a_class_of_diffusers_may_look_across_rows(name, monkeypatch):
+    kind = PATCHED[name]
+    monkeypatch.setattr(kind, name, counting(getattr(kind, name)))
+    pipe = tiny_pipeline()
+    with fdplug.propagate(pipe, policy=UNIFORM, decoding="serial"):
+        serial = latents(pipe)
+    with fdplug.propagate(pipe, policy=UNIFORM) as on:
+        assert torch.equal(latents(pipe), serial)
+    assert f"{kind.__name__}" in on.ledger.one_by_one
+    assert f"is from {__name__}" in on.ledger.one_by_one
+
+
+@pytest.mark.parametrize("step", [2, 3])
+def test_such_a_method_is_noticed_in_the_middle_of_a_run(step, monkeypatch):
+    usual = ResnetBlock2D.forward
+
+    def patch(pipe, given):
+        monkeypatch.setattr(ResnetBlock2D, "forward", counting(usual))
+
+    serial = changed({step: patch}, "serial")
+    monkeypatch.setattr(ResnetBlock2D, "forward", usual)
+    assert close(changed({step: patch}), serial)
 
 
 def turn(pipe, given):

@@ -75,6 +75,7 @@ class Settings:
             places: returns where a module keeps those that count; None: all of them do.
         """
         self._modules, self._places_of = modules, places or _places
+        self._methods: list[tuple[type, str]] = []
         self._last: Snapshot | None = None
 
     def _find(self) -> None:
@@ -84,6 +85,7 @@ class Settings:
         self._readers, self._held = [one for one, _ in read], [held for _, held in read]
         self._sized = [held for _, held in places]
         self._names = [tuple(held) for reader, held in places if reader is None]
+        self._methods = [*_methods(self._modules)]
         self._tensors = [one for one in self._values() if isinstance(one, Tensor)]
         self._placed = [] if any(map(_is_moved, map(vars, self._modules))) else self._tensors
 
@@ -112,13 +114,22 @@ class Settings:
         return Snapshot(self._names, self._values(), list(map(len, self._sized)), self._written())
 
     def _values(self) -> list[Any]:
-        return [*chain.from_iterable(map(operator.call, self._readers, self._held)), *_surroundings()]
+        found = chain.from_iterable(map(operator.call, self._readers, self._held))
+        return [*found, *[getattr(kind, name) for kind, name in self._methods], *_surroundings()]
 
     def _written(self) -> list[int]:
         try:
             return [*map(_versions, self._tensors), *map(Tensor.data_ptr, self._placed)]
         except RuntimeError:  # tensors of inference mode, or without a place of their own
             return [*map(version, self._tensors), *map(place, self._placed)]
+
+
+def _methods(modules: Sequence[nn.Module]) -> Iterator[tuple[type, str]]:
+    """Yield the classes of modules and of attention processors, and what of them computes."""
+    yield from ((kind, "forward") for kind in dict.fromkeys(map(type, modules)))
+    for kind in dict.fromkeys(type(held["processor"]) for held in map(vars, modules) if "processor" in held):
+        if any("__call__" in vars(one) for one in kind.__mro__):
+            yield kind, "__call__"
 
 
 def _surroundings() -> Iterator[Any]:

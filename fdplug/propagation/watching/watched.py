@@ -85,9 +85,13 @@ class Watched:
         kind = type(processor)
         if processor is not None and (not kind.__module__.startswith("diffusers.models.") or "PAG" in kind.__name__):
             return f"{kind.__module__}.{kind.__name__}"
+        if processor is not None and (written := _replaced(kind, kind.__call__)):
+            return f"{kind.__name__}, whose call is from {written}"
         place = name or type(module).__name__
         if module is not self._network and not _is_row_wise(type(module).__module__):
             return f"{type(module).__module__}.{type(module).__name__} at {place}"
+        if written := _replaced(type(module), type(module).forward):
+            return f"{type(module).__name__} at {place}, whose forward is from {written}"
         for what, around in _functions(held):
             if not _is_row_wise(_origin(around)):
                 return f"the {what} of {place}, from {_origin(around)}"
@@ -168,13 +172,22 @@ def _is_row_wise(module: str) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)
-def _is_row_wise_class(kind: type) -> bool:
-    return _is_row_wise(kind.__module__) and not issubclass(kind, _BATCH_NORM)
+def _is_row_wise_class(kind: type, forward: Any) -> bool:
+    known = _is_row_wise(kind.__module__) and not issubclass(kind, _BATCH_NORM)
+    return known and _replaced(kind, forward) is None
+
+
+def _replaced(kind: type, method: Any) -> str | None:
+    """Say where a method of a class was written, if somebody of whom nothing is known has put it there since."""
+    written = _origin(method)
+    return None if _is_row_wise(written) or written in {one.__module__ for one in kind.__mro__} else written
 
 
 def _is_plain(held: dict[str, Any], kind: type) -> bool:
     """Whether a module is of a known package, has no attention processor, and holds no functions of its own."""
-    if not _is_row_wise_class(kind) or held["_forward_pre_hooks"] or held["_forward_hooks"] or _is_random(held, kind):
+    if not _is_row_wise_class(kind, kind.forward) or _is_random(held, kind):
+        return False
+    if held["_forward_pre_hooks"] or held["_forward_hooks"]:
         return False
     if "processor" in held or "processor" in held["_modules"]:
         return False
