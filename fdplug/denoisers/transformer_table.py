@@ -65,6 +65,15 @@ ROWS = (
         successor="transformer_2",
     ),
     Row(
+        name="skyreels-v2-transformer-3d",
+        model="SkyReelsV2Transformer3DModel",
+        encoder=_VIDEO,
+        stacks=("blocks",),
+        stem=("patch_embedding",),
+        conditioning=("encoder_hidden_states", "encoder_hidden_states_image", "fps", "attention_kwargs"),
+        guidance=SEPARATE,
+    ),
+    Row(
         name="z-image-transformer-2d",
         model="ZImageTransformer2DModel",
         encoder=_REFINED,
@@ -166,6 +175,15 @@ ROWS = (
         stem=("patch_embed",),
         conditioning=(*_TEXT, "guidance", "attention_mask", "attention_kwargs"),
         batch_arguments=("controlnet_block_samples",),
+    ),
+    Row(
+        name="sana-video-transformer-3d",
+        model="SanaVideoTransformer3DModel",
+        encoder=_VIDEO,
+        stem=("patch_embedding",),
+        conditioning=(*_TEXT, "guidance", "attention_mask", "attention_kwargs"),
+        batch_arguments=("controlnet_block_samples",),
+        unbatched=frozenset({"rotary_emb"}),
     ),
     Row(
         name="lumina2-transformer-2d",

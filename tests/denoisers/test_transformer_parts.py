@@ -31,10 +31,10 @@ KEPT = {
     **dict.fromkeys(
         ("sd3", "qwen-image", "qwen-image-edit", "cogview4", "cogview3-plus", "sana", "ltx-video"), _ONE_STACK
     ),
-    **dict.fromkeys(("cogvideox", "allegro", "mochi", "easyanimate", "stable-audio"), _ONE_STACK),
+    **dict.fromkeys(("cogvideox", "allegro", "mochi", "easyanimate", "stable-audio", "sana-video"), _ONE_STACK),
     **dict.fromkeys(("flux", "flux-kontext", "flux-img2img", "flux-control", "flux-fill", "flux2"), _TWO_STACKS),
     **dict.fromkeys(("flux2-klein", "chroma", "bria", "auraflow", "hunyuan-image", "hunyuan-video"), _TWO_STACKS),
-    **dict.fromkeys(("wan", "wan-5b", "wan-a14b", "wan-a14b-i2v", "wan-vace", "prx"), _BLOCKS),
+    **dict.fromkeys(("wan", "wan-5b", "wan-a14b", "wan-a14b-i2v", "wan-vace", "skyreels-v2", "prx"), _BLOCKS),
     **dict.fromkeys(("lumina2", "z-image"), _LAYERS),
 }
 BESIDE = {"wan-vace": ["vace_blocks.0", "vace_blocks.1"]}  # blocks of any depth read the control

@@ -6,8 +6,25 @@ from typing import Any
 
 import torch
 
-from fdplug.testing.systems.from_embeddings import MASKS, TOKENS, assembled, embedded, masked, sized
+from fdplug.testing.systems.from_embeddings import (
+    CHANNELS,
+    MASKS,
+    SMALL,
+    TOKENS,
+    assembled,
+    embedded,
+    masked,
+    sized,
+    tabled,
+)
 from fdplug.testing.systems.system import System, noise
+
+_LIKE_WAN = {"patch_size": (1, 2, 2), "attention_head_dim": 12, "rope_max_seq_len": 32}
+
+
+def _sana_video_arguments(n: int) -> dict[str, Any]:
+    plain = {"negative_prompt": None, "use_resolution_binning": False, "complex_human_instruction": None}
+    return {**embedded(n), **masked(n, *MASKS), "frames": 5, **sized(), **plain}
 
 
 def _hunyuan_video() -> Any:
@@ -138,6 +155,33 @@ def _audio(n: int) -> dict[str, Any]:
 _RESIZED = {"height": 48, "width": 64}
 
 SYSTEMS = (
+    tabled(
+        "SkyReelsV2Pipeline",
+        "SkyReelsV2Transformer3DModel",
+        {**SMALL, **CHANNELS, **_LIKE_WAN, "text_dim": 16, "freq_dim": 16, "ffn_dim": 32},
+        name="skyreels-v2",
+        title="SkyReels V2",
+        arguments=lambda n: {**embedded(n), "num_frames": 5, **sized()},
+        resized=_RESIZED,
+    ),
+    tabled(
+        "SanaVideoPipeline",
+        "SanaVideoTransformer3DModel",
+        {
+            **SMALL,
+            **CHANNELS,
+            **_LIKE_WAN,
+            "num_cross_attention_heads": 2,
+            "cross_attention_head_dim": 12,
+            "cross_attention_dim": 24,
+            "caption_channels": 16,
+            "sample_size": 8,
+        },
+        name="sana-video",
+        title="Sana Video",
+        arguments=_sana_video_arguments,
+        resized={"height": 32, "width": 64},
+    ),
     System(
         name="hunyuan-video",
         title="HunyuanVideo",
