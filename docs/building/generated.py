@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,10 +29,15 @@ def generated() -> dict[str, str]:
 def finished(text: str, name: str) -> str:
     """Return a page with its figures, the meaning of its words below, and its notebook where it has one."""
     folder, _, stem = name.removesuffix(".md").partition("/")
-    text = with_figures(text)
+    text = enlarged(with_figures(text))
     if folder == "tutorials" and stem in notebooks.TUTORIALS:
         text = notebooks.offer(text, stem)
     return text if name in ("glossary.md", "changelog.md") else f"{text}\n\n{explained()}\n"
+
+
+def enlarged(text: str) -> str:
+    """Return a page whose pictures lead to themselves: on a phone they are small."""
+    return re.sub(r"^!\[([^\]]*)\]\(([^)\s]+)\)$", r"[![\1](\2)](\2)", text, flags=re.MULTILINE)
 
 
 def files(config: Any) -> dict[str, str]:

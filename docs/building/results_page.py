@@ -19,6 +19,9 @@ Every table that was measured for these pages, as the programs of `benchmarks/` 
 command, and the raw figures. What is counted and how: [What is measured](measuring.md). **No GPU was at hand**; what is
 timed here was timed on a CPU."""
 COUNTED = "counted, not timed: any machine"
+TABLE = re.compile(r"(?:^\|.*(?:\n|\Z))+", re.MULTILINE)
+LONG = 12
+"""Rows of a table that is shown at once."""
 
 
 @dataclass(frozen=True)
@@ -160,4 +163,16 @@ def _section(name: str, run: Run) -> Iterator[str]:
     yield f"## {run.title}"
     yield "\n".join(f"- {what}: {said}" for what, said in facts(name, run).items())
     table = re.sub(r"^<!-- --8<--.*-->\n?", "", (RESULTS / f"{name}.md").read_text(), flags=re.MULTILINE)
-    yield re.sub(r"^#+ (.+)$", r"**\1**", table, flags=re.MULTILINE).strip()
+    yield folded(re.sub(r"^#+ (.+)$", r"**\1**", table, flags=re.MULTILINE).strip())
+
+
+def folded(text: str) -> str:
+    """Return Markdown whose long tables are shown once they are asked for."""
+    return TABLE.sub(lambda match: _fold(match[0]), text)
+
+
+def _fold(table: str) -> str:
+    lines = table.splitlines()
+    if len(lines) - 2 <= LONG:
+        return table
+    return "\n".join([f'??? note "{len(lines) - 2} rows"', "", *(f"    {line}" for line in lines)]) + "\n"

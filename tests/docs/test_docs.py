@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import math
 import re
 from pathlib import Path
 
@@ -22,6 +25,8 @@ def fences(page, language):
     return [(text[: match.start()].count("\n") + 2, match[2]) for match in FENCE.finditer(text) if match[1] == language]
 
 
+PYTHON = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<shown>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 SLOW = {"adapters.md"}
 WITH_PYTHON = [
     pytest.param(page, id=page.name, marks=[pytest.mark.slow] if page.name in SLOW else [])
@@ -34,9 +39,30 @@ WITH_PYTHON = [
 def test_the_python_of_every_page_runs(page, tmp_path, monkeypatch):
     """Blocks of a page share one namespace, in order; errors carry the page's own line numbers."""
     monkeypatch.chdir(tmp_path)
-    namespace = {"__name__": "page"}
-    for line, code in fences(page, "python"):
-        exec(compile("\n" * (line - 1) + code, str(page), "exec"), namespace)
+    namespace, text = {"__name__": "page"}, page.read_text()
+    for match in PYTHON.finditer(text):
+        before, printed = text[: match.start()].count("\n") + 1, io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile("\n" * before + match["code"], str(page), "exec"), namespace)
+        if match["shown"] is not None:
+            assert alike(printed.getvalue(), match["shown"]), f"{page.name}:{before} prints {printed.getvalue()}"
+
+
+def alike(printed, shown):
+    """Whether two outputs have the same words and, within 2 %, the same numbers."""
+    if [" ".join(part.split()) for part in NUMBER.split(printed)] != [
+        " ".join(part.split()) for part in NUMBER.split(shown)
+    ]:
+        return False
+    numbers = zip(NUMBER.findall(printed), NUMBER.findall(shown), strict=True)
+    return all(math.isclose(float(one), float(other), rel_tol=0.02) for one, other in numbers)
+
+
+def test_another_output_is_noticed():
+    assert alike("(0, 5)\n16.1 GFLOPs\n", "(0, 5)\n16.2 GFLOPs\n")
+    assert not alike("16.1 GFLOPs\n", "17.1 GFLOPs\n")
+    assert not alike("(0, 5)\n", "(0, 5, 10)\n")
+    assert not alike("3 circles\n", "3 squares\n")
 
 
 def test_every_hook_has_a_heading_with_its_exact_signature():

@@ -14,7 +14,7 @@ import yaml
 
 from docs.building import schema as schema_file
 from docs.building.figures import RESULTS
-from docs.building.results_page import RUNS, facts, results_page
+from docs.building.results_page import RUNS, facts, folded, results_page
 from docs.building.schema import MODEL, schema, text
 from docs.building.whole import write
 from fdplug import registry
@@ -51,6 +51,15 @@ def test_the_tables_are_whole():
     for line in (RESULTS / "tuning.md").read_text().splitlines():
         assert line in page
     assert "--8<--" not in page
+
+
+def test_only_long_tables_are_folded():
+    head, row = "| a |\n|---|\n", "| 1 |\n"
+    short, long = head + row * 12, head + row * 13
+    assert folded(f"before\n\n{short}\nafter") == f"before\n\n{short}\nafter"
+    shown = folded(f"before\n\n{long}\nafter")
+    assert shown.startswith('before\n\n??? note "13 rows"\n\n    | a |\n')
+    assert shown.endswith("    | 1 |\n\nafter")
 
 
 def test_every_option_of_the_model_is_in_the_schema():
