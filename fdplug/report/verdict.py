@@ -59,11 +59,12 @@ def _sentences(pairs: Sequence[tuple[Row, Row]]) -> Iterator[str]:
             counts = Counter(standing for _, standing in told)
             listed = ", ".join(f"{word} in {counts[word]}" for word in ("ahead", "level", "behind"))
             best = max((row for row, _ in told), key=lambda row: _worth(row, number))
+            speed = "" if best["compared_with"] is None else f" at {best['speedup']:.2f}x"
             yield (
                 f"{number.title}: beside fewer steps that take no more time, propagation is {listed} of {len(told)}"
                 f" {'case' if len(told) == 1 else 'cases'}; its best is {best['name']} with"
                 f" {score_cell(best, number, True)} {number.unit}".rstrip()
-                + f" at {best['speedup']:.2f}x."
+                + f"{speed}."
             )
 
 

@@ -60,7 +60,9 @@ def _score(number: Number) -> Column:
 
 
 def _speedup(row: Row) -> str:
-    """Write the ratio, in brackets where it is within the spread of the rounds."""
+    """Write the ratio, in brackets where it is within the spread of the rounds; `-` where nothing is its baseline."""
+    if row.get("propagate") is not None and row.get("compared_with") is None:
+        return NOTHING
     ratio = Spread.read(row, "speedup")
     text = f"{ratio.median:.2f}x"
     return f"({text})" if ratio.least < 1 < ratio.most else text

@@ -51,6 +51,12 @@ def test_a_speed_up_within_the_spread_stands_in_brackets():
     assert found == ["(1.20x)", "1.20x", "1.20x"]
 
 
+def test_what_has_no_baseline_has_no_speed_up():
+    fast, less = rows()
+    table = texts([{**fast, "compared_with": None}, {**less, "propagate": None, "compared_with": None}])
+    assert [row[table["head"].index("speed-up")] for row in table["body"]] == ["-", "2.50x"]
+
+
 def test_columns_know_their_scores():
     columns = {column.key: column for column in shown(rows())}
     assert columns["fid"].number.higher_is_better is False
