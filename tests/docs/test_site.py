@@ -172,6 +172,12 @@ def test_the_page_of_options_has_what_every_command_prints():
     for name in COMMANDS:
         assert f"## fdplug {name}\n\n```text\nusage: fdplug {name}" in text
     assert "--budget BUDGET" in help_of("optimize")
+    sections = dict(re.findall(r"^## fdplug (\S+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    for name in ("compare", "evaluate", "generate", "inspect", "new-plugin", "plugins"):
+        example = sections[name].partition("\nFor example")[2]
+        assert f"\nfdplug {name} " in example
+        assert "```text\n" in example
+    assert "20 steps, 7 of them key steps" in sections["generate"]
     assert "--allow-pickle" in text
 
 
