@@ -27,22 +27,40 @@ def write(options: argparse.Namespace, rows: Sequence[Row]) -> None:
         raise ConfigError(f"{options.out} holds no pictures of {bed.reference}; generate them first")
     judge = Judge(bed.model, options.first, held[bed.reference]["images"])
     scores = {name: judge.scores(one["images"]) for name, one in held.items()}
-    timed = json.loads(seconds_file(options).read_text()) if seconds_file(options).exists() else {}
+    before = None if options.add_to is None else json.loads(options.add_to.read_text(encoding="utf-8"))
+    timed = interleaved(seconds_file(options), before)
     settings = {name: getattr(options, name) for name in ("captions", "first", "guidance", "batch")}
     record: dict[str, Any] = {"model": bed.model, "settings": {**settings, "threads": 1}, "reference": bed.reference}
     figures = [_figures(row, held[row.name], scores, scores[bed.reference], timed.get(row.name)) for row in rows]
-    earlier = [] if options.add_to is None else earlier_rows(options.add_to, record, figures)
+    earlier = [] if before is None else earlier_rows(options.add_to, before, record, figures)
     for figure, row in zip(figures, rows, strict=True):
         figure["against_stock"] = against_stock(figure, figures + earlier, scores) if row.family != "stock" else {}
     check_bar(figures, earlier)
     record |= {"rows": figures + earlier, **provenance("cpu")}
+    if before is not None:
+        record["hardware"]["cpu"] = both(before["hardware"]["cpu"], record["hardware"]["cpu"])
     record["targets"] = judged(record)
     save(record, options.out / stem(options))
 
 
-def earlier_rows(path: Path, record: Mapping[str, Any], figures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def interleaved(file: Path, before: Mapping[str, Any] | None) -> dict[str, float]:
+    """Return the seconds of rows that were run in turns: of the last time, or as an earlier file has them."""
+    if file.exists():
+        return json.loads(file.read_text(encoding="utf-8"))
+    rows = [] if before is None else before["rows"]
+    return {row["name"]: row["interleaved_s"] for row in rows if row["interleaved_s"] is not None}
+
+
+def both(before: str, now: str) -> str:
+    """Return the processors that rows were measured on, each once."""
+    known = before.split(" and ")
+    return before if now in known else f"{before} and {now}"
+
+
+def earlier_rows(
+    path: Path, held: Mapping[str, Any], record: Mapping[str, Any], figures: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """Return the rows of a file that are not measured again, if it is of the same captions and settings."""
-    held = json.loads(path.read_text(encoding="utf-8"))
     for key in ("model", "settings", "reference"):
         if held[key] != record[key]:
             raise ConfigError(f"{path} is of {key} {held[key]}, this is of {record[key]}: they make no one table")

@@ -54,7 +54,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def best(record: Mapping[str, Any]) -> dict[str, Line]:
-    """The rows of every sampler with its best timesteps, by a title that names both; the most calls first."""
+    """The rows of every sampler with its best timesteps, by a title that names both; the most calls first.
+
+    Timesteps that were measured at fewer numbers of calls than others of the sampler are left out.
+    """
     lines: dict[str, dict[str, Line]] = {}
     for row in record["rows"]:
         sampler, placement = _parts(row["name"])
@@ -62,7 +65,9 @@ def best(record: Mapping[str, Any]) -> dict[str, Line]:
             lines.setdefault(sampler, {}).setdefault(placement, []).append(row)
     found = {}
     for sampler, title in TITLES.items():
-        placements = {name: line for name, line in lines.get(sampler, {}).items() if len(line) > 1}
+        placements = lines.get(sampler, {})
+        most = max(map(len, placements.values()), default=0)
+        placements = {name: line for name, line in placements.items() if len(line) == most > 1}
         if placements:
             placement = max(placements, key=lambda name: _rank(placements[name]))
             found[f"{title}, {placement}"] = sorted(placements[placement], key=lambda row: -row["calls"])

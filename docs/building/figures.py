@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,24 +25,36 @@ def results(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
-def frontier(what: str, name: str) -> str:
-    """Return a figure of the frontier: `psnr`, `accuracy`, the row's own `name`, or its `share` of the GFLOPs.
+def frontier(what: str, name: str, file: str = "frontier-g7.5") -> str:
+    """Return a figure of the frontier.
 
     Args:
-        what: which figure.
+        what: `psnr`, `accuracy`, the row's own `name`, its `share` of the GFLOPs; `ahead`, by how many dB it is nearer
+            than the best of fewer steps; `meaning` and `kept`, its accuracy less that of the best of fewer steps by
+            accuracy, and less the reference's.
         name: of the row; `best-12` is the best of fewer steps with 12 calls, by PSNR.
+        file: whose figures.
     """
-    row = _frontier_row(name)
+    held = results(file)
+    row = _frontier_row(held["rows"], name)
     if what == "name":
         return row["name"]
     if what == "share":
-        return f"{row['gflops'] / _frontier_row(results('frontier-g7.5')['reference'])['gflops']:.0%}"
+        return f"{row['gflops'] / _frontier_row(held['rows'], held['reference'])['gflops']:.0%}"
+    if what == "ahead":
+        return _difference(row["against_stock"]["psnr"], 1) + " dB"
+    if what in ("meaning", "kept"):
+        side = "against_stock" if what == "meaning" else "against_reference"
+        return _difference(row[side]["accuracy"], 3)
     value, unit = row["scores"][what]["value"], " dB" if what == "psnr" else ""
     return f"{value:.1f}{unit}" if unit else f"{value:.2f}"
 
 
-def _frontier_row(name: str) -> Mapping[str, Any]:
-    rows = results("frontier-g7.5")["rows"]
+def _difference(one: Mapping[str, float], digits: int) -> str:
+    return f"{one['value']:+.{digits}f} ±{one['error']:.{digits}f}"
+
+
+def _frontier_row(rows: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     best = re.fullmatch(r"best-(\d+)", name)
     if best:
         stock = [row for row in rows if row["family"] == "stock" and row["calls"] == int(best[1])]
@@ -97,6 +109,7 @@ def _named(rows: Any, **wanted: str) -> Mapping[str, Any]:
 
 SOURCES: dict[str, Callable[..., str]] = {
     "frontier": frontier,
+    "unseen": functools.partial(frontier, file="frontier-g7.5-unseen"),
     "speed": speed,
     "memory": memory,
     "tuning": tuning,

@@ -14,7 +14,7 @@ from benchmarks import tuning
 from benchmarks.frontier.__main__ import chosen, parser
 from benchmarks.frontier.bar import against_stock, best, check_bar, contenders
 from benchmarks.frontier.pictures import kept, starts, stem
-from benchmarks.frontier.record import earlier_rows, save
+from benchmarks.frontier.record import both, earlier_rows, interleaved, save
 from benchmarks.frontier.rows import Found, rows
 from benchmarks.frontier.scores import Scores, psnr
 from benchmarks.frontier.tables import markdown
@@ -197,16 +197,26 @@ def test_rows_that_are_kept_are_of_the_same_captions_and_keep_their_bar(tmp_path
     stock = {"psnr": {"row": "a", "value": 4.0, "error": 0.1}}
     held = {"model": "shapes", "settings": {"captions": 48}, "reference": "ddim-50"}
     kept = [row("a", "stock", 10, 30, 0.9), row("own", "tuned", 10, 34, 0.9, against_stock=stock)]
-    path = tmp_path / "held.json"
-    path.write_text(json.dumps({**held, "rows": kept}))
-    record = dict(held)
+    path, record = tmp_path / "held.json", dict(held)
+    held["rows"] = kept
     again = [row("own", "tuned", 10, 35, 0.9)]
-    assert [one["name"] for one in earlier_rows(path, record, again)] == ["a"]
+    assert [one["name"] for one in earlier_rows(path, held, record, again)] == ["a"]
     with pytest.raises(ConfigError, match="is of settings"):
-        earlier_rows(path, {**record, "settings": {"captions": 96}}, again)
+        earlier_rows(path, held, {**record, "settings": {"captions": 96}}, again)
     check_bar([row("b", "stock", 10, 29, 0.9)], kept)
     with pytest.raises(ConfigError, match="own has to be compared with b: generate both again"):
         check_bar([row("b", "stock", 10, 31, 0.9)], kept)
+
+
+def test_seconds_in_turns_are_those_of_one_run(tmp_path):
+    """A row that is generated again keeps them until all are timed again, in turns."""
+    before = {"rows": [row("a", "tuned", 10, 30, 0.9, interleaved_s=0.5), row("b", "stock", 10, 30, 0.9)]}
+    assert interleaved(tmp_path / "none.json", before) == {"a": 0.5}
+    assert interleaved(tmp_path / "none.json", None) == {}
+    (tmp_path / "seconds.json").write_text('{"a": 0.25}')
+    assert interleaved(tmp_path / "seconds.json", before) == {"a": 0.25}
+    assert both("one", "other") == "one and other"
+    assert both("one and other", "one") == "one and other"
 
 
 def test_targets_are_met_or_missed_by_so_much(tmp_path):

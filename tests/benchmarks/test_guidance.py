@@ -48,6 +48,11 @@ def test_each_sampler_has_its_best_timesteps_by_accuracy_then_psnr() -> None:
     }
 
 
+def test_timesteps_measured_at_fewer_calls_are_not_compared_by_their_mean() -> None:
+    more = {"rows": [*RECORD["rows"], _row("euler-leading-16", 1.0)]}
+    assert set(guidance.best(more)) == {"DDIM, trailing", "Euler, Karras"}
+
+
 def test_prices_beyond_twice_their_error_are_bold() -> None:
     lines = guidance.table({"7.5": RECORD}).splitlines()
     assert lines[0] == "| guidance | sampler | score | 16 calls | 8 calls |"
