@@ -27,12 +27,13 @@ def write(options: argparse.Namespace, rows: Sequence[Row]) -> None:
         raise ConfigError(f"{options.out} holds no pictures of {bed.reference}; generate them first")
     judge = Judge(bed.model, options.first, held[bed.reference]["images"])
     scores = {name: judge.scores(one["images"]) for name, one in held.items()}
-    before = None if options.add_to is None else json.loads(options.add_to.read_text(encoding="utf-8"))
+    kept: Path | None = options.add_to
+    before = None if kept is None else json.loads(kept.read_text(encoding="utf-8"))
     timed = interleaved(seconds_file(options), before)
     settings = {name: getattr(options, name) for name in ("captions", "first", "guidance", "batch")}
     record: dict[str, Any] = {"model": bed.model, "settings": {**settings, "threads": 1}, "reference": bed.reference}
     figures = [_figures(row, held[row.name], scores, scores[bed.reference], timed.get(row.name)) for row in rows]
-    earlier = [] if before is None else earlier_rows(options.add_to, before, record, figures)
+    earlier = [] if kept is None or before is None else earlier_rows(kept, before, record, figures)
     for figure, row in zip(figures, rows, strict=True):
         figure["against_stock"] = against_stock(figure, figures + earlier, scores) if row.family != "stock" else {}
     check_bar(figures, earlier)
