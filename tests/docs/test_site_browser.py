@@ -23,8 +23,17 @@ sync_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install 'fdplug[browser]'"
 )
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-PAGES = ("", "choose/", "how-it-works/", "plugins/", "plugins/policy/paper/", "tutorials/worth-it/", "api/plugins/")
-PAGES += ("troubleshooting/", "frontier/", "command-line/", "results/", "configuration/", "tutorials/video/")
+PAGES = ("", "choose/", "how-it-works/", "plugins/", "plugins/policy/paper/", "tutorials/worth-it/", "api/families/")
+PAGES += (
+    "support/",
+    "suites/",
+    "troubleshooting/",
+    "frontier/",
+    "command-line/",
+    "results/",
+    "configuration/",
+    "tutorials/video/",
+)
 CLIPPED = """[...document.querySelectorAll('.highlight:not(.language-text) pre > code')]
     .filter(one => one.clientWidth > 0 && one.scrollWidth > one.clientWidth + 1)
     .map(one => one.textContent.slice(0, 60))"""
