@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -9,13 +10,17 @@ from typing import TYPE_CHECKING
 from fdplug.optimization.bar import Bar
 from fdplug.optimization.candidate import Candidate
 from fdplug.optimization.goal import Goal, is_lossless
-from fdplug.optimization.judging import FASTEST, LATE, LOSSLESS, PACED
+from fdplug.optimization.judging import BAR, BEST, FASTEST, LATE, LOSSLESS, PACED
 from fdplug.optimization.measuring.workbench import CandidateError, TimeUp, Workbench
-from fdplug.optimization.proposing.recipe import Extras, Recipes
+from fdplug.optimization.proposing.recipe import Extras, Recipe, Recipes
 from fdplug.optimization.search import Champion
 
 if TYPE_CHECKING:
     from fdplug.predict.data.captions import Caption
+
+
+SPARE = (1.25, 1.5, 2.0)
+"""So many times the work is judged where the least that keeps a floor on calibration prompts fails on held-out ones."""
 
 
 class Contenders:
@@ -59,6 +64,19 @@ class Contenders:
             if lossless is not None:
                 found[LOSSLESS] = [lossless]
         return found
+
+    def spare(self, champion: Champion | None, barred: Sequence[Candidate]) -> dict[str, list[Candidate]]:
+        """Return the best of the search, and the best of fewer steps, with more work; nothing is run for it."""
+        found: dict[str, list[Candidate]] = {}
+        if champion is not None:
+            found[BEST] = self._with_more(champion.recipe, champion.count)
+        if barred and barred[0].propagation is None:
+            found[BAR] = self._with_more(self._recipes.stock(barred[0].sampler), barred[0].steps)
+        return found
+
+    def _with_more(self, recipe: Recipe, count: int) -> list[Candidate]:
+        counts = sorted({math.ceil(count * times) for times in SPARE} & {*recipe.counts} - {count})
+        return [recipe.make(one) for one in counts if recipe.cost(one).seconds < self._goal.reference.seconds]
 
     def _paced(self, champion: Champion, bar: Candidate) -> Candidate | None:
         """Return the best of the search with less work, where it takes longer than the bar by the clock."""

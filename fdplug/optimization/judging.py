@@ -143,12 +143,12 @@ def verdict(rows: Sequence[Row], budget: Budget, maximize: str = "psnr", tried: 
     """
     (reference,) = (row for row in rows if REFERENCE in row.roles)
     barred = [row for row in rows if BAR in row.roles]
-    best = next((row for row in rows if BEST in row.roles), None)
+    searched = [row for row in rows if BEST in row.roles]
     if budget.is_ceiling:
         found = _within(reference, barred, [row for row in rows if _is_searched(row)], maximize)
     else:
-        found = _above(reference, barred, best, budget)
-    if best is None and not tried:
+        found = _above(reference, barred, searched, budget)
+    if not searched and not tried:
         return replace(found, reason="only fewer steps were tried, none of the other settings")
     return found
 
@@ -185,16 +185,25 @@ def _worse(row: Row, bar: Row, key: str) -> list[str]:
     return [name for name in row.outcome.values if name != key and row.against(bar, name).is_loss]
 
 
-def _above(reference: Row, barred: Sequence[Row], best: Row | None, budget: Budget) -> Verdict:
+def lacking(rows: Sequence[Row], budget: Budget) -> set[str]:
+    """Return the roles, of fewer steps and of the best of the search, in which no row keeps the floor of a budget."""
+    (reference,) = (row for row in rows if REFERENCE in row.roles)
+    kept = {role for row in rows if _keeps(row, reference, budget) for role in row.roles}
+    return {BAR, BEST} - kept
+
+
+def _above(reference: Row, barred: Sequence[Row], searched: Sequence[Row], budget: Budget) -> Verdict:
     """Take the fastest that keeps the floor on held-out prompts, within twice its error."""
-    kept = [row for row in barred if _keeps(row, reference, budget)]
-    bar = min(kept, key=lambda row: row.outcome.pace, default=None)
-    holds = best is not None and _keeps(best, reference, budget)
-    if not holds and bar is None:
-        return Verdict(reference, None, best, False, f"nothing cheaper keeps {budget.text} on held-out prompts")
-    if best is None or not holds:
+    bar, best = (
+        min((row for row in some if _keeps(row, reference, budget)), key=lambda row: row.outcome.pace, default=None)
+        for some in (barred, searched)
+    )
+    first = next(iter(searched), None)
+    if best is None and bar is None:
+        return Verdict(reference, None, first, False, f"nothing cheaper keeps {budget.text} on held-out prompts")
+    if best is None:
         assert bar is not None
-        return Verdict(bar, bar, best, False, f"no other settings keep {budget.text} for less")
+        return Verdict(bar, bar, first, False, f"no other settings keep {budget.text} for less")
     if bar is None:
         return Verdict(best, None, best, True, f"no fewer steps that were tried keep {budget.text}")
     saved = _paired_seconds(bar, best)

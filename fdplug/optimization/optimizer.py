@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from fdplug.optimization.budget import Budget
 from fdplug.optimization.candidate import Candidate
 from fdplug.optimization.contenders import Contenders
 from fdplug.optimization.goal import Goal
-from fdplug.optimization.judging import BAR, BEST, REFERENCE, judged, verdict
+from fdplug.optimization.judging import BAR, BEST, REFERENCE, Row, judged, lacking, verdict
 from fdplug.optimization.measuring.price import Price, Prices
 from fdplug.optimization.measuring.pricing import EVERY_STEP, measured
 from fdplug.optimization.measuring.quality import Scores
@@ -133,7 +133,7 @@ class Optimizer:
             self._phase("without loss, and as good but faster")
             contenders |= further.companions(champion, barred)
         self._bench.fits = lambda candidate, images: True
-        return self._answer(recipes, contenders)
+        return self._answer(recipes, contenders, {} if goal.budget.is_ceiling else further.spare(champion, barred))
 
     def _phase(self, title: str, total: int | None = None) -> None:
         self._teller.phase(title, total)
@@ -259,14 +259,37 @@ class Optimizer:
         except TimeUp:
             return True
 
-    def _answer(self, recipes: Recipes, contenders: dict[str, list[Candidate]]) -> Answer:
-        request = self._request
-        captions = request.held_out
+    def _judged(self, recipes: Recipes, contenders: Mapping[str, Sequence[Candidate]]) -> list[Row]:
+        request, captions = self._request, self._request.held_out
         self._bench.keep(captions[:PICTURES])
         self._phase("judging on held-out prompts", -(-len(captions) // request.batch_size))
         key = request.maximize if request.budget.is_ceiling else None
-        rows = judged(self._bench, contenders, recipes.price, captions, self._teller.advance, self._clock.left, key)
-        captions = captions[: len(rows[0].outcome.values["psnr"])]
+        return judged(self._bench, contenders, recipes.price, captions, self._teller.advance, self._clock.left, key)
+
+    def _judged_again(
+        self,
+        recipes: Recipes,
+        contenders: Mapping[str, Sequence[Candidate]],
+        spare: Mapping[str, Sequence[Candidate]],
+        rows: list[Row],
+    ) -> list[Row]:
+        """Judge with more work what keeps the floor of a budget on no held-out prompts, if there is time for all."""
+        found = {role: some for role, some in spare.items() if some and role in lacking(rows, self._request.budget)}
+        each = sum(recipes.price(one).seconds for some in found.values() for one in some)
+        if not found or self._clock.left() < each * len(self._request.held_out) * self._bench.slowness:
+            return rows
+        return self._judged(recipes, {role: [*some, *found.get(role, ())] for role, some in contenders.items()})
+
+    def _answer(
+        self,
+        recipes: Recipes,
+        contenders: Mapping[str, Sequence[Candidate]],
+        spare: Mapping[str, Sequence[Candidate]],
+    ) -> Answer:
+        request = self._request
+        rows = self._judged(recipes, contenders)
+        rows = self._judged_again(recipes, contenders, spare, rows) if spare else rows
+        captions = request.held_out[: len(rows[0].outcome.values["psnr"])]
         decided = verdict(rows, request.budget, request.maximize, self._tried)
         told = {
             "guidance": request.generation.guidance,

@@ -7,7 +7,7 @@ import pytest
 
 from fdplug.optimization.budget import Budget
 from fdplug.optimization.candidate import Candidate
-from fdplug.optimization.judging import BAR, BEST, FASTEST, REFERENCE, Row, verdict
+from fdplug.optimization.judging import BAR, BEST, FASTEST, REFERENCE, Row, lacking, verdict
 from fdplug.optimization.measuring.outcome import Outcome
 from fdplug.optimization.measuring.price import Price
 
@@ -108,3 +108,13 @@ def test_lossless_needs_forty_decibels_and_every_score():
     assert verdict([REFERENCE_ROW, row(BEST, 49, 39, 1.0)], Budget.parse("lossless")).row is REFERENCE_ROW
     loss = verdict([REFERENCE_ROW, row(BEST, 49, 45, 1.0, right=0.5)], Budget.parse("accuracy=-0.05"))
     assert loss.row is REFERENCE_ROW
+
+
+def test_where_the_least_work_fails_on_held_out_prompts_more_of_it_may_keep_the_floor():
+    first = [REFERENCE_ROW, row(BAR, 25, 39, 2.0), row(BEST, 49, 39, 1.0)]
+    assert lacking(first, Budget.parse("lossless")) == {BAR, BEST}
+    more = [*first, row(BEST, 48, 44, 1.5), row(BEST, 47, 42, 1.2), row(BAR, 30, 42, 2.5)]
+    assert lacking(more, Budget.parse("lossless")) == set()
+    found = verdict(more, Budget.parse("lossless"))
+    assert (found.row.candidate.steps, found.bar.candidate.steps) == (47, 30)
+    assert found.beats

@@ -250,3 +250,21 @@ def test_a_guidance_that_decides_as_it_goes_is_priced_by_what_it_did(pipe, plant
     assert "guidance adaptive" in answer.verdict.best.candidate.title
     if "part" not in answer.verdict.best.candidate.propagation:
         assert answer.verdict.best.candidate.steps == 10, "0.2 s and ten halves of 0.1 s are half of 1.4 s"
+
+
+def test_what_fails_on_held_out_prompts_is_judged_with_more_work(pipe, planted, monkeypatch):
+    """Held-out prompts are harder by 1 dB, so that the least work that keeps the floor on the others fails on these."""
+    planted(early_wins)
+    made = Planted._image
+
+    def harder(self, number, candidate, sigma):
+        return made(self, number, candidate, sigma * (10**0.05 if number < 8 else 1.0))
+
+    monkeypatch.setattr(Planted, "_image", harder)
+    answer = searched(pipe, "psnr=33", trials=12)
+    best = [row for row in answer.rows if "best in budget" in row.roles]
+    assert len(best) > 1
+    assert best[0].outcome.mean("psnr") < 32.75
+    assert answer.verdict.beats
+    assert answer.verdict.row.outcome.mean("psnr") > 32.75
+    assert answer.verdict.row.price.seconds > best[0].price.seconds
