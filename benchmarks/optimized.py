@@ -7,12 +7,14 @@ python -m benchmarks.optimized outputs/shapes-flow-*.yaml
 ```
 
 Rows are added to `benchmarks/results/optimize.json`, in place of those of the same model, guidance, budget and seed;
-`optimize.md` is written from it, and `optimize-by-hand.md` sets it beside the rows of `benchmarks.frontier`.
+`optimize.md` is written from it; `optimize-by-hand.md` sets it beside the rows of `benchmarks.frontier`, and
+`optimize-seeds.md` the answers of one seed beside those of another.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -112,8 +114,37 @@ def cells(row: Row) -> list[str]:
 
 
 def _shown(row: Row) -> list[str]:
-    psnr = f"{row['psnr']:.1f} ±{row['psnr_error']:.1f}"
-    return [row["settings"], f"{row['speedup']:.2f}x", psnr, f"{row['semantic_accuracy']:.3f}"]
+    return [row["settings"], f"{row['speedup']:.2f}x", _decibels(row), f"{row['semantic_accuracy']:.3f}"]
+
+
+def _decibels(row: Row) -> str:
+    return f"{row['psnr']:.1f} ±{row['psnr_error']:.1f}"
+
+
+SEEDS = ("model, guidance, budget", "seed", "taken", "PSNR dB", "seed", "taken", "PSNR dB", "difference", "speed")
+
+
+def seeds(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the lines of a table: what was taken with one seed beside what was taken with the next."""
+    known: dict[str, list[Row]] = {}
+    for row in rows:
+        known.setdefault(_title(row), []).append(row)
+    yield (
+        "PSNR is that of what was taken, each seed on images of its own; the difference is that of the later seed to "
+        "the first one, with the root of both squared errors. Speed is that of the later seed over that of the first one."
+    )
+    yield ""
+    pairs = [(first, other) for first, *others in known.values() for other in others]
+    yield from markdown_table(SEEDS, [_apart(first, other) for first, other in pairs]).splitlines()
+
+
+def _apart(first: Row, other: Row) -> list[str]:
+    """Return the cells of two answers, which lie apart by the last two."""
+    one, two = first["taken"], other["taken"]
+    error = math.hypot(one["psnr_error"], two["psnr_error"])
+    apart = f"{two['psnr'] - one['psnr']:+.1f} ±{error:.1f}"
+    told = [[str(row["seed"]), row["taken"]["settings"], _decibels(row["taken"])] for row in (first, other)]
+    return [_title(first), *told[0], *told[1], apart, f"{two['speedup'] / one['speedup']:.2f}x"]
 
 
 BY_HAND = ("model, guidance, budget", "taken", "best by hand", "bar", "best of fewer steps by hand")
@@ -148,7 +179,7 @@ def _title(row: Row) -> str:
 
 
 def _at(row: Row) -> str:
-    return f"{row['calls']:.0f}: {row['psnr']:.1f} ±{row['psnr_error']:.1f}"
+    return f"{row['calls']:.0f}: {_decibels(row)}"
 
 
 def _near(rows: Sequence[Row], row: Row) -> str:
@@ -179,6 +210,7 @@ def main(paths: Sequence[str]) -> None:
     )
     held.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
     (RESULTS / "optimize.md").write_text("\n".join(table(rows)) + "\n")
+    (RESULTS / "optimize-seeds.md").write_text("\n".join(seeds(rows)) + "\n")
     (RESULTS / "optimize-by-hand.md").write_text("\n".join(by_hand(rows, frontiers())) + "\n")
 
 

@@ -93,6 +93,14 @@ RUNS = {
         "AMD EPYC and Intel Xeon, one thread",
         "optimize.json",
     ),
+    "optimize-seeds": Run(
+        "Its answers with another seed",
+        "python -m benchmarks.optimized outputs/shapes-flow-*.yaml",
+        "optimize.md",
+        "2026-11-27",
+        "Intel Xeon, one thread",
+        "optimize.json",
+    ),
     "tuning": Run("Tuned key steps", "python -m benchmarks.tuning", "tune.md"),
     "suites": Run(
         "The paper's tables", "python -m benchmarks.suites --captions 64", "suites.md", "2026-11-26", "2 cores of a CPU"
