@@ -131,7 +131,7 @@ def seeds(rows: Sequence[Row]) -> Iterator[str]:
         known.setdefault(_title(row), []).append(row)
     yield (
         "PSNR is that of what was taken, each seed on images of its own; the difference is that of the later seed to "
-        "the first one, with the root of both squared errors. Speed is that of the later seed over that of the first one."
+        "the first one, with the root of both squared errors. Speed is that of the later over that of the first."
     )
     yield ""
     pairs = [(first, other) for first, *others in known.values() for other in others]
