@@ -28,6 +28,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if not {"images", "shapes-curve"} & set(page.parts))
 TEXTS = {**{str(page.relative_to(DOCS)): page.read_text() for page in PAGES}, **generated()}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+SNIPPET = re.compile(r'^ *--8<-- "([^":]+):?(\d*):?"$', re.MULTILINE)
 by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 
 
@@ -35,6 +36,11 @@ def anchors(text):
     """What headings of a page are called in links."""
     heads = re.findall(r"^#+ (.+)$", FENCE.sub("", text), re.MULTILINE)
     return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", head).strip().lower()) for head in heads}
+
+
+def included(match):
+    """What a line of pymdownx.snippets puts into a page, from a line of the file on."""
+    return "\n".join((ROOT / match[1]).read_text().splitlines()[int(match[2] or 1) - 1 :])
 
 
 def broken(name, text):
@@ -65,6 +71,12 @@ def test_a_link_that_leads_nowhere_is_noticed():
 @by_page
 def test_every_page_is_in_the_navigation(page):
     assert f" {page.relative_to(DOCS)}\n" in (ROOT / "mkdocs.yml").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(TEXTS))
+def test_every_page_has_one_title(name):
+    text = FENCE.sub("", SNIPPET.sub(included, TEXTS[name]))
+    assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1
 
 
 def test_the_navigation_has_four_parts():

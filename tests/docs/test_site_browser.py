@@ -33,6 +33,8 @@ PAGES += (
     "results/",
     "configuration/",
     "tutorials/video/",
+    "shapes/",
+    "cards/shapes-flow/",
 )
 CLIPPED = """[...document.querySelectorAll('.highlight:not(.language-text) pre > code')]
     .filter(one => one.clientWidth > 0 && one.scrollWidth > one.clientWidth + 1)
