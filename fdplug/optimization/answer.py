@@ -51,6 +51,10 @@ def answered(
     line = f"take {row.candidate.title}: {_quality(row, reference)}; {verdict.reason}"
     if verdict.bar is not None and verdict.beats:
         line += f" ({verdict.bar.candidate.title}: {_quality(verdict.bar, reference)})"
+    reason = verdict.reason
+    if verdict.late > 1:
+        late = f"; on held-out prompts it took {verdict.late:.2f} times the seconds of the budget {told['budget']}"
+        line, reason = line + late, reason + late
     settings = Chosen(
         sampler=row.candidate.sampler,
         steps=row.candidate.steps,
@@ -63,7 +67,7 @@ def answered(
         settings=settings,
         made_for=made_for,
         plugins=distributions(settings),
-        figures={"verdict": verdict.reason, "rows": [_figures(one, reference, verdict.bar) for one in rows]},
+        figures={"verdict": reason, "rows": [_figures(one, reference, verdict.bar) for one in rows]},
         circumstances=told["circumstances"],
         model_card=_model_card(row, reference, told["circumstances"]),
     )

@@ -38,6 +38,12 @@ class Budget:
     amount: float
     is_ceiling: bool
 
+    def seconds(self, reference: float) -> float | None:
+        """Return how many seconds an image may take where it takes `reference` now; None: they are not limited."""
+        if self.quantity == "times":
+            return reference / self.amount
+        return self.amount if self.quantity == "seconds" else None
+
     @classmethod
     def parse(cls, text: str) -> Budget:
         """Read a budget.

@@ -47,9 +47,9 @@ class Goal:
 
     def fits(self, price: Price) -> bool:
         """Whether a price is within the ceiling."""
-        budget = self.budget
-        if budget.quantity == "times":
-            return price.seconds <= self.reference.seconds / budget.amount
+        budget, limit = self.budget, self.budget.seconds(self.reference.seconds)
+        if limit is not None:
+            return price.seconds <= limit * (1 + 1e-9)
         return getattr(price, budget.quantity) <= budget.amount * (1 + 1e-9)
 
     def holds(self, outcome: Outcome, reference: Outcome) -> bool:

@@ -123,6 +123,7 @@ class Verdict:
         best: the best of the search; None if there is none.
         beats: whether the best of the search beats the bar by more than twice its error.
         reason: one sentence: why.
+        late: how many times the seconds of the budget it took on held-out prompts; 1 where it kept them, within `LATE`.
     """
 
     row: Row
@@ -130,6 +131,7 @@ class Verdict:
     best: Row | None
     beats: bool
     reason: str
+    late: float = 1.0
 
 
 def verdict(rows: Sequence[Row], budget: Budget, maximize: str = "psnr", tried: int = 1) -> Verdict:
@@ -146,6 +148,7 @@ def verdict(rows: Sequence[Row], budget: Budget, maximize: str = "psnr", tried: 
     searched = [row for row in rows if BEST in row.roles]
     if budget.is_ceiling:
         found = _within(reference, barred, [row for row in rows if _is_searched(row)], maximize)
+        found = replace(found, late=_late(found.row, reference, budget))
     else:
         found = _above(reference, barred, searched, budget)
     if not searched and not tried:
@@ -221,6 +224,12 @@ def _keeps(row: Row, reference: Row, budget: Budget) -> bool:
         return row.outcome.mean("psnr") + 2 * row.outcome.error("psnr") >= budget.amount
     change = row.against(reference, budget.quantity)
     return change.value + 2 * change.error >= budget.amount
+
+
+def _late(row: Row, reference: Row, budget: Budget) -> float:
+    limit = budget.seconds(reference.outcome.pace)
+    over = 1.0 if limit is None else row.outcome.pace / limit
+    return over if over > LATE else 1.0
 
 
 def _ratio(one: Row, other: Row) -> float:

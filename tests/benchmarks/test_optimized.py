@@ -32,6 +32,16 @@ def test_a_row_has_what_was_taken_and_the_best_of_fewer_steps():
     assert shown[5] == best["settings"]
 
 
+def test_a_row_that_missed_its_budget_by_the_clock_says_so():
+    held = row_of(preset())
+    said = {
+        speed: cells({**held, "budget": "3x", "taken": {**held["taken"], "speedup": speed}})[2]
+        for speed in (3.1, 2.9, 2.8)
+    }
+    assert said == {3.1: "3.10x", 2.9: "2.90x", 2.8: "2.80x, missed"}
+    assert cells({**held, "budget": "lossless"})[2] == f"{held['taken']['speedup']:.2f}x"
+
+
 def test_a_new_row_takes_the_place_of_the_old_one():
     old = row_of(preset())
     other, new = {**old, "seed": 1}, {**old, "minutes": 1.0}

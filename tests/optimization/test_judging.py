@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fdplug.optimization.answer import answered
 from fdplug.optimization.budget import Budget
 from fdplug.optimization.candidate import Candidate
 from fdplug.optimization.judging import BAR, BEST, FASTEST, REFERENCE, Row, lacking, verdict
 from fdplug.optimization.measuring.outcome import Outcome
 from fdplug.optimization.measuring.price import Price
+from fdplug.presets.preset import MadeFor
 
 COUNT = 16
 NOISE = np.random.default_rng(0).normal(size=COUNT)
@@ -70,6 +72,23 @@ def test_where_the_best_takes_longer_a_cheaper_row_of_the_search_may_win():
     assert not verdict([REFERENCE_ROW, row(BAR, 24, 34, 2.0), slow, worse], Budget.parse("2x")).beats
 
 
+@pytest.mark.parametrize(
+    ("budget", "seconds", "late"),
+    [
+        ("2x", 2.0, 1.0),
+        ("2x", 2.08, 1.0),
+        ("2x", 2.4, 1.2),
+        ("2s", 2.4, 1.2),
+        ("800ms", 0.81, 1.0),
+        ("20calls", 9.0, 1.0),
+    ],
+)
+def test_what_took_longer_than_the_budget_by_the_clock_is_known(budget, seconds, late):
+    rows = [REFERENCE_ROW, row(BAR, 24, 34, seconds), row(BEST, 49, 36, seconds)]
+    found = verdict(rows, Budget.parse(budget))
+    assert (found.beats, found.late) == (True, pytest.approx(late, rel=1e-3))
+
+
 def test_without_a_bar_the_best_is_taken_and_without_both_all_stays():
     alone = verdict([REFERENCE_ROW, row(BEST, 49, 30, 2.0)], Budget.parse("2x"))
     assert (alone.row.candidate.steps, alone.bar) == (49, None)
@@ -118,3 +137,16 @@ def test_where_the_least_work_fails_on_held_out_prompts_more_of_it_may_keep_the_
     found = verdict(more, Budget.parse("lossless"))
     assert (found.row.candidate.steps, found.bar.candidate.steps) == (47, 30)
     assert found.beats
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(2.0, ""), (2.4, "; on held-out prompts it took 1.20 times the seconds of the budget 2x")]
+)
+def test_the_answer_and_its_preset_say_what_took_longer_than_the_budget(seconds, said):
+    rows = [REFERENCE_ROW, row(BAR, 24, 34, seconds), row(BEST, 49, 36, seconds)]
+    circumstances = {"versions": {"fdplug": "0"}, "hardware": {"cpu": "one"}, "held_out": COUNT}
+    told = {"guidance": 7.5, "timesteps": 49, "budget": "2x", "circumstances": circumstances}
+    found = answered(verdict(rows, Budget.parse("2x")), rows, MadeFor(), told, {})
+    assert found.line.endswith(said)
+    assert ("budget" in found.line) == bool(said)
+    assert found.preset.figures["verdict"] == f"+2 ±0 dB over the best fewer steps{said}"
