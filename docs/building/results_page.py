@@ -53,11 +53,9 @@ RUNS = {
     ),
     "frontier-g7.5-unseen": Run(
         "The same on captions that nothing was tuned on",
-        f"{FRONTIER} benchmarks/results/frontier-tuned-g7.5.json",
+        f"{FRONTIER} benchmarks/results/frontier-tuned-g7.5.json --first 48 "
+        "--contenders benchmarks/results/frontier-g7.5.json",
         "frontier.md",
-        "2026-11-26",
-        "Intel Xeon, one thread",
-        "",
     ),
     "frontier-g7.5-earlystop": Run(
         "The same with an early stop",
