@@ -183,3 +183,14 @@ def test_nothing_is_held_on_to_once_it_is_forgotten():
     network.head.weight = None
     gc.collect()
     assert weight() is None
+
+
+def test_a_compiled_network_is_looked_at_through_its_wrapper():
+    """What `torch.compile` returns keeps fewer attributes than other modules do."""
+    inner = nn.Linear(2, 2)
+    settings = Settings([torch.compile(inner), inner])
+    before = settings.snapshot()
+    assert settings.snapshot().is_same(before)
+    with torch.no_grad():
+        inner.weight.neg_()
+    assert not settings.snapshot().is_same(before)

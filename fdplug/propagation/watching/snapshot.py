@@ -156,7 +156,8 @@ def _places(module: nn.Module) -> list[Place]:
         found.append((_reader(options), held))
     elif options is None:
         found.append((dict.values, held["_modules"]))
-        found += attributes(held, ("training", *own_names(held)))
+        mode = ("training",) if "training" in held else ()  # what torch.compile returns asks the module inside
+        found += attributes(held, (*mode, *own_names(held)))
     return found
 
 
