@@ -14,20 +14,33 @@ from fdplug.scores import BASELINE, Number
 from fdplug.scores.fidelity import PSNR
 
 Row = dict[str, Any]
-NO_STEPS = (
-    "Whether propagation is worth it cannot be told: no un-accelerated variant takes as little time. Compare with fewer"
-    " steps, too"
-)
+NO_STEPS = "no un-accelerated variant takes as little time. Compare with fewer steps, too."
 
 
 def verdict(rows: Sequence[Row]) -> list[str]:
-    """Return a sentence for each headline score: in how many cases propagation is ahead of fewer steps, or behind."""
-    if all(row["propagate"] is None for row in rows):
+    """Return a sentence for each headline score: in how many cases propagation is ahead of fewer steps, or behind.
+
+    The last one names the variants that no fewer steps can be held against, if there are any.
+    """
+    propagated = [row for row in rows if row["propagate"] is not None]
+    if not propagated:
         return ["No variant propagates features."]
     pairs = _pairs(rows)
     if not pairs:
-        return [f"{NO_STEPS}."]
-    return list(_sentences(pairs)) or ["There is no score to judge by."]
+        return [f"Whether propagation is worth it cannot be told: {NO_STEPS}"]
+    judged = {row["name"] for row, _ in pairs}
+    beyond = [row for row in propagated if row["name"] not in judged]
+    return [*(list(_sentences(pairs)) or ["There is no score to judge by."]), *_not_judged(beyond)]
+
+
+def _not_judged(rows: Sequence[Row]) -> Iterator[str]:
+    """Name rows that are faster than all of fewer steps."""
+    if rows:
+        yield f"Not judged: {', '.join(row['name'] + _speed(row) for row in rows)}, as {NO_STEPS}"
+
+
+def _speed(row: Row) -> str:
+    return "" if row["compared_with"] is None else f" at {row['speedup']:.2f}x"
 
 
 def _pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
@@ -59,12 +72,11 @@ def _sentences(pairs: Sequence[tuple[Row, Row]]) -> Iterator[str]:
             counts = Counter(standing for _, standing in told)
             listed = ", ".join(f"{word} in {counts[word]}" for word in ("ahead", "level", "behind"))
             best = max((row for row, _ in told), key=lambda row: _worth(row, number))
-            speed = "" if best["compared_with"] is None else f" at {best['speedup']:.2f}x"
             yield (
                 f"{number.title}: beside fewer steps that take no more time, propagation is {listed} of {len(told)}"
                 f" {'case' if len(told) == 1 else 'cases'}; its best is {best['name']} with"
                 f" {score_cell(best, number, True)} {number.unit}".rstrip()
-                + f"{speed}."
+                + f"{_speed(best)}."
             )
 
 

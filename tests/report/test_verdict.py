@@ -57,6 +57,18 @@ def test_without_fewer_steps_nothing_can_be_told():
     assert verdict([rows()[0]]) == ["No variant propagates features."]
 
 
+def test_variants_that_are_faster_than_all_fewer_steps_are_named_as_not_judged():
+    """They may be the best of all: nobody should take the best of the others for it."""
+    quick = row("quick", (0, 5), 10, 0.4, 4.0, "ddim-10", psnr=35.0, psnr_se=0.3, identical=False)
+    alone = row("alone", (0, 5), 10, 0.5, 4.0, None, psnr=None, psnr_se=None, identical=False)
+    judged, beyond = verdict([*rows(), quick, alone])
+    assert judged == verdict(rows())[0]
+    assert beyond == (
+        "Not judged: quick at 5.00x, alone, as no un-accelerated variant takes as little time. Compare with fewer"
+        " steps, too."
+    )
+
+
 def test_large_errors_are_not_written_in_powers():
     class Column:
         key = "fid"

@@ -30,6 +30,15 @@ def test_differences_to_other_baselines_are_not_compared():
     assert "SSIM" not in sentence
 
 
+def test_variants_that_are_faster_than_all_fewer_steps_are_named():
+    _, less = rows()
+    quick = [row(name, (0, 5), 10, 0.5, 4.0, "ddim-10", identical=False) for name in ("quick", "quicker")]
+    assert equal_time_sentences([*rows(), *quick])[1:] == [
+        "No un-accelerated variant takes as little time as quick, quicker: add fewer steps."
+    ]
+    assert equal_time_sentences([less]) == []
+
+
 @pytest.mark.parametrize(
     ("ranges", "said"),
     [
