@@ -85,8 +85,9 @@ def _usage() -> str:
     return "\n".join(["usage: fdplug COMMAND [OPTIONS]", "", *lines, "", "fdplug COMMAND --help says more; --version"])
 
 
-# What these warn of where torchao is installed and diffusers imports it: kernels of GPUs that this machine has not.
-TALKATIVE = ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao")
+# Where torchao is installed, these warn of kernels of GPUs that this machine has not; transformers, of every image
+# processor that works without torchvision.
+TALKATIVE = ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao", "transformers.utils.import_utils")
 
 
 def main() -> int:

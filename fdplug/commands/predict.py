@@ -45,7 +45,8 @@ QUIET = (
     r"(?s).*was deprecated in v4\..* and will be removed in v5",  # how Lightning calls jsonargparse
     r"(?s).*only one JsonargparseDeprecationWarning",
 )
-ADVERTS = ("Tip", "Detected KeyboardInterrupt")  # an interrupt is told by the command itself
+# What nobody asked for; an interrupt is told by the command itself.
+ADVERTS = ("Tip", "Detected KeyboardInterrupt", "available: False")
 
 
 class KeepConfig(SaveConfigCallback):

@@ -72,7 +72,6 @@ def test_a_configuration_file_gives_five_images(arguments, tmp_path, capsys):
         "config.yaml",
         "hparams.yaml",
     }
-    assert "Tip" not in printed
 
 
 def test_a_saved_configuration_repeats_the_run(arguments, tmp_path):
@@ -216,6 +215,15 @@ def _command(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "fdplug", *arguments], capture_output=True, text=True, env=env, timeout=120
     )
+
+
+def test_the_command_prints_what_it_made_and_no_advert_of_a_library(arguments):
+    """Lightning tells of devices that are not there, transformers of packages that nobody asked for."""
+    done = _command("predict", *arguments)
+    assert done.returncode == 0
+    lines = (done.stderr + done.stdout).splitlines()
+    unasked = [line for line in lines if any(word in line for word in ("Tip", "TPU", "GPU", "torchvision", "torchao"))]
+    assert not unasked
 
 
 def test_the_command_exits_with_2_and_no_traceback(arguments):
