@@ -15,7 +15,7 @@ from fdplug.propagation.calls.times import Times
 from fdplug.propagation.guided import guide
 from fdplug.propagation.plan import Plan
 from fdplug.propagation.watching.makeup import Makeup
-from fdplug.propagation.watching.watched import Inside, Watched
+from fdplug.propagation.watching.watched import Inside
 from fdplug.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -97,14 +97,22 @@ class Run:
         self.inside = Inside(self.watched.inside)
 
     def _watch(self, stage: Stage) -> None:
-        self.watched = Watched(stage.network, stage.method.part)
+        self.watched = stage.watched()
         self._settled: Snapshot | None = None
+        self._is_steady = False
         stage.replay.writes = self.watched.is_compiled
         self.exchanged |= self.watched.processors != stage.processors
 
     def settle(self) -> Snapshot:
-        """Return what the denoiser is set to after a pass; whether it stays so is asked before the next one."""
+        """Return what the denoiser is set to after a pass; whether it stays so is asked before the next one.
+
+        Once a pass has changed nothing, others are trusted not to; one that does so all the same is found by the next.
+        """
+        before = self._settled
+        if before is not None and self._is_steady:
+            return before
         self._settled = self.watched.snapshot()
+        self._is_steady = self._settled is before
         return self._settled
 
     def watches_anew(self) -> bool:
@@ -142,8 +150,7 @@ class Run:
         The same object is returned for as long as that stays the same.
         """
         if id(network) not in self._makeups:
-            known = self.watched.modules if network is self.stage.network else None
-            self._makeups[id(network)] = Makeup(network, known)
+            self._makeups[id(network)] = self.stage.makeup() if network is self.stage.network else Makeup(network)
         makeup = self._makeups[id(network)]
         return makeup.now(), makeup.modules
 
@@ -290,7 +297,7 @@ class Run:
         self.step += 1
         if self.over:
             self._lanes = {}
-            self._prior = None
+            self._prior = self._settled = None
             self.watched.forget()
 
     def void(self, what: str) -> None:

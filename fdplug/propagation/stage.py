@@ -8,6 +8,8 @@ from fdplug import trees
 from fdplug.denoisers.base import plain
 from fdplug.profiling.outline import processors_of
 from fdplug.propagation.replay import Replay
+from fdplug.propagation.watching.makeup import Makeup
+from fdplug.propagation.watching.watched import Watched
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,6 +31,26 @@ class Stage:
         self.network, self.method = network, method
         self.replay = Replay(method.cache, method.part)
         self.processors = processors_of(trees.modules(plain(network)))
+        self._watched: Watched | None = None
+        self._makeup: Makeup | None = None
+
+    def watched(self) -> Watched:
+        """Return its modules, watched; they are looked through anew where they are no more what they were."""
+        if self._watched is None or not self._watched.is_current():
+            self._watched = Watched(self.network, self.method.part)
+        return self._watched
+
+    def makeup(self) -> Makeup:
+        """Return what decides the cost of its passes, which is kept from run to run."""
+        if self._makeup is None:
+            self._makeup = Makeup(self.network, self.watched().modules)
+        return self._makeup
+
+    def clear(self) -> None:
+        """Free what was kept in a run."""
+        self.replay.clear()
+        if self._watched is not None:
+            self._watched.forget()
 
     @property
     def component(self) -> str:

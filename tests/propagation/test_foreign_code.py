@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -41,7 +43,18 @@ def _dropout(pipe):
     pipe.unet.up_blocks[0].resnets[0].dropout = nn.Dropout(0.5).train()
 
 
+class MixingNorm(nn.GroupNorm):
+    def forward(self, given):
+        return super().forward(given) - given.mean(0, keepdim=True)
+
+
+def _class(pipe):
+    """Another class of the same module."""
+    pipe.unet.conv_norm_out.__class__ = MixingNorm
+
+
 MIXING = {
+    _class: "tests.propagation.test_foreign_code.MixingNorm at conv_norm_out",
     _method: "get_attention_scores of up_blocks.1.attentions.0.transformer_blocks.0.attn1, from tests.propagation",
     _batch_norm: "the batch statistics of conv_norm_out",
     _dropout: "the random numbers of up_blocks.0.resnets.0.dropout, which is in training",
@@ -59,6 +72,33 @@ def test_rows_that_see_each_other_by_other_ways_than_forward_are_decoded_seriall
         torch.manual_seed(0)
         assert torch.equal(latents(pipe, num_inference_steps=6), serial)
     assert MIXING[mix] in on.ledger.one_by_one
+
+
+@pytest.mark.parametrize("mix", MIXING)
+def test_what_is_put_in_between_two_runs_is_seen(pipe, mix):
+    other = copy.deepcopy(pipe)
+    mix(other)
+    with fdplug.propagate(other, policy=UNIFORM, decoding="serial"):
+        torch.manual_seed(0)
+        serial = latents(other, num_inference_steps=6)
+    with fdplug.propagate(pipe, policy=UNIFORM) as on:
+        for _ in range(2):
+            latents(pipe, num_inference_steps=6)
+            assert on.ledger.one_by_one is None
+        mix(pipe)
+        torch.manual_seed(0)
+        assert torch.equal(latents(pipe, num_inference_steps=6), serial)
+        assert MIXING[mix] in on.ledger.one_by_one
+
+
+def test_what_is_taken_out_between_two_runs_is_seen(pipe):
+    with fdplug.propagate(pipe, policy=UNIFORM) as on:
+        _class(pipe)
+        latents(pipe, num_inference_steps=6)
+        assert on.ledger.one_by_one
+        pipe.unet.conv_norm_out.__class__ = nn.GroupNorm
+        latents(pipe, num_inference_steps=6)
+        assert on.ledger.one_by_one is None
 
 
 @pytest.mark.filterwarnings("ignore:`FluxPosEmbed` is deprecated:FutureWarning")

@@ -50,6 +50,8 @@ class Network(nn.Module):
         self.normalised = nn.Linear(2, 2)
         self.normalised.register_buffer("direction", torch.ones(2))
         self.head = nn.Linear(2, 2)
+        self.own = nn.Linear(2, 2)
+        self.own.forward = lambda given: given
         self.head.handle = self.head.register_forward_hook(lambda module, given, output: output)
 
 
@@ -67,7 +69,13 @@ def in_place(tensor):
         tensor.add_(1)
 
 
+class OtherLinear(nn.Linear):
+    """Computes something else."""
+
+
 CHANGES = {
+    "another class": lambda one: setattr(one.block.linear, "__class__", OtherLinear),
+    "another forward in the place of one of its own": lambda one: setattr(one.own, "forward", lambda given: -given),
     "an option": lambda one: setattr(one.block, "gain", 2.0),
     "an option of another kind": lambda one: setattr(one.block, "gain", "1000.5"),
     "a new attribute": lambda one: setattr(one.block, "b1", 1.2),
@@ -132,6 +140,26 @@ def test_a_change_inside_of_a_container_that_took_the_place_of_an_equal_one_is_f
     assert settings.snapshot().is_alike(before)
     network.block.scaling["b"]["c"][0] = 5
     assert not settings.snapshot().is_alike(before)
+
+
+WRITTEN = {"a weight in place", "a weight elsewhere", "a buffer in place", "a tensor in place"}
+WRITTEN |= {"a buffer of a layer without buffers of its own"}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_change_since_settings_were_forgotten_is_found(what):
+    """All but what is written to tensors, which decides nothing of where to look."""
+    network = Network()
+    modules = list(network.modules())
+    settings = Settings(modules)
+    settings.snapshot()
+    settings.forget()
+    assert settings.is_as_forgotten()
+    CHANGES[what](network)
+    assert settings.is_as_forgotten() == (what in WRITTEN)
+    before = settings.snapshot()
+    assert settings.snapshot() is before
+    assert Settings(modules).snapshot().is_alike(before)
 
 
 def test_weights_of_inference_mode_are_looked_at():

@@ -164,7 +164,7 @@ class Runs:
         self._scheduler = None
         self.current = None
         for stage in self.stages:
-            stage.replay.clear()
+            stage.clear()
 
     def _leave(self) -> None:
         """Say that a run, which is left before its end, was in vain: it went from step to step of its own choice."""

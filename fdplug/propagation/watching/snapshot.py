@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import operator
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, filterfalse, islice
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -23,6 +25,8 @@ SIMPLE: dict[type, tuple[str, ...]] = {
     **dict.fromkeys((nn.Linear, nn.GroupNorm, nn.LayerNorm, nn.SiLU, nn.GELU), ()),
     nn.Dropout: ("p", "training"),
 }
+FUNCTIONS = frozenset({FunctionType, MethodType, functools.partial})
+BATCH_NORM = nn.modules.batchnorm._BatchNorm
 _CONTAINERS = frozenset({dict, list, tuple})
 
 # What reads values, and what holds them; None in place of it: of what holds them the names count, and how many.
@@ -33,8 +37,10 @@ _versions = operator.attrgetter("_version")
 class Snapshot:
     """The values that were found, the sizes of what holds them, how often each tensor was written to, and its place."""
 
-    def __init__(self, names: list[Any], values: list[Any], sizes: list[int], versions: list[int]) -> None:
-        self.names, self.values, self.sizes, self.versions = names, values, sizes, versions
+    def __init__(
+        self, kinds: list[type], names: list[Any], values: list[Any], sizes: list[int], versions: list[int]
+    ) -> None:
+        self.kinds, self.names, self.values, self.sizes, self.versions = kinds, names, values, sizes, versions
 
     def is_same(self, other: Snapshot) -> bool:
         """Whether both hold the very same objects."""
@@ -44,9 +50,17 @@ class Snapshot:
         """Whether both hold the same objects, or numbers and text that are equal."""
         return self._sized_like(other) and all(map(_alike, self.values, other.values))
 
+    def loosened(self) -> Snapshot:
+        """Return the same without its tensors, which may be freed, and without how often they were written to.
+
+        That of the same tensors is the same again, as there is one weak reference to each.
+        """
+        values = [weakref.ref(one) if isinstance(one, Tensor) else one for one in self.values]
+        return Snapshot(self.kinds, self.names, values, self.sizes, [])
+
     def _sized_like(self, other: Snapshot) -> bool:
-        same = self.versions == other.versions and self.sizes == other.sizes and self.names == other.names
-        return same and len(self.values) == len(other.values)
+        same = self.versions == other.versions and self.sizes == other.sizes and self.kinds == other.kinds
+        return same and self.names == other.names and len(self.values) == len(other.values)
 
 
 def _alike(one: Any, other: Any) -> bool:
@@ -77,17 +91,22 @@ class Settings:
         self._modules, self._places_of = modules, places or _places
         self._methods: list[tuple[type, str]] = []
         self._last: Snapshot | None = None
+        self._forgotten: Snapshot | None = None
 
     def _find(self) -> None:
         """Look for the places."""
         places = [place for one in self._modules for place in self._places_of(one)]
         read = [(reader, held) for reader, held in places if reader is not None and held]
         self._readers, self._held = [one for one, _ in read], [held for _, held in read]
-        self._sized = [held for _, held in places]
+        self._sized = [held for reader, held in places if type(reader) is not operator.itemgetter]
         self._names = [tuple(held) for reader, held in places if reader is None]
         self._methods = [*_methods(self._modules)]
-        self._tensors = [one for one in self._values() if isinstance(one, Tensor)]
-        self._placed = [] if any(map(_is_moved, map(vars, self._modules))) else self._tensors
+        self._moved = any(map(_is_moved, map(vars, self._modules)))
+        self._hold(self._values())
+
+    def _hold(self, values: list[Any]) -> None:
+        self._tensors = [one for one in values if isinstance(one, Tensor)]
+        self._placed = [] if self._moved else self._tensors
 
     def snapshot(self) -> Snapshot:
         """Return what is set now."""
@@ -101,17 +120,38 @@ class Settings:
     def _look_again(self) -> Snapshot | None:
         """Return what is set now; None where it is not what it was when the places were looked for."""
         try:
+            if self.is_as_forgotten():
+                self._hold(self._values())
+                self._last = self._look()
             found = None if self._last is None else self._look()
         except KeyError:  # an attribute is gone
             return None
         return self._last if found and self._last and found.is_same(self._last) else None
 
     def forget(self) -> None:
-        """Hold on to none of the values."""
+        """Hold on to no tensor: what is remembered only tells whether the places are still the same."""
+        if self._last is not None:
+            self._forgotten = self._last.loosened()
         self._last, self._tensors, self._placed = None, [], []
 
+    def is_as_forgotten(self) -> bool:
+        """Whether the very same is set as when it was forgotten; tensors may have been written to since."""
+        if self._last is not None or self._forgotten is None:
+            return False
+        try:
+            found = Snapshot(self._kinds(), self._names, self._values(), self._sizes(), [])
+        except KeyError:
+            return False
+        return found.loosened().is_same(self._forgotten)
+
     def _look(self) -> Snapshot:
-        return Snapshot(self._names, self._values(), list(map(len, self._sized)), self._written())
+        return Snapshot(self._kinds(), self._names, self._values(), self._sizes(), self._written())
+
+    def _kinds(self) -> list[type]:
+        return list(map(type, self._modules))
+
+    def _sizes(self) -> list[int]:
+        return list(map(len, self._sized))
 
     def _values(self) -> list[Any]:
         found = chain.from_iterable(map(operator.call, self._readers, self._held))
@@ -143,22 +183,31 @@ def _is_moved(held: dict[str, Any]) -> bool:
     return "_diffusers_hook" in held or "_hf_hook" in held
 
 
-def _places(module: nn.Module) -> list[Place]:
-    """Return where a module keeps what may be set."""
+def _places(module: nn.Module, weights: bool = True) -> list[Place]:
+    """Return where a module keeps what may be set.
+
+    Args:
+        module: the module.
+        weights: its weights and buffers count, too; those of batch statistics do in any case.
+    """
     held = vars(module)
     found: list[Place] = [(None, held), (list, held["_forward_pre_hooks"]), (list, held["_forward_hooks"])]
     options = SIMPLE.get(type(module))
-    if "_hf_hook" not in held:  # accelerate puts weights in and out again around every call of what it offloads
+    weights &= "_hf_hook" not in held  # accelerate puts weights in and out again around every call of what it offloads
+    if weights:
         found.append((dict.values, held["_parameters"]))
-        if options is None or held["_buffers"]:  # those that are simple have none, and would read none
-            found.append((dict.values, held["_buffers"]))
-    if options:
-        found.append((_reader(options), held))
-    elif options is None:
+    if (weights and (options is None or held["_buffers"])) or isinstance(module, BATCH_NORM):
+        found.append((dict.values, held["_buffers"]))  # those that are simple have none, and would read none
+    names = own_names(held)
+    if options is None:
         found.append((dict.values, held["_modules"]))
         mode = ("training",) if "training" in held else ()  # what torch.compile returns asks the module inside
-        found += attributes(held, (*mode, *own_names(held)))
-    return found
+        return [*found, *attributes(held, (*mode, *names))]
+    functions = [name for name in names if type(held[name]) in FUNCTIONS]
+    return [*found, *attributes(held, (*options, *functions))]
+
+
+but_weights = functools.partial(_places, weights=False)
 
 
 def own_names(held: dict[str, Any]) -> Sequence[str]:

@@ -6,7 +6,7 @@ import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import starmap
-from types import FunctionType, MethodType
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -15,7 +15,16 @@ from fdplug import trees
 from fdplug.denoisers.base import is_compiled, plain
 from fdplug.profiling.outline import processors_of
 from fdplug.propagation.calls.given import version
-from fdplug.propagation.watching.snapshot import PLAIN, TORCH, Settings, Snapshot, own_names
+from fdplug.propagation.watching.snapshot import (
+    BATCH_NORM,
+    FUNCTIONS,
+    PLAIN,
+    TORCH,
+    Settings,
+    Snapshot,
+    but_weights,
+    own_names,
+)
 
 if TYPE_CHECKING:
     from fdplug.denoisers import Part
@@ -26,13 +35,11 @@ _ROW_WISE = {
     *("bitsandbytes", "torchao", "optimum", "xformers", "tomesd", "fvcore", "builtins"),
 }
 _KEEPERS = {"DeepCache", "cache_dit", "para_attn"}  # packages that keep features from step to step themselves
-_FUNCTIONS = frozenset({FunctionType, MethodType, functools.partial})
 _DROPOUT = nn.modules.dropout._DropoutNd
-_BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 
 class Watched:
-    """The modules of a denoiser, those outside of its part above all.
+    """The modules of a denoiser, those outside of its part above all; good for as long as they are current.
 
     Attributes:
         inside: the modules of the part, whose features are replayed.
@@ -47,15 +54,19 @@ class Watched:
         inside = {name for name in self._modules if name.startswith(below) or name in part.modules}
         self.inside = [one for name, one in self._modules.items() if name in inside]
         self._outside = {name: one for name, one in self._modules.items() if name not in inside}
+        self._settings = Settings(list(self._outside.values()))
+        self._around = Settings(list(self._modules.values()), but_weights)
+        self._around.snapshot()
+        self._around.forget()
+
+    def is_current(self) -> bool:
+        """Whether the denoiser still consists of these modules, with the same hooks, functions and options."""
+        return self._around.is_as_forgotten()
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:
         """All modules of the denoiser, by name."""
         return self._modules
-
-    @functools.cached_property
-    def _settings(self) -> Settings:
-        return Settings(list(self._outside.values()))
 
     @functools.cached_property
     def couples_anywhere(self) -> bool:
@@ -95,7 +106,7 @@ class Watched:
         for what, around in _functions(held):
             if not _is_row_wise(_origin(around)):
                 return f"the {what} of {place}, from {_origin(around)}"
-        if isinstance(module, _BATCH_NORM) and (module.training or module.running_mean is None):
+        if isinstance(module, BATCH_NORM) and (module.training or module.running_mean is None):
             return f"the batch statistics of {place}"
         return f"the random numbers of {place}, which is in training" if _is_random(held, type(module)) else None
 
@@ -173,7 +184,7 @@ def _is_row_wise(module: str) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _is_row_wise_class(kind: type, forward: Any) -> bool:
-    known = _is_row_wise(kind.__module__) and not issubclass(kind, _BATCH_NORM)
+    known = _is_row_wise(kind.__module__) and not issubclass(kind, BATCH_NORM)
     return known and _replaced(kind, forward) is None
 
 
@@ -191,7 +202,7 @@ def _is_plain(held: dict[str, Any], kind: type) -> bool:
         return False
     if "processor" in held or "processor" in held["_modules"]:
         return False
-    return _FUNCTIONS.isdisjoint(map(type, map(held.__getitem__, own_names(held))))
+    return FUNCTIONS.isdisjoint(map(type, map(held.__getitem__, own_names(held))))
 
 
 def _is_random(held: dict[str, Any], kind: type) -> bool:
@@ -204,7 +215,7 @@ def _functions(held: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for hook in (*held["_forward_pre_hooks"].values(), *held["_forward_hooks"].values()):
         yield "hook", hook
     for name in own_names(held):
-        if type(held[name]) in _FUNCTIONS:
+        if type(held[name]) in FUNCTIONS:
             yield name.lstrip("_"), held[name]
 
 
