@@ -8,7 +8,6 @@ from fdplug.testing.checks import (
     check_injector,
     check_policy,
     check_sampler,
-    check_transform,
     registered,
     schedule,
 )
@@ -23,6 +22,7 @@ from fdplug.testing.components import (
 )
 from fdplug.testing.pipeline_checks import check_family, check_part, check_propagation
 from fdplug.testing.score_checks import check_score
+from fdplug.testing.transform_checks import check_transform
 
 __all__ = [
     "check_cache",

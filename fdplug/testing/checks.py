@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -33,8 +33,6 @@ from fdplug.policies import AdaptivePolicy, BlockPolicy, KeyStepPolicy
 from fdplug.samplers import Sampler, predicted
 from fdplug.schedule import Schedule, Step
 from fdplug.space import Searchable
-from fdplug.testing.components import latents, tiny_pipeline
-from fdplug.transforms import Transform
 
 LENGTHS = (1, 2, 4, 10, 20, 25, 50, 51, 100)
 STEPS = 20
@@ -275,20 +273,6 @@ def _check_refuses(sampler: Sampler, scheduler: Any) -> None:
     except ConfigError:
         return
     raise AssertionError(f"fit must refuse a model that predicts {predicted(scheduler)}")
-
-
-def check_transform(transform: Transform, build: Callable[[], Any] | None = None) -> None:
-    """After `undo` the pipeline gives its images bit for bit, and its modules have the attributes they had."""
-    check_class("transform", transform)
-    pipe = (build or tiny_pipeline)()
-    expected, before = latents(pipe), attributes(pipe)
-    for _ in range(2):
-        transform.apply(pipe)
-        changed = latents(pipe)
-        assert torch.equal(latents(pipe), changed), "the same seed must give the same image"
-        transform.undo(pipe)
-        assert attributes(pipe) == before, "undo must leave no attribute behind"
-        assert torch.equal(latents(pipe), expected), "undo must restore the images bit for bit"
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from fdplug.testing import (
     check_policy,
     check_sampler,
     check_transform,
+    tiny_pipeline,
+    transform_checks,
 )
 from fdplug.testing.checks import schedule
 from fdplug.transforms import NoTransform
@@ -197,9 +199,57 @@ class Leaking(NoTransform):
         pipe.unet.conv_in.left_behind = True
 
 
+class Halving(NoTransform):
+    """Lets the denoiser run half of its rows, and gives each twice."""
+
+    def apply(self, pipe):
+        inner = pipe.unet.forward
+
+        def halved(sample, timestep, encoder_hidden_states, **kwargs):
+            rows = len(sample) // 2
+            output = inner(sample[:rows], timestep, encoder_hidden_states[:rows], **kwargs)[0]
+            return (torch.cat([output, output]),)
+
+        pipe.unet.forward = halved
+
+    def undo(self, pipe):
+        del pipe.unet.forward
+
+
+class Telling(Halving):
+    """Says so."""
+
+    def bind(self, ledger):
+        ledger.repeats = 0.5
+        self.ledger = ledger
+
+    def undo(self, pipe):
+        super().undo(pipe)
+        if hasattr(self, "ledger"):
+            self.ledger.repeats = 1
+
+
+class TwoRowsOnly(NoTransform):
+    """Does not know that there may be more rows than two."""
+
+    def apply(self, pipe):
+        code = {"__name__": "fdplug_two_rows", "rows": torch.arange(2.0).view(2, 1, 1, 1)}
+        exec("def add(module, given): return (given[0] + rows,)", code)
+        self.hook = pipe.unet.conv_out.register_forward_pre_hook(code["add"])
+
+    def undo(self, pipe):
+        self.hook.remove()
+
+
+def test_a_transform_that_says_how_many_rows_it_runs_is_counted_right():
+    transform_checks._check_rows(Telling(), tiny_pipeline())
+
+
 @pytest.mark.parametrize(
     ("check", "plugin", "message"),
     [
+        (check_transform, Halving(), "rows went through conv_in, and the ledger counts"),
+        (check_transform, TwoRowsOnly(), "with replayed steps a run ends in RuntimeError"),
         (check_policy, Outside(interval=2), "lie outside"),
         (check_policy, Moody(interval=1), "must not depend on earlier calls"),
         (check_policy, Remembering(), r"reset\(\) must forget"),
