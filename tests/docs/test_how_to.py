@@ -15,7 +15,16 @@ FEW = {
     "predict": "--data.limit 2 --trainer.callbacks null",
     "tune": "--limit 1 --responses 1 --steps 6 --key-steps 3",
 }
-PLACES = {"analyze": [0, 1], "command-line": [0], "fewer-steps": [0], "models": [1], "report": [0], "tune": [0]}
+PLACES = {
+    "analyze": [0, 1],
+    "command-line": [0],
+    "fewer-steps": [0],
+    "frontier": [0],
+    "long-runs": [0],
+    "models": [1],
+    "report": [0],
+    "tune": [0],
+}
 """Blocks, by page, that need neither a model of the hub, nor data of the reader, nor several processes."""
 
 
