@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAMED = 5
+ERROR = "_se"
 
 
 class Summary(Callback):
@@ -39,7 +40,11 @@ class Summary(Callback):
 
 
 def _numbers(values: Mapping[str, float]) -> str:
-    return ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+    """One number a line, with its standard error where there is one."""
+    own = [key for key in values if not (key.endswith(ERROR) and key.removesuffix(ERROR) in values)]
+    width = max(map(len, own), default=0)
+    errors = {key: f" ±{values[key + ERROR]:.2g}" if key + ERROR in values else "" for key in own}
+    return "\n".join(f"{key.ljust(width)}  {values[key]:.4g}{errors[key]}" for key in own)
 
 
 def _images(writer: ImageWriter, whole: list[ManifestEntry]) -> str:
