@@ -27,12 +27,17 @@ TICKS = (6, 8, 10, 12, 14, 16, 20, 25, 40)
 
 
 def chart(record: Mapping[str, Any], path: Path) -> None:
-    """Draw the best rows of every family by each score, with one standard error, and the reference's accuracy."""
+    """Draw the best rows of every family by each score into a file."""
+    drawn(record).savefig(path, dpi=110, metadata={"Software": None})
+
+
+def drawn(record: Mapping[str, Any]) -> Any:
+    """Return the figure: rows with one standard error, and the reference's accuracy."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    figure = Figure(figsize=(9, 3.8), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(9, 4.2), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     reference = next(row for row in record["rows"] if row["name"] == record["reference"])
     base = titled(record["reference"])
@@ -64,9 +69,17 @@ def chart(record: Mapping[str, Any], path: Path) -> None:
         axes.set(xlabel="GFLOPs, in calls of the whole denoiser", title=title)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].legend(fontsize=8, frameon=False)
-    figure.axes[1].legend(*_only(figure.axes[1], base), fontsize=8, frameon=False, loc="center right")
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    _legend(figure)
+    return figure
+
+
+def _legend(figure: Any) -> None:
+    """Name every line once, below both charts, where there are no curves."""
+    named = {
+        name: handle for axes in figure.axes for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    columns = min(len(named), 4)
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
 
 
 def _points(record: Mapping[str, Any], family: str, score: str, reference: Mapping[str, Any]) -> list[Any]:
@@ -75,8 +88,3 @@ def _points(record: Mapping[str, Any], family: str, score: str, reference: Mappi
     found = [best(rows, family, calls, score) for calls in sorted({row["calls"] for row in rows})]
     each = reference["gflops"] / reference["calls"]
     return [(row["gflops"] / each, row["scores"][score]) for row in found if row is not None]
-
-
-def _only(axes: Any, label: str) -> tuple[list[Any], list[str]]:
-    pairs = [(handle, name) for handle, name in zip(*axes.get_legend_handles_labels(), strict=True) if name == label]
-    return [handle for handle, _ in pairs], [name for _, name in pairs]

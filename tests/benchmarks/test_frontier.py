@@ -13,6 +13,7 @@ from diffusers import DDIMScheduler
 from benchmarks import tuning
 from benchmarks.frontier.__main__ import chosen, parser
 from benchmarks.frontier.bar import against_stock, best, check_bar, contenders
+from benchmarks.frontier.chart import drawn
 from benchmarks.frontier.pictures import kept, starts, stem
 from benchmarks.frontier.record import both, earlier_rows, interleaved, save
 from benchmarks.frontier.rows import Found, rows
@@ -251,6 +252,16 @@ def test_targets_are_met_or_missed_by_so_much(tmp_path):
     assert "+1.5 ±0.1 dB, -0.020 ±0.010" in page
     save(record, tmp_path / "frontier-g7.5")
     assert sorted(one.name for one in tmp_path.iterdir()) == [f"frontier-g7.5.{kind}" for kind in ("json", "md", "png")]
+
+
+def test_the_legend_names_every_line_once_and_covers_none():
+    bed = [row("ddim-50", "reference", 50, 54, 0.9), row("a", "stock", 10, 30, 0.9), row("b", "stock", 20, 45, 0.9)]
+    figure = drawn({"reference": "ddim-50", "rows": [*bed, row("c", "tuned", 10, 54, 0.2)]})
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["trunk, tuned", "fewer steps", "DDIM-50"]
+    box = legend.get_window_extent()
+    assert not any(box.overlaps(axes.get_tightbbox()) for axes in figure.axes)
 
 
 def test_tuning_takes_the_sampler_and_the_steps_of_the_model_that_is_named():
