@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -12,6 +11,8 @@ GAP = "  "
 LEAST, LONGEST = 14, 40
 """Columns of text are wrapped down to `LEAST` letters or their longest word, if that has no more than `LONGEST`; where
 that is not enough, columns go below each other."""
+PIPED = 100
+"""Columns where nothing says how many there are."""
 
 
 class Line(NamedTuple):
@@ -21,14 +22,14 @@ class Line(NamedTuple):
     text: str
 
 
-def wrapped(text: str, width: int | None) -> list[str]:
-    """Return a sentence in lines of at most `width` letters; in one where there is no terminal to fit."""
-    return textwrap.wrap(text, width, break_on_hyphens=False) if width else [text]
+def wrapped(text: str, width: int) -> list[str]:
+    """Return a sentence in lines of at most `width` letters."""
+    return textwrap.wrap(text, width, break_on_hyphens=False)
 
 
-def terminal_width() -> int | None:
-    """Return how wide a table may be: as the terminal; None for a file or a pipe, where rows stay whole."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def terminal_width() -> int:
+    """Return how wide a table may be: as `COLUMNS` says, else as the terminal, else, for a file or a pipe, `PIPED`."""
+    return shutil.get_terminal_size((PIPED, 24)).columns
 
 
 def plain_table(head: Sequence[str], body: Sequence[Sequence[str]], width: int | None = None) -> str:
@@ -42,7 +43,7 @@ def table_lines(
     """Return the lines of a table.
 
     Where it is too wide, the widest columns of text are wrapped; where that is not enough, the columns are divided into
-    blocks below each other, each with the first column again.
+    blocks below each other, each with the first column again, and wrapped no more than their block needs.
 
     Args:
         head: the names of the columns, maybe of several lines.
@@ -51,53 +52,49 @@ def table_lines(
         right: the columns of numbers, by their places: aligned right, and never wrapped.
     """
     rows = [head, *body]
-    sizes = [
-        max((len(part) for row in rows for part in row[place].split("\n")), default=0) for place in range(len(head))
-    ]
-    least = [_least(row[place] for row in rows) for place in range(len(head))]
-    shrunk = _shrunk(sizes, least, width, right)
+    sizes = [max(len(part) for row in rows for part in row[place].split("\n")) for place in range(len(head))]
+    least = [_least([row[place] for row in rows], sizes[place], place in right) for place in range(len(head))]
     found: list[Line] = []
-    for block in _blocks(shrunk, width):
+    for block in _blocks(least, width):
         if found:
             found.append(Line(None, ""))
+        shrunk = _shrunk({place: sizes[place] for place in block}, least, width)
         for number, row in enumerate(rows):
-            cells = [_wrapped(row[place], shrunk[place]) for place in block]
+            cells = [_wrapped(row[place], size) for place, size in shrunk.items()]
             for parts in _level(cells, bottom=number == 0):
-                placed = zip(parts, block, strict=True)
-                texts = [
-                    part.rjust(shrunk[place]) if place in right else part.ljust(shrunk[place]) for part, place in placed
-                ]
+                placed = zip(parts, shrunk.items(), strict=True)
+                texts = [part.rjust(size) if place in right else part.ljust(size) for part, (place, size) in placed]
                 found.append(Line(number - 1 if number else None, GAP.join(texts).rstrip()))
     return found
 
 
-def _least(cells: Iterable[str]) -> int:
+def _least(cells: Iterable[str], size: int, fixed: bool) -> int:
     """Return down to how many letters a column may be wrapped: no word is to be cut, unless it is very long."""
     words = (len(word) for cell in cells for word in cell.split())
-    return max((length for length in words if length <= LONGEST), default=LEAST)
+    longest = max((length for length in words if length <= LONGEST), default=LEAST)
+    return size if fixed else min(size, max(LEAST, longest))
 
 
-def _shrunk(sizes: Sequence[int], least: Sequence[int], width: int | None, right: Collection[int]) -> list[int]:
-    """Return the widths of columns, the widest ones of text reduced until all fit or no more can be gained."""
-    shrunk = list(sizes)
-    while width is not None and _total(shrunk) > width:
-        texts = [place for place in range(len(shrunk)) if place not in right]
-        wide = max(texts, key=lambda place: shrunk[place] - max(LEAST, least[place]), default=None)
-        if wide is None or shrunk[wide] <= max(LEAST, least[wide]):
+def _shrunk(sizes: dict[int, int], least: Sequence[int], width: int | None) -> dict[int, int]:
+    """Return the widths of the columns of a block, the widest ones reduced until all fit or no more can be gained."""
+    shrunk = dict(sizes)
+    while width is not None and _total(shrunk.values()) > width:
+        wide = max(shrunk, key=lambda place: shrunk[place] - least[place])
+        if shrunk[wide] <= least[wide]:
             break
         shrunk[wide] -= 1
     return shrunk
 
 
-def _total(sizes: Sequence[int]) -> int:
+def _total(sizes: Collection[int]) -> int:
     return sum(sizes) + len(GAP) * (len(sizes) - 1)
 
 
-def _blocks(sizes: Sequence[int], width: int | None) -> Iterator[list[int]]:
-    """Yield the places of the columns that stand beside each other; the first column in every block."""
+def _blocks(least: Sequence[int], width: int | None) -> Iterator[list[int]]:
+    """Yield the places of the columns that can stand beside each other; the first column in every block."""
     block = [0]
-    for place in range(1, len(sizes)):
-        if width is not None and len(block) > 1 and _total([sizes[one] for one in (*block, place)]) > width:
+    for place in range(1, len(least)):
+        if width is not None and len(block) > 1 and _total([least[one] for one in (*block, place)]) > width:
             yield block
             block = [0]
         block.append(place)
