@@ -38,7 +38,11 @@ def plain_table(head: Sequence[str], body: Sequence[Sequence[str]], width: int |
 
 
 def table_lines(
-    head: Sequence[str], body: Sequence[Sequence[str]], width: int | None = None, right: Collection[int] = ()
+    head: Sequence[str],
+    body: Sequence[Sequence[str]],
+    width: int | None = None,
+    right: Collection[int] = (),
+    apart: Collection[int] = (),
 ) -> list[Line]:
     """Return the lines of a table.
 
@@ -50,12 +54,13 @@ def table_lines(
         body: the rows.
         width: letters a line may have; None for any number.
         right: the columns of numbers, by their places: aligned right, and never wrapped.
+        apart: the columns that begin a block, where not all columns find room beside each other.
     """
     rows = [head, *body]
     sizes = [max(len(part) for row in rows for part in row[place].split("\n")) for place in range(len(head))]
     least = [_least([row[place] for row in rows], sizes[place], place in right) for place in range(len(head))]
     found: list[Line] = []
-    for block in _blocks(least, width):
+    for block in _blocks(least, width, apart):
         if found:
             found.append(Line(None, ""))
         shrunk = _shrunk({place: sizes[place] for place in block}, least, width)
@@ -90,11 +95,13 @@ def _total(sizes: Collection[int]) -> int:
     return sum(sizes) + len(GAP) * (len(sizes) - 1)
 
 
-def _blocks(least: Sequence[int], width: int | None) -> Iterator[list[int]]:
+def _blocks(least: Sequence[int], width: int | None, apart: Collection[int]) -> Iterator[list[int]]:
     """Yield the places of the columns that can stand beside each other; the first column in every block."""
     block = [0]
     for place in range(1, len(least)):
-        if width is not None and len(block) > 1 and _total([least[one] for one in (*block, place)]) > width:
+        fits = width is None or _total([least[one] for one in (*block, place)]) <= width
+        begins = width is not None and place in apart and _total(least) > width
+        if len(block) > 1 and (begins or not fits):
             yield block
             block = [0]
         block.append(place)

@@ -94,6 +94,21 @@ def test_columns_below_each_other_are_wrapped_no_more_than_their_block_needs():
     assert lines == ["name  a", f"n     {'x' * 30}", "", "name  b", f"n     {text}"]
 
 
+def test_a_column_that_begins_a_block_does_so_only_where_not_all_fit():
+    head, body = ("name", "a", "b", "c"), [("n", "1", "22", "333")]
+    assert [line.text for line in table_lines(head, body, 17, right=(1, 2, 3), apart=(2,))] == [
+        "name  a   b    c",
+        "n     1  22  333",
+    ]
+    assert [line.text for line in table_lines(head, body, 14, right=(1, 2, 3), apart=(2,))] == [
+        "name  a",
+        "n     1",
+        "",
+        "name   b    c",
+        "n     22  333",
+    ]
+
+
 def test_markdown():
     assert markdown_table(("a", "n"), [("x|y", "1")], right=(1,)) == "| a | n |\n|---|---:|\n| x\\|y | 1 |"
 

@@ -100,6 +100,7 @@ _COSTS = (
     Column("peak MB", _number("peak_memory_mb", 0), "peak_memory_mb"),
     Column("speed-up", _speedup, "speedup"),
 )
+_COST_TITLES = {column.title for column in _COSTS}
 
 
 def score_columns() -> list[Column]:
@@ -134,11 +135,12 @@ def texts(rows: list[Row]) -> Texts:
 
 
 def _print(table: Texts, console: Console, bold: list[bool]) -> None:
-    """Print as wide as the terminal, columns below each other where they do not fit; the first one holds names."""
+    """Print as wide as the terminal, costs below the scores where they do not fit; the first column holds names."""
     if table.get("title"):
         console.print(table["title"], style="italic", markup=False, highlight=False)
     head = [one.replace(" ", "\n") for one in table["head"]]
-    for line in table_lines(head, table["body"], terminal_width(), right=range(1, len(head))):
+    costs = [place for place, title in enumerate(table["head"]) if title in _COST_TITLES][:1]
+    for line in table_lines(head, table["body"], terminal_width(), right=range(1, len(head)), apart=costs):
         style = "bold" if line.row is not None and bold[line.row] else ""
         console.print(line.text, style=style, markup=False, highlight=False, soft_wrap=True)
 
