@@ -59,49 +59,49 @@ class _TableFive(KeyStepPolicy):
 
 
 class UniformOne(_TableFive):
-    """Table 5, Uniform I: 25 of 50 steps, every second one."""
+    """The paper's Table 5, Uniform I: 25 of 50 steps, every second one."""
 
     name = "uniform-i"
     keys = tuple(range(0, 50, 2))
 
 
 class UniformTwo(_TableFive):
-    """Table 5, Uniform II: 9 of 50 steps, every sixth one."""
+    """The paper's Table 5, Uniform II: 9 of 50 steps, every sixth one."""
 
     name = "uniform-ii"
     keys = tuple(range(0, 50, 6))
 
 
 class UniformThree(_TableFive):
-    """Table 5, Uniform III: 5 of 50 steps, every twelfth one."""
+    """The paper's Table 5, Uniform III: 5 of 50 steps, every twelfth one."""
 
     name = "uniform-iii"
     keys = tuple(range(0, 50, 12))
 
 
 class NonUniformOne(_TableFive):
-    """Table 5, Non-uniform I: 9 of 50 steps, dense at the tenth."""
+    """The paper's Table 5, Non-uniform I: 9 of 50 steps, dense at the tenth."""
 
     name = "non-uniform-i"
     keys = (0, 10, 11, 12, 20, 25, 30, 35, 45)
 
 
 class NonUniformTwo(_TableFive):
-    """Table 5, Non-uniform II: 9 of 50 steps, late; the paper's worst."""
+    """The paper's Table 5, Non-uniform II: 9 of 50 steps, late; its worst."""
 
     name = "non-uniform-ii"
     keys = (0, 20, 25, 30, 35, 36, 45, 46, 47)
 
 
 class NonUniformThree(_TableFive):
-    """Table 5, Non-uniform III: 9 of 50 steps, in the middle."""
+    """The paper's Table 5, Non-uniform III: 9 of 50 steps, in the middle."""
 
     name = "non-uniform-iii"
     keys = (0, 9, 13, 15, 28, 29, 32, 36, 45)
 
 
 class NonUniformFour(_TableFive):
-    """Table 5, Non-uniform IV, the paper's own choice: 9 of 50 steps, dense at the beginning."""
+    """The paper's Table 5, Non-uniform IV, its own choice: 9 of 50 steps, dense at the beginning."""
 
     name = "non-uniform-iv"
     keys = PUBLISHED["sd"][50]
