@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
-from fdplug.files.images import FORMATS, FRAMES, PIXELS
+from fdplug.files.images import FORMATS, FRAMES, PIXELS, check_png
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +50,7 @@ def decode_video(data: bytes, source: Source) -> Tensor | None:
     import torch
 
     try:
+        check_png(data)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about sizes, which are checked by whoever decodes it
             image: Any = Image.open(io.BytesIO(data), formats=FORMATS)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import DataError
-from fdplug.files.json_text import parse_json, read_json
+from fdplug.files.json_text import read_json
 from fdplug.files.schema import TEXT, Object, OrNone, check, whole
 from fdplug.files.source import MEGABYTE, Source
 from fdplug.predict.data.captions import Caption, read_captions
+from fdplug.predict.storage.json_lines import decoded
 from fdplug.predict.storage.manifest import MANIFEST
 from fdplug.predict.storage.run_folder import METRICS, SETTINGS
 from fdplug.scores.base import Batch, CombinedScore
@@ -102,9 +103,9 @@ def _manifest(path: Path) -> dict[str, Caption]:
     found = {}
     for number, line in enumerate(source.lines(), 1):
         try:
-            entry = parse_json(line)
+            entry = decoded(line.encode("utf-8", "surrogatepass"))
         except ValueError as error:
-            raise source.refused(f"line {number} is not valid json: {error}") from error
+            raise source.refused(f"line {number} is not as it was written: {error}") from error
         check(source, _ENTRY, entry, f"line {number}")
         if entry["file"]:
             found[entry["file"]] = Caption(entry["id"], entry["caption"])

@@ -1,9 +1,15 @@
-"""Records in a file, a line of json each: what was written is never lost, what was half written is never read."""
+"""Records in a file, a line of json each: what was written is never lost, what was half written is never read.
+
+The last key of a line, `crc32`, is a checksum of the line without it, so that one of which a byte has changed since is
+not read either. Lines that others have written need none.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +20,8 @@ from fdplug.files.schema import OBJECT, Form
 from fdplug.files.source import MEGABYTE, Source
 
 MOST = 2_000 * MEGABYTE
+CHECKSUM = "crc32"
+_CHECKED = re.compile(rb'(.*), "crc32": "([0-9a-f]{8})"\}', re.DOTALL)
 
 
 class JsonLines:
@@ -33,7 +41,7 @@ class JsonLines:
         Raises:
             OutputError: the disk is full, or the file cannot be written.
         """
-        line = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+        line = encoded(record)
         try:
             file = self._opened()
             if os.write(file, line) < len(line):  # a full disk takes what fits, and fails at the next byte
@@ -57,14 +65,35 @@ class JsonLines:
         return self._file
 
 
+def encoded(record: dict[str, Any]) -> bytes:
+    """Return the line of a record that is not empty, with its checksum."""
+    text = json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return text[:-1] + f', "{CHECKSUM}": "{zlib.crc32(text):08x}"}}\n'.encode()
+
+
+def decoded(line: bytes) -> Any:
+    """Return what a line holds, without its checksum.
+
+    Raises:
+        ValueError: it is no json, or not the line that was written.
+    """
+    checked = _CHECKED.fullmatch(line)
+    if checked is None:
+        return parse_json(line.decode("utf-8"))
+    text = checked[1] + b"}"
+    if zlib.crc32(text) != int(checked[2], 16):
+        raise ValueError("a byte of the line has changed since it was written")
+    return parse_json(text.decode("utf-8"))
+
+
 def read_json_lines(path: Path, form: Form = OBJECT) -> Iterator[dict[str, Any]]:
-    """The records of a file; lines that are no json object of this form, such as one cut off, are left out."""
+    """The records of a file; lines that are no json object of this form, were cut off or harmed, are left out."""
     if not path.exists():
         return
     source = Source(path, "records", "remove it, or begin anew with --overwrite", limit=MOST)
     for line in source.read().split(b"\n"):
         try:
-            record = parse_json(line.decode("utf-8"))
+            record = decoded(line)
         except ValueError:
             continue
         if next(iter(form.problems(record, "")), None) is None:

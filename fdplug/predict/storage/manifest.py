@@ -7,7 +7,6 @@ become `manifest.jsonl`, in the order of ids. An image counts as done if its fil
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from fdplug.errors import DataError
 from fdplug.files.source import MEGABYTE, Source
-from fdplug.files.writing import write_text
+from fdplug.files.writing import write_bytes
 from fdplug.predict.storage.coding import COPIES, SUFFIXES, decode
-from fdplug.predict.storage.json_lines import JsonLines, read_json_lines
+from fdplug.predict.storage.json_lines import JsonLines, encoded, read_json_lines
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,7 +100,7 @@ def read_manifest(folder: Path) -> dict[tuple[str, int], ManifestEntry]:
 def merge_manifest(folder: Path) -> list[ManifestEntry]:
     """Make one manifest of all parts, in the order of ids, when no process writes any more."""
     entries = sorted(read_manifest(folder).values(), key=lambda entry: (entry.id, entry.variant))
-    write_text("".join(f"{json.dumps(asdict(entry), ensure_ascii=False)}\n" for entry in entries), folder / MANIFEST)
+    write_bytes(b"".join(encoded(asdict(entry)) for entry in entries), folder / MANIFEST)
     for path in _files(folder)[1:]:
         path.unlink()
     return entries

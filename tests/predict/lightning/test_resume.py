@@ -148,6 +148,7 @@ def test_a_manifest_that_points_out_of_the_folder_is_not_followed(model, whole, 
     precious = tmp_path / "precious.png"
     precious.write_bytes((tmp_path / "out" / lines[0]["file"]).read_bytes())
     lines[0]["file"] = "../precious.png"
+    del lines[0]["crc32"]
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
     _, writer, _ = _again(*arguments)
     assert writer.generated == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 
 import pytest
@@ -30,6 +31,26 @@ def test_a_line_that_was_cut_anywhere_is_left_out_and_does_not_spoil_the_next(tm
     assert read[0] == {"a": 1}
     assert read[-1] == {"a": 3}
     assert len(read) == (3 if cut >= 13 else 2)
+
+
+def test_a_line_of_which_any_byte_has_changed_is_left_out(tmp_path):
+    """Or says what it said: a checksum whose name is another counts as none."""
+    path, record = tmp_path / "x.jsonl", {"seconds": 1.25, "text": "a \u00e9", "ids": [3, 4]}
+    JsonLines(path).append(record)
+    whole = path.read_bytes()
+    end = len(json.dumps(record, ensure_ascii=False).encode()) - 1
+    for place in range(len(whole)):
+        for bit in range(8):
+            harmed = bytearray(whole)
+            harmed[place] ^= 1 << bit
+            path.write_bytes(bytes(harmed))
+            read = [{key: one.get(key) for key in record} for one in read_json_lines(path)]
+            assert read == [] or (read == [record] and place >= end), bytes(harmed)
+
+
+def test_a_line_of_somebody_else_needs_no_checksum(tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"a": 1}\n{"a": 2, "crc32": "00000000"}\n{"a": 3, "crc32": "x"}\n')
+    assert list(read_json_lines(tmp_path / "x.jsonl")) == [{"a": 1}, {"a": 3, "crc32": "x"}]
 
 
 def test_what_is_no_object_is_left_out(tmp_path):
