@@ -22,7 +22,7 @@ COLOURS = {
     "leaveout": "#5b8ac6",
     "earlystop": "#4ba3a3",
 }
-POINTS = ("paper", "deepcache", "residual", "guidance", "leaveout", "knots", "earlystop")
+POINTS = ("paper", "deepcache", "residual", "guidance", "knots", "earlystop")
 TICKS = (6, 8, 10, 12, 14, 16, 20, 25, 40)
 
 

@@ -32,7 +32,8 @@ def frontier(what: str, name: str, file: str = "frontier-g7.5") -> str:
         what: `psnr`, `accuracy`, the row's own `name`, its `share` of the GFLOPs; `ahead`, by how many dB it is nearer
             than the best of fewer steps; `meaning` and `kept`, its accuracy less that of the best of fewer steps by
             accuracy, and less the reference's.
-        name: of the row; `best-12` is the best of fewer steps with 12 calls, by PSNR.
+        name: of the row; `best-12` is the best of fewer steps with 12 calls, by PSNR, and `stock-12` the best of those
+            that take all of a sampler's steps.
         file: whose figures.
     """
     held = results(file)
@@ -55,10 +56,11 @@ def _difference(one: Mapping[str, float], digits: int) -> str:
 
 
 def _frontier_row(rows: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
-    best = re.fullmatch(r"best-(\d+)", name)
+    best = re.fullmatch(r"(best|stock)-(\d+)", name)
     if best:
-        stock = [row for row in rows if row["family"] == "stock" and row["calls"] == int(best[1])]
-        return max(stock, key=lambda row: row["scores"]["psnr"]["value"])
+        families = {"best": ("stock", "leaveout"), "stock": ("stock",)}[best[1]]
+        fewer = [row for row in rows if row["family"] in families and row["calls"] == int(best[2])]
+        return max(fewer, key=lambda row: row["scores"]["psnr"]["value"])
     return _named(rows, name=name)
 
 
