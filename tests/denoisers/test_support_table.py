@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -72,7 +73,8 @@ def test_the_table_is_printed_without_torch():
         "import sys; from fdplug.cli import main; sys.argv[1:] = ['families']; main(); "
         "assert not {'torch', 'diffusers'} & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "COLUMNS": "400"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 1 + len(SYSTEMS) + 2
 
@@ -88,7 +90,8 @@ def test_the_named_key_sets_are_published():
         Paper(system.key_set)
 
 
-def test_plain_output_is_aligned(capsys):
+def test_plain_output_is_aligned(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
     assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     start = lines[0].index("pipeline")

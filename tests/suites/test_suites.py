@@ -178,7 +178,8 @@ def test_a_suite_is_about_pipelines_with_its_component():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if not load(name).component])
-def test_a_suite_runs_end_to_end(name, model, tmp_path, capsys):  # noqa: F811
+def test_a_suite_runs_end_to_end(name, model, tmp_path, capsys, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("COLUMNS", "400")
     out, suite = tmp_path / "out", load(name)
     behind = [{"pipeline": "StableDiffusionImg2ImgPipeline", "arguments": {"strength": 0.5}}] * len(suite.then)
     options = [
