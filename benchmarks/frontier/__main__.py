@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
         "--add-to",
         type=Path,
         metavar="JSON",
-        help="with --report: keep this file's rows of which there are no pictures",
+        help="with --report: keep this file's rows of which there are no pictures; rows that are added have no times",
     )
     return described
 

@@ -34,6 +34,8 @@ def write(options: argparse.Namespace, rows: Sequence[Row]) -> None:
     record: dict[str, Any] = {"model": bed.model, "settings": {**settings, "threads": 1}, "reference": bed.reference}
     figures = [_figures(row, held[row.name], scores, scores[bed.reference], timed.get(row.name)) for row in rows]
     earlier = [] if kept is None or before is None else earlier_rows(kept, before, record, figures)
+    if before is not None:
+        figures = [figure | times(figure["name"], before) for figure in figures]
     for figure, row in zip(figures, rows, strict=True):
         figure["against_stock"] = against_stock(figure, figures + earlier, scores) if row.family != "stock" else {}
     check_bar(figures, earlier)
@@ -42,6 +44,12 @@ def write(options: argparse.Namespace, rows: Sequence[Row]) -> None:
         record["hardware"]["cpu"] = both(before["hardware"]["cpu"], record["hardware"]["cpu"])
     record["targets"] = judged(record)
     save(record, options.out / stem(options))
+
+
+def times(name: str, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the seconds of a row as an earlier file has them; none of a new row: it ran at another time, elsewhere."""
+    held: Mapping[str, Any] = next((row for row in before["rows"] if row["name"] == name), {})
+    return {key: held.get(key) for key in ("denoiser_s", "seconds")}
 
 
 def interleaved(file: Path, before: Mapping[str, Any] | None) -> dict[str, float]:

@@ -111,7 +111,6 @@ def _every(record: Record) -> Iterator[str]:
                 f"{row['flipped']:.0%}",
                 signed(row["against_reference"]["accuracy"], "accuracy"),
                 f"{row['gflops']:.3g}",
-                f"{row['denoiser_s']:.2f}",
-                "" if row["interleaved_s"] is None else f"{row['interleaved_s']:.2f}",
+                *("" if row[key] is None else f"{row[key]:.2f}" for key in ("denoiser_s", "interleaved_s")),
             ]
         )

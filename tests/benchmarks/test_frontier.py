@@ -15,7 +15,7 @@ from benchmarks.frontier.__main__ import chosen, parser
 from benchmarks.frontier.bar import against_stock, best, check_bar, contenders
 from benchmarks.frontier.chart import drawn
 from benchmarks.frontier.pictures import kept, starts, stem
-from benchmarks.frontier.record import both, earlier_rows, interleaved, save
+from benchmarks.frontier.record import both, earlier_rows, interleaved, save, times
 from benchmarks.frontier.rows import Found, rows
 from benchmarks.frontier.scores import Scores, psnr
 from benchmarks.frontier.tables import markdown
@@ -207,6 +207,12 @@ def test_rows_that_are_kept_are_of_the_same_captions_and_keep_their_bar(tmp_path
     check_bar([row("b", "stock", 10, 29, 0.9)], kept)
     with pytest.raises(ConfigError, match="own has to be compared with b: generate both again"):
         check_bar([row("b", "stock", 10, 31, 0.9)], kept)
+
+
+def test_rows_that_are_added_have_no_times_as_they_ran_at_another_one():
+    before = {"rows": [{"name": "ddim-20", "denoiser_s": 0.5, "seconds": 0.6}]}
+    assert times("ddim-20", before) == {"denoiser_s": 0.5, "seconds": 0.6}
+    assert times("ddim-10", before) == {"denoiser_s": None, "seconds": None}
 
 
 def test_seconds_in_turns_are_those_of_one_run(tmp_path):
