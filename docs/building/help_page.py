@@ -7,6 +7,7 @@ import io
 import os
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from docs.building.catalogue import ROOT
 from fdplug.cli import COMMANDS
@@ -18,6 +19,10 @@ SHOWN = re.compile(
 )
 LIVE = {"plugins": ["--kind", "injector"]}
 """Examples that are run as the page is written: they take no time and say nothing of the machine."""
+BLOCK = re.compile(r"^```(bash|text)\n((?:(?!```).*\n)*)```\n", re.MULTILINE)
+OWN = ROOT / "docs" / "building" / "command_examples.md"
+"""Examples of commands that no tutorial shows with what they print, as small as they can be."""
+PAGES = [*sorted((ROOT / "docs" / "tutorials").glob("*.md")), OWN]
 
 
 def help_page() -> str:
@@ -35,12 +40,35 @@ def _section(name: str) -> Iterator[str]:
     if name in LIVE:
         yield _example(" ".join(["fdplug", name, *LIVE[name]]), printed(name, LIVE[name]), "")
         return
-    for page in sorted((ROOT / "docs" / "tutorials").glob("*.md")):
+    found = next((one for look in (_direct, _behind_others) for one in look(name)), None)
+    if found is not None:
+        page, code, output = found
         title = page.read_text().partition("\n")[0].removeprefix("# ")
+        yield _example(code, output, "" if page == OWN else f", from [{title}](tutorials/{page.name})")
+
+
+def _direct(name: str) -> Iterator[tuple[Path, str, str]]:
+    """Yield the pages, the commands, and what they print, where that stands directly behind them."""
+    for page in PAGES:
         for match in SHOWN.finditer(page.read_text()):
-            if re.search(rf"^fdplug {name} [^>|]*$", match["code"], re.MULTILINE):
-                yield _example(match["code"], match["output"], f", from [{title}](tutorials/{page.name})")
-                return
+            if _calls(match["code"], name):
+                yield page, match["code"], match["output"]
+
+
+def _behind_others(name: str) -> Iterator[tuple[Path, str, str]]:
+    """Yield them where other commands come between, such as one that prints what the first has put into a file."""
+    for page in PAGES:
+        codes: list[str] = []
+        for kind, content in BLOCK.findall(page.read_text()):
+            if kind == "bash" and (codes or _calls(content, name)):
+                codes.append(content)
+            elif kind == "text" and codes:
+                yield page, "".join(codes), content
+                break
+
+
+def _calls(code: str, name: str) -> bool:
+    return re.search(rf"^fdplug {name}\b[^>]*$", code, re.MULTILINE) is not None
 
 
 def _example(code: str, output: str, source: str) -> str:

@@ -14,7 +14,7 @@ import fdplug
 from docs.building.catalogue import called, manager, plugins
 from docs.building.generated import generated
 from docs.building.glossary import entries, explained
-from docs.building.help_page import help_of
+from docs.building.help_page import OWN, help_of
 from docs.building.llms import llms
 from docs.building.plugin_page import FACTS
 from fdplug import errors, predict, registry, testing
@@ -25,7 +25,7 @@ from fdplug.stacking import Stackable
 from tests.docs.test_docs import FENCE, ROOT, fences
 
 DOCS = ROOT / "docs"
-PAGES = sorted(page for page in DOCS.rglob("*.md") if not {"images", "shapes-curve"} & set(page.parts))
+PAGES = sorted(page for page in DOCS.rglob("*.md") if not {"building", "images", "shapes-curve"} & set(page.parts))
 TEXTS = {**{str(page.relative_to(DOCS)): page.read_text() for page in PAGES}, **generated()}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SNIPPET = re.compile(r'^ *--8<-- "([^":]+):?(\d*):?"$', re.MULTILINE)
@@ -185,9 +185,9 @@ def test_the_page_of_options_has_what_every_command_prints():
         assert f"## fdplug {name}\n\n```text\nusage: fdplug {name}" in text
     assert "--budget BUDGET" in help_of("optimize")
     sections = dict(re.findall(r"^## fdplug (\S+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
-    for name in ("compare", "evaluate", "generate", "inspect", "new-plugin", "plugins"):
+    for name in COMMANDS:
         example = sections[name].partition("\nFor example")[2]
-        assert f"\nfdplug {name} " in example
+        assert re.search(rf"^fdplug {name}\b", example, re.MULTILINE), f"add an example of fdplug {name} to {OWN.name}"
         assert "```text\n" in example
     assert "20 steps, 7 of them key steps" in sections["generate"]
     assert "--allow-pickle" in text

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from docs.building.help_page import OWN
 from fdplug.cli import COMMANDS
 from tests.docs.shell import blocks, masked, refreshed, run
 
 ROOT = Path(__file__).parents[2]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
-PAGES = [*TUTORIALS, *sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
+PAGES = [*TUTORIALS, OWN, *sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
 
 
 def commands(page):
@@ -27,7 +28,7 @@ def commands(page):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*TUTORIALS, OWN], ids=lambda page: page.stem)
 def test_the_commands_print_what_the_page_shows(page, tmp_path):
     for block in blocks(page.read_text()):
         printed = run(block.code, tmp_path)
