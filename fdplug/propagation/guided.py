@@ -11,7 +11,8 @@ from fdplug.errors import NoEffectWarning, PropagationError, warn
 from fdplug.guidance import Full, Guidance
 from fdplug.propagation.calls.caller import Caller
 from fdplug.propagation.messages import some
-from fdplug.propagation.watching.perturbation import coupling, unperturbed
+from fdplug.propagation.watching.perturbation import UNPERTURBED, unperturbed
+from fdplug.propagation.watching.rows import AcrossRows
 from fdplug.propagation.window import EVERY_ROW, Rows
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class Guided:
             PropagationError: it names steps that the run does not have, or it is not known what the rows stand for.
         """
         self.left_out = 0
-        self._guidance, self._schedule, self._network = guidance, schedule, network
+        self._guidance, self._family, self._schedule = guidance, family, schedule
+        self.hand_over(network)
         self._rows = rows_of(guidance, family, self._caller().pipe)
         guidance.begin(schedule)
         self._chosen = guidance.full_steps(schedule)
@@ -61,7 +63,7 @@ class Guided:
 
     def hand_over(self, network: nn.Module) -> None:
         """Learn that another denoiser goes on."""
-        self._network = network
+        self._network, self._across = network, AcrossRows(network, UNPERTURBED)
 
     # --- which rows run ----------------------------------------------------------------------------------------------
 
@@ -227,7 +229,8 @@ class Guided:
         return trees.map_tensors(make, conditional)
 
     def _refuse_coupled(self) -> None:
-        who = coupling(self._network)
+        couples = self._family.couples_rows(self._network)
+        who = type(self._family).__name__ if couples else self._across.now()
         if who is not None:
             raise PropagationError(
                 f"guidance '{self._guidance.name}' leaves rows out of a batch whose rows see each other, or may do so "
@@ -238,6 +241,7 @@ class Guided:
 
     def conclude(self) -> None:
         """Warn if no row was left out."""
+        self._across.forget()
         if self.left_out:
             return
         why = "all rows ran at every step: choose fewer full steps"

@@ -10,7 +10,7 @@ from torch import nn
 
 import fdplug
 from fdplug.errors import PropagationError
-from fdplug.testing import latents
+from fdplug.testing import latents, tiny_pipeline
 from fdplug.testing.systems import SYSTEMS
 
 UNIFORM = {"uniform": {"interval": 3}}
@@ -161,3 +161,114 @@ def test_a_class_whose_arguments_have_no_names_is_refused(pipe, monkeypatch):
         pytest.raises(PropagationError, match=r"forward\(self, \*args, \*\*kwargs\) does not name 'sample'"),
     ):
         latents(pipe, num_inference_steps=6)
+
+
+# --- rows of guidance that are left out ------------------------------------------------------------------------------
+
+LEFT_OUT = [{"interval": {"low": 0.3, "high": 0.7}}, {"first": {"share": 0.5}}, {"cached": {"every": 2}}, "adaptive"]
+ALONE = {"policy": "all", "injector": "none"}
+
+
+def _mixed(module, args, output):
+    """Let a row see the others."""
+    return output + 0.2 * output.mean(0, keepdim=True) * len(output)
+
+
+def _hooked_after(pipe):
+    pipe.unet.up_blocks[0].resnets[0].register_forward_hook(_mixed)
+
+
+def _hooked_in_the_part(pipe):
+    pipe.unet.down_blocks[0].resnets[0].register_forward_hook(_mixed)
+
+
+def _hooked_outermost(pipe):
+    pipe.unet.register_forward_pre_hook(lambda module, args: (_mixed(module, args, args[0]), *args[1:]))
+
+
+def _forward_wrapped(pipe):
+    block = pipe.unet.mid_block.resnets[0]
+    forward = block.forward
+    block.forward = lambda *args, **kwargs: _mixed(block, args, forward(*args, **kwargs))
+
+
+COUPLING = {
+    _hooked_after: "the hook of up_blocks.0.resnets.0, from tests",
+    _hooked_in_the_part: "the hook of down_blocks.0.resnets.0, from tests",
+    _hooked_outermost: "the hook of UNet2DConditionModel, from tests",
+    _forward_wrapped: "the forward of mid_block.resnets.0, from tests",
+    _batch_norm: MIXING[_batch_norm],
+}
+
+
+@pytest.mark.parametrize("guidance", LEFT_OUT, ids=str)
+@pytest.mark.parametrize("couple", COUPLING)
+@pytest.mark.parametrize("after", [None, 1], ids=["before", "in the middle"])
+def test_rows_are_not_left_out_where_those_that_run_may_see_them(pipe, couple, after, guidance):
+    def change(pipe, step, timestep, given):
+        if step == after:
+            couple(pipe)
+        return {}
+
+    if after is None:
+        couple(pipe)
+    with (
+        fdplug.propagate(pipe, **ALONE, guidance=guidance),
+        pytest.raises(PropagationError, match="leaves rows out of a batch whose rows see each other") as raised,
+    ):
+        latents(pipe, callback_on_step_end=change)
+    assert COUPLING[couple] in str(raised.value)
+
+
+def test_for_modules_of_the_denoisers_own_package_its_family_speaks(pipe):
+    """A model of one's own, whose blocks are of one's own, too."""
+    with fdplug.propagate(pipe, **ALONE, guidance="first"):
+        expected = latents(pipe)
+    pipe.unet.__class__ = type("Own", (type(pipe.unet),), {"__module__": "mine.unet"})
+    block = pipe.unet.up_blocks[0].resnets[0]
+    block.__class__ = type("Block", (type(block),), {"__module__": "mine.blocks"})
+    with fdplug.propagate(pipe, **ALONE, guidance="first"):
+        assert torch.equal(latents(pipe), expected)
+    block.__class__ = type("Block", (type(block),), {"__module__": "theirs"})
+    with fdplug.propagate(pipe, **ALONE, guidance="first"), pytest.raises(PropagationError, match=r"theirs\.Block"):
+        latents(pipe)
+
+
+@pytest.fixture
+def everywhere():
+    """A function that lets rows see each other in every residual block, by a hook of torch's own."""
+    handles = []
+
+    def mixed(module, args, output):
+        return _mixed(module, args, output) if type(module).__name__ == "ResnetBlock2D" else None
+
+    yield lambda pipe: handles.append(nn.modules.module.register_module_forward_hook(mixed))
+    for handle in handles:
+        handle.remove()
+
+
+@pytest.mark.filterwarnings("ignore:the denoiser changed within a span")
+@pytest.mark.parametrize("after", [None, 1, 2], ids=["before", "within a span", "between spans"])
+def test_a_hook_around_every_module_may_let_rows_see_each_other(everywhere, after):
+    def made(**settings):
+        pipe = tiny_pipeline()
+
+        def change(pipe, step, timestep, given):
+            if step == after:
+                everywhere(pipe)
+            return {}
+
+        if after is None:
+            everywhere(pipe)
+        with fdplug.propagate(pipe, **{"policy": UNIFORM, "injector": "none", **settings}) as on:
+            return latents(pipe, num_inference_steps=6, callback_on_step_end=change), on.ledger
+
+    serial, _ = made(decoding="serial")
+    nn.modules.module._global_forward_hooks.clear()
+    parallel, ledger = made()
+    assert float((parallel - serial).abs().max()) <= 1e-4 * float(serial.abs().max())
+    if after != 1:
+        assert "a hook that torch runs around every module, from tests.propagation" in ledger.one_by_one
+    nn.modules.module._global_forward_hooks.clear()
+    with pytest.raises(PropagationError, match="a hook that torch runs around every module"):
+        made(policy="all", guidance={"first": {"share": 0.5}})

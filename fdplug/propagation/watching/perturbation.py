@@ -29,17 +29,6 @@ def _processors(network: nn.Module) -> Iterator[tuple[nn.Module, Any]]:
             yield module, processor
 
 
-def coupling(network: nn.Module) -> str | None:
-    """Say which attention processor may look across the rows of a batch; None where all are known to be row-wise."""
-    for _, processor in _processors(network):
-        kind = type(processor)
-        if not kind.__module__.startswith("diffusers.models.") or (
-            "PAG" in kind.__name__ and kind.__name__ not in UNPERTURBED
-        ):
-            return f"{kind.__module__}.{kind.__name__}"
-    return None
-
-
 @contextmanager
 def unperturbed(network: nn.Module, perturbs: bool) -> Iterator[None]:
     """Let attention that perturbs a share of the rows treat all of them as it treats the others."""

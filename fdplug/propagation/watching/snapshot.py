@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_hooks
 
 from fdplug.propagation.calls.given import place, version
 
@@ -173,9 +174,15 @@ def _methods(modules: Sequence[nn.Module]) -> Iterator[tuple[type, str]]:
 
 
 def _surroundings() -> Iterator[Any]:
-    """Yield what torch itself is set to: what operations are cast to, by device."""
+    """Yield what torch itself is set to: hooks of every module, and what operations are cast to, by device."""
+    yield from global_hooks()
     for device in ("cpu", "cuda", "xpu", "mps"):
         yield torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+
+
+def global_hooks() -> tuple[Any, ...]:
+    """Return what torch runs around the forward of every module there is."""
+    return *_global_forward_pre_hooks.values(), *_global_forward_hooks.values()
 
 
 def _is_moved(held: dict[str, Any]) -> bool:

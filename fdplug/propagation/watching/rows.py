@@ -1,0 +1,166 @@
+"""What may look across the rows of a batch: modules and attention processors of others, hooks, methods put in place."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable, Iterator
+from types import MethodType
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from fdplug import trees
+from fdplug.denoisers.base import plain
+from fdplug.propagation.watching.snapshot import BATCH_NORM, FUNCTIONS, Settings, but_weights, global_hooks, own_names
+
+# Packages whose modules, hooks and wrapped forwards treat every row of a batch by itself.
+_ROW_WISE = {
+    *("torch", "diffusers", "transformers", "peft", "accelerate", "fdplug"),
+    *("bitsandbytes", "torchao", "optimum", "xformers", "tomesd", "fvcore", "builtins"),
+}
+_DROPOUT = nn.modules.dropout._DropoutNd
+Named = tuple[str, nn.Module]
+
+
+class AcrossRows:
+    """What may look across the rows of a batch anywhere in a network; looked for anew where something has changed.
+
+    Modules of the package that the network's own class comes from are known: its family speaks for them.
+
+    Args:
+        network: the network.
+        perturbing: names of the attention processors of which it is known what they do to which rows.
+    """
+
+    def __init__(self, network: nn.Module, perturbing: Collection[str] = ()) -> None:
+        self._network = plain(network)
+        self._known = Known(_package(type(self._network).__module__), perturbing)
+        self._settings: Settings | None = None
+
+    def now(self) -> str | None:
+        """Say what may look across the rows now; None where all is known to be row-wise."""
+        if self._settings is None or self._settings.snapshot() is not self._last:
+            modules = trees.named_modules(self._network)
+            self._settings = Settings(list(modules.values()), but_weights)
+            self._last = self._settings.snapshot()
+            self._found = first_across(unusual(modules.items()), self._network, self._known)
+        return self._found
+
+    def forget(self) -> None:
+        """Hold on to nothing that was found."""
+        self._settings = self._last = None
+
+
+class Known(NamedTuple):
+    """What is known to be row-wise beside the packages that always are.
+
+    Attributes:
+        package: a further package of modules.
+        perturbing: attention processors of which it is known what they do to which rows.
+    """
+
+    package: str = ""
+    perturbing: Collection[str] = ()
+
+
+def first_across(modules: Iterable[Named], network: nn.Module, known: Known | None = None) -> str | None:
+    """Say which of these modules of a network may look across the rows of a batch, and how; None where none may.
+
+    Diffusers' own attention processors do not, but for perturbed-attention guidance, which cuts the batch into thirds.
+    What others put around a module, or in place of one, may do anything; for the denoiser's own class its family
+    speaks.
+
+    Args:
+        modules: the modules, and their names in the network.
+        network: the denoiser.
+        known: what else is known to be row-wise; None: nothing.
+    """
+    everywhere = next((origin(hook) for hook in global_hooks() if not _is_row_wise(origin(hook))), None)
+    if everywhere is not None:
+        return f"a hook that torch runs around every module, from {everywhere}"
+    return next(filter(None, (_across(name, one, network, known or Known()) for name, one in modules)), None)
+
+
+def _across(name: str, module: nn.Module, network: nn.Module, known: Known) -> str | None:
+    held, written = vars(module), type(module).__module__
+    processor = held.get("processor", held["_modules"].get("processor"))
+    place = name or type(module).__name__
+    if processor is not None and (who := _across_in(type(processor), known)):
+        return who
+    if module is not network and not _is_row_wise(written) and _package(written) != known.package:
+        return f"{written}.{type(module).__name__} at {place}"
+    if other := _replaced(type(module), type(module).forward):
+        return f"{type(module).__name__} at {place}, whose forward is from {other}"
+    for what, around in functions(held):
+        if not _is_row_wise(origin(around)):
+            return f"the {what} of {place}, from {origin(around)}"
+    if isinstance(module, BATCH_NORM) and (module.training or module.running_mean is None):
+        return f"the batch statistics of {place}"
+    return f"the random numbers of {place}, which is in training" if _is_random(held, type(module)) else None
+
+
+def _across_in(processor: type, known: Known) -> str | None:
+    perturbs = "PAG" in processor.__name__ and processor.__name__ not in known.perturbing
+    if not processor.__module__.startswith("diffusers.models.") or perturbs:
+        return f"{processor.__module__}.{processor.__name__}"
+    written = _replaced(processor, processor.__call__)
+    return f"{processor.__name__}, whose call is from {written}" if written else None
+
+
+def unusual(modules: Iterable[Named]) -> list[Named]:
+    """Return those modules that are not plainly of a known package, with nothing put around or into them."""
+    return [(name, one) for name, one in modules if not _is_plain(vars(one), type(one))]
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _is_row_wise(module: str) -> bool:
+    package = _package(module)
+    return package in _ROW_WISE or package.startswith("fdplug_")
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_row_wise_class(kind: type, forward: Any) -> bool:
+    known = _is_row_wise(kind.__module__) and not issubclass(kind, BATCH_NORM)
+    return known and _replaced(kind, forward) is None
+
+
+def _replaced(kind: type, method: Any) -> str | None:
+    """Say where a method of a class was written, if somebody of whom nothing is known has put it there since."""
+    written = origin(method)
+    return None if _is_row_wise(written) or written in {one.__module__ for one in kind.__mro__} else written
+
+
+def _is_plain(held: dict[str, Any], kind: type) -> bool:
+    """Whether a module is of a known package, has no attention processor, and holds no functions of its own."""
+    if not _is_row_wise_class(kind, kind.forward) or _is_random(held, kind):
+        return False
+    if held["_forward_pre_hooks"] or held["_forward_hooks"]:
+        return False
+    if "processor" in held or "processor" in held["_modules"]:
+        return False
+    return FUNCTIONS.isdisjoint(map(type, map(held.__getitem__, own_names(held))))
+
+
+def _is_random(held: dict[str, Any], kind: type) -> bool:
+    """Whether a module draws random numbers, in an order that a batch of several steps would change."""
+    return issubclass(kind, _DROPOUT) and held["training"] and held["p"] > 0
+
+
+def functions(held: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what runs around a module's own forward, or in the place of it or of another of its methods."""
+    for hook in (*held["_forward_pre_hooks"].values(), *held["_forward_hooks"].values()):
+        yield "hook", hook
+    for name in own_names(held):
+        if type(held[name]) in FUNCTIONS:
+            yield name.lstrip("_"), held[name]
+
+
+def origin(function: Any) -> str:
+    """Return the module in which a function was written, whatever it was wrapped to look like."""
+    while isinstance(function, functools.partial | MethodType):
+        function = function.func if isinstance(function, functools.partial) else function.__func__
+    written = getattr(function, "__globals__", None)
+    return str(written.get("__name__", "?")) if written is not None else type(function).__module__
