@@ -241,7 +241,6 @@ class Guided:
 
     def conclude(self) -> None:
         """Warn if no row was left out."""
-        self._across.forget()
         if self.left_out:
             return
         why = "all rows ran at every step: choose fewer full steps"

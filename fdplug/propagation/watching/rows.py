@@ -11,7 +11,7 @@ from torch import nn
 
 from fdplug import trees
 from fdplug.denoisers.base import plain
-from fdplug.propagation.watching.snapshot import BATCH_NORM, FUNCTIONS, Settings, but_weights, global_hooks, own_names
+from fdplug.propagation.watching.snapshot import BATCH_NORM, FUNCTIONS, global_hooks, own_names
 
 # Packages whose modules, hooks and wrapped forwards treat every row of a batch by itself.
 _ROW_WISE = {
@@ -23,7 +23,7 @@ Named = tuple[str, nn.Module]
 
 
 class AcrossRows:
-    """What may look across the rows of a batch anywhere in a network; looked for anew where something has changed.
+    """What may look across the rows of a batch anywhere in a network, looked for anew each time.
 
     Modules of the package that the network's own class comes from are known: its family speaks for them.
 
@@ -35,20 +35,10 @@ class AcrossRows:
     def __init__(self, network: nn.Module, perturbing: Collection[str] = ()) -> None:
         self._network = plain(network)
         self._known = Known(_package(type(self._network).__module__), perturbing)
-        self._settings: Settings | None = None
 
     def now(self) -> str | None:
         """Say what may look across the rows now; None where all is known to be row-wise."""
-        if self._settings is None or self._settings.snapshot() is not self._last:
-            modules = trees.named_modules(self._network)
-            self._settings = Settings(list(modules.values()), but_weights)
-            self._last = self._settings.snapshot()
-            self._found = first_across(unusual(modules.items()), self._network, self._known)
-        return self._found
-
-    def forget(self) -> None:
-        """Hold on to nothing that was found."""
-        self._settings = self._last = None
+        return first_across(unusual(trees.named_modules(self._network).items()), self._network, self._known)
 
 
 class Known(NamedTuple):
