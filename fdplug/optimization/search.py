@@ -65,7 +65,8 @@ class Search:
         seed: int = 0,
     ) -> None:
         self._bench, self._proposals, self._goal, self._captions = bench, proposals, goal, captions
-        self._study = _study(bench.records.folder, f"{goal.budget.text} {goal.maximize} {proposals.stamp}", seed)
+        self._study = _study(bench.records.folder, f"{goal.budget.text} {goal.maximize} {proposals.stamp}")
+        self._seed = seed
         self.champion: Champion | None = None
         self._again()
         for start in proposals.starts():
@@ -77,23 +78,30 @@ class Search:
         return sum(trial.state.name in ("COMPLETE", "PRUNED") for trial in self._study.get_trials(deepcopy=False))
 
     def run(self, trials: int, told: Callable[[], None]) -> None:
-        """Try until there were so many proposals, or no time is left for the next one."""
+        """Try until there were so many proposals, or no time is left for the next one, which a later start takes up."""
         while self._proposals and self.tried < trials:
-            trial = self._study.ask()
+            trial = self._ask()
             try:
                 value = self._value(trial)
             except TimeUp:
-                self._tell(trial, "FAIL")
                 return
             except FdplugError:
                 value = "PRUNED"
             self._tell(trial, value)
             told()
 
+    def _ask(self) -> Any:
+        """Return the next proposal: the same one, however often the search was interrupted before."""
+        import optuna
+
+        self._study.sampler = optuna.samplers.TPESampler(seed=self._seed + self.tried, n_startup_trials=8)
+        return self._study.ask()
+
     def _again(self) -> None:
         """Run what earlier starts found best: all of it is known already, so that nothing is generated."""
         finished = [trial for trial in self._study.get_trials(deepcopy=False) if trial.value is not None]
-        for trial in sorted(finished, key=lambda one: one.value)[-1:]:
+        if finished:
+            trial = max(finished, key=lambda one: one.value)  # of equals the first, as in one run
             recipe = self._proposals.recipe(Known(trial.params))
             if recipe is not None:
                 count = trial.user_attrs["count"]
@@ -166,8 +174,10 @@ class Search:
             return False
 
 
-def _study(folder: Path | None, name: str, seed: int) -> Any:
+def _study(folder: Path | None, name: str) -> Any:
     """Return the study of this name in the folder's database, or a new one in memory.
+
+    A proposal that was being tried when the process ended is the next one.
 
     Raises:
         ConfigError: the package is not installed.
@@ -176,11 +186,13 @@ def _study(folder: Path | None, name: str, seed: int) -> Any:
     import optuna
 
     optuna.logging.set_verbosity(logging.WARNING)
-    storage = None if folder is None else optuna.storages.RDBStorage(f"sqlite:///{folder.resolve() / 'study.db'}")
+    if folder is None:
+        return optuna.create_study(study_name=name, direction="maximize")
+    storage = optuna.storages.RDBStorage(f"sqlite:///{folder.resolve() / 'study.db'}")
     study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
-    done = study.get_trials(deepcopy=False)
-    for trial in done:
-        if trial.state == optuna.trial.TrialState.RUNNING:  # the process that ran it was killed
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-    study.sampler = optuna.samplers.TPESampler(seed=seed + len(done), n_startup_trials=8)
+    number = storage.get_study_id_from_name(name)
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state == optuna.trial.TrialState.RUNNING:
+            place = storage.get_trial_id_from_study_id_trial_number(number, trial.number)
+            storage.set_trial_state_values(place, optuna.trial.TrialState.WAITING)
     return study

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 
@@ -120,6 +121,31 @@ def test_a_search_that_was_killed_goes_on(pipe, planted, tmp_path):
     again = [one for one in ran[len(before) :] if one in before]
     reference = Candidate("own", STEPS).key
     assert {key for key, _ in again} <= {reference}, "only the reference's images are made again"
+
+
+def test_a_search_tries_the_same_however_often_it_is_interrupted(pipe, planted, tmp_path, monkeypatch):
+    ran = planted(early_wins)
+    once = Optimizer(pipe, request_for(), folder=tmp_path / "once").run()
+    tried, made = {key for key, _ in ran}, Planted._generate
+    left = iter(())
+
+    def interrupted(self, *given, **more):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return made(self, *given, **more)
+
+    monkeypatch.setattr(Planted, "_generate", interrupted)
+    ran.clear()
+    answer, starts = None, 0
+    while answer is None and starts < 20:
+        left = iter(range(6 if starts else 52))  # prices are known at once or not at all; the reference is made anew
+        starts += 1
+        with contextlib.suppress(KeyboardInterrupt):
+            answer = Optimizer(pipe, request_for(), folder=tmp_path / "often").run()
+    assert answer is not None
+    assert starts > 3
+    assert answer.preset.settings == once.preset.settings
+    assert {key for key, _ in ran} == tried
 
 
 @pytest.mark.parametrize("limit", [120.0, 240.0, 480.0])
