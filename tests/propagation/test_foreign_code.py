@@ -7,9 +7,11 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import fdplug
 from fdplug.errors import PropagationError
+from fdplug.patching import PatchStack, call_patches
 from fdplug.testing import latents, tiny_pipeline
 from fdplug.testing.systems import SYSTEMS
 
@@ -245,6 +247,20 @@ def everywhere():
     yield lambda pipe: handles.append(nn.modules.module.register_module_forward_hook(mixed))
     for handle in handles:
         handle.remove()
+
+
+def test_counters_of_torch_that_come_and_go_around_every_call_change_nothing(pipe):
+    def counted(original, *given, **named):
+        with FlopCounterMode(display=False):
+            return original(*given, **named)
+
+    with fdplug.propagate(pipe, policy=UNIFORM, injector="none") as on:
+        expected = latents(pipe, num_inference_steps=6)
+        around = PatchStack()
+        around.apply(call_patches(pipe.unet, counted))
+        assert torch.equal(latents(pipe, num_inference_steps=6), expected)
+        around.remove()
+    assert on.ledger.one_by_one is None
 
 
 @pytest.mark.filterwarnings("ignore:the denoiser changed within a span")

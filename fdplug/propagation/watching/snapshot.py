@@ -180,9 +180,10 @@ def _surroundings() -> Iterator[Any]:
         yield torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
 
 
-def global_hooks() -> tuple[Any, ...]:
-    """Return what torch runs around the forward of every module there is."""
-    return *_global_forward_pre_hooks.values(), *_global_forward_hooks.values()
+def global_hooks() -> list[Any]:
+    """Return what others let torch run around the forward of every module there is; torch's own counters are none."""
+    hooks = (*_global_forward_pre_hooks.values(), *_global_forward_hooks.values())
+    return [one for one in hooks if not str(getattr(one, "__module__", "")).startswith("torch.")]
 
 
 def _is_moved(held: dict[str, Any]) -> bool:
