@@ -12,7 +12,7 @@ from fdplug.guidance import Full, Guidance
 from fdplug.propagation.calls.caller import Caller
 from fdplug.propagation.messages import some
 from fdplug.propagation.watching.perturbation import UNPERTURBED, unperturbed
-from fdplug.propagation.watching.rows import AcrossRows
+from fdplug.propagation.watching.rows import across_rows
 from fdplug.propagation.window import EVERY_ROW, Rows
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ class Guided:
             PropagationError: it names steps that the run does not have, or it is not known what the rows stand for.
         """
         self.left_out = 0
-        self._guidance, self._family, self._schedule = guidance, family, schedule
-        self.hand_over(network)
+        self._guidance, self._family, self._schedule, self._network = guidance, family, schedule, network
         self._rows = rows_of(guidance, family, self._caller().pipe)
         guidance.begin(schedule)
         self._chosen = guidance.full_steps(schedule)
@@ -63,7 +62,7 @@ class Guided:
 
     def hand_over(self, network: nn.Module) -> None:
         """Learn that another denoiser goes on."""
-        self._network, self._across = network, AcrossRows(network, UNPERTURBED)
+        self._network = network
 
     # --- which rows run ----------------------------------------------------------------------------------------------
 
@@ -230,7 +229,7 @@ class Guided:
 
     def _refuse_coupled(self) -> None:
         couples = self._family.couples_rows(self._network)
-        who = type(self._family).__name__ if couples else self._across.now()
+        who = type(self._family).__name__ if couples else across_rows(self._network, UNPERTURBED)
         if who is not None:
             raise PropagationError(
                 f"guidance '{self._guidance.name}' leaves rows out of a batch whose rows see each other, or may do so "

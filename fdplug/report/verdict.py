@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fdplug.lookup import score_numbers
-from fdplug.predict.comparison.footnotes import equal_time
+from fdplug.predict.comparison.footnotes import equal_time, without_pair
 from fdplug.predict.comparison.table import score_cell
 from fdplug.profiling.spread import Spread
 from fdplug.scores import BASELINE, Number
@@ -22,15 +22,13 @@ def verdict(rows: Sequence[Row]) -> list[str]:
 
     The last one names the variants that no fewer steps can be held against, if there are any.
     """
-    propagated = [row for row in rows if row["propagate"] is not None]
-    if not propagated:
+    if all(row["propagate"] is None for row in rows):
         return ["No variant propagates features."]
     pairs = _pairs(rows)
     if not pairs:
         return [f"Whether propagation is worth it cannot be told: {NO_STEPS}"]
-    judged = {row["name"] for row, _ in pairs}
-    beyond = [row for row in propagated if row["name"] not in judged]
-    return [*(list(_sentences(pairs)) or ["There is no score to judge by."]), *_not_judged(beyond)]
+    judged = list(_sentences(pairs)) or ["There is no score to judge by."]
+    return [*judged, *_not_judged(without_pair(rows, pairs))]
 
 
 def _not_judged(rows: Sequence[Row]) -> Iterator[str]:

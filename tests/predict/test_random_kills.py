@@ -161,7 +161,7 @@ def test_tune_is_written_whole_or_not_at_all(model, whole, fresh):
 
 
 def test_optimize_answers_the_same_however_often_it_is_killed(model, fresh, tmp_path, monkeypatch):
-    """What was measured before a kill is not measured again; a search that goes on may try other candidates."""
+    """What was measured before a kill is not measured again, and comes out the same."""
     few_samplers(monkeypatch)
     monkeypatch.setattr(optimizer, "measured", lambda *given, **more: PRICES)
     prompts = tmp_path / "mine.txt"

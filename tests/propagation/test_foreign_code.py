@@ -203,10 +203,9 @@ COUPLING = {
 }
 
 
-@pytest.mark.parametrize("guidance", LEFT_OUT, ids=str)
-@pytest.mark.parametrize("couple", COUPLING)
-@pytest.mark.parametrize("after", [None, 1], ids=["before", "in the middle"])
-def test_rows_are_not_left_out_where_those_that_run_may_see_them(pipe, couple, after, guidance):
+def coupling(couple, pipe, after):
+    """Let rows see each other at once, or after a step: by what is returned, a callback of the pipeline."""
+
     def change(pipe, step, timestep, given):
         if step == after:
             couple(pipe)
@@ -214,6 +213,14 @@ def test_rows_are_not_left_out_where_those_that_run_may_see_them(pipe, couple, a
 
     if after is None:
         couple(pipe)
+    return change
+
+
+@pytest.mark.parametrize("guidance", LEFT_OUT, ids=str)
+@pytest.mark.parametrize("couple", COUPLING)
+@pytest.mark.parametrize("after", [None, 1], ids=["before", "in the middle"])
+def test_rows_are_not_left_out_where_those_that_run_may_see_them(pipe, couple, after, guidance):
+    change = coupling(couple, pipe, after)
     with (
         fdplug.propagate(pipe, **ALONE, guidance=guidance),
         pytest.raises(PropagationError, match="leaves rows out of a batch whose rows see each other") as raised,
@@ -268,14 +275,7 @@ def test_counters_of_torch_that_come_and_go_around_every_call_change_nothing(pip
 def test_a_hook_around_every_module_may_let_rows_see_each_other(everywhere, after):
     def made(**settings):
         pipe = tiny_pipeline()
-
-        def change(pipe, step, timestep, given):
-            if step == after:
-                everywhere(pipe)
-            return {}
-
-        if after is None:
-            everywhere(pipe)
+        change = coupling(everywhere, pipe, after)
         with fdplug.propagate(pipe, **{"policy": UNIFORM, "injector": "none", **settings}) as on:
             return latents(pipe, num_inference_steps=6, callback_on_step_end=change), on.ledger
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fdplug.lookup import score_numbers
@@ -26,12 +27,16 @@ def equal_time(rows: list[Row]) -> list[tuple[Row, Row]]:
 def equal_time_sentences(rows: list[Row]) -> list[str]:
     """How propagation compares with just taking fewer steps in no more time; what is faster than all those is named."""
     pairs = equal_time(rows)
-    held = [row["name"] for row, _ in pairs]
-    beyond = [row["name"] for row in rows if row["propagate"] is not None and row["name"] not in held]
     sentences = [_sentence(*pair) for pair in pairs]
-    if beyond:
-        sentences.append(f"No un-accelerated variant takes as little time as {', '.join(beyond)}: add fewer steps.")
+    if names := [row["name"] for row in without_pair(rows, pairs)]:
+        sentences.append(f"No un-accelerated variant takes as little time as {', '.join(names)}: add fewer steps.")
     return sentences
+
+
+def without_pair(rows: Sequence[Row], pairs: Sequence[tuple[Row, Row]]) -> list[Row]:
+    """Return the propagated rows that have no un-accelerated one to choose instead."""
+    paired = {row["name"] for row, _ in pairs}
+    return [row for row in rows if row["propagate"] is not None and row["name"] not in paired]
 
 
 def _sentence(row: Row, other: Row) -> str:

@@ -22,8 +22,8 @@ _DROPOUT = nn.modules.dropout._DropoutNd
 Named = tuple[str, nn.Module]
 
 
-class AcrossRows:
-    """What may look across the rows of a batch anywhere in a network, looked for anew each time.
+def across_rows(network: nn.Module, perturbing: Collection[str] = ()) -> str | None:
+    """Say what may look across the rows of a batch anywhere in a network; None where all is known to be row-wise.
 
     Modules of the package that the network's own class comes from are known: its family speaks for them.
 
@@ -31,14 +31,9 @@ class AcrossRows:
         network: the network.
         perturbing: names of the attention processors of which it is known what they do to which rows.
     """
-
-    def __init__(self, network: nn.Module, perturbing: Collection[str] = ()) -> None:
-        self._network = plain(network)
-        self._known = Known(_package(type(self._network).__module__), perturbing)
-
-    def now(self) -> str | None:
-        """Say what may look across the rows now; None where all is known to be row-wise."""
-        return first_across(unusual(trees.named_modules(self._network).items()), self._network, self._known)
+    network = plain(network)
+    known = Known(_package(type(network).__module__), perturbing)
+    return first_across(unusual(trees.named_modules(network).items()), network, known)
 
 
 class Known(NamedTuple):

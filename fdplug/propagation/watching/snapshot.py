@@ -120,10 +120,10 @@ class Settings:
 
     def _look_again(self) -> Snapshot | None:
         """Return what is set now; None where it is not what it was when the places were looked for."""
+        if self.is_as_forgotten():
+            self._hold(self._values())
+            return self._look()
         try:
-            if self.is_as_forgotten():
-                self._hold(self._values())
-                self._last = self._look()
             found = None if self._last is None else self._look()
         except KeyError:  # an attribute is gone
             return None

@@ -16,6 +16,8 @@ from fdplug.predict.lightning.distributed import over_ranks
 if TYPE_CHECKING:
     from fdplug.predict.lightning.prediction import Prediction
 
+ERROR = "_se"  # at the end of the name of a number's standard error
+
 
 class LogNumbers(Callback):
     """Base: take every batch, and log some numbers at the end.
@@ -64,6 +66,6 @@ class LogNumbers(Callback):
     def grouped(self, values: dict[str, float]) -> dict[str, float]:
         """Return numbers by the names of a logger that shows groups; standard errors have one of their own."""
         return {
-            f"standard_error/{key.removesuffix('_se')}" if key.endswith("_se") else f"{self.group}/{key}": value
+            f"standard_error/{key.removesuffix(ERROR)}" if key.endswith(ERROR) else f"{self.group}/{key}": value
             for key, value in values.items()
         }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.callbacks import Callback
 
 from fdplug.files.writing import write_text
-from fdplug.predict.lightning.callbacks.base import LogNumbers
+from fdplug.predict.lightning.callbacks.base import ERROR, LogNumbers
 from fdplug.predict.lightning.image_writer import ImageWriter
 from fdplug.predict.storage.manifest import MANIFEST, OK, ManifestEntry
 from fdplug.predict.storage.run_folder import METRICS, SETTINGS
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAMED = 5
-ERROR = "_se"
 
 
 class Summary(Callback):
