@@ -77,7 +77,7 @@ def test_a_loop_that_leaves_steps_out_is_told_and_decodes_little_in_vain(bare, d
 
     stock = strided()
     on = fdplug.propagate(bare, policy=KEYS, injector="none", decoding=decoding)
-    assert torch.allclose(strided(), stock, atol=1e-5)
+    assert torch.allclose(strided(), stock, atol=1e-4)  # batches of other sizes round otherwise, five times over
     with pytest.warns(NoEffectWarning, match=r"went to steps 0, 2, 4, 6, 8, \.\.\. of the scheduler's"):
         on.remove()
     assert on.ledger.rows("") <= 6 + 2 * 5
