@@ -9,6 +9,7 @@ from typing import Any
 
 from fdplug.analysis.features import Features
 from fdplug.denoisers.blocks import HALVES, Block
+from fdplug.errors.wording import number_of
 
 EARLY = 5  # one fifth of the steps
 
@@ -77,8 +78,8 @@ def paragraph(features: Features) -> str:
     )
     return " ".join(
         [
-            f"Over {features.images} images and {len(features.timesteps)} steps, the paper's premise that a denoiser's"
-            f" encoder changes less from step to step than its decoder {holds}.",
+            f"Over {number_of(features.images, 'image')} and {number_of(len(features.timesteps), 'step')},"
+            f" the paper's premise that a denoiser's encoder changes less from step to step than its decoder {holds}.",
             _compared("The mean squared change", encoder.change, decoder.change) + ";",
             _compared("relative to the features' own mean square it", encoder.relative, decoder.relative) + ".",
             f"The largest change of a block at one step is {encoder.largest[0]:.3g} in the encoder"

@@ -1,4 +1,4 @@
-"""Values and foreign errors inside messages: short, on one line, and printable, whatever they are."""
+"""Values, numbers and foreign errors inside messages: short, on one line, and printable, whatever they are."""
 
 from __future__ import annotations
 
@@ -47,6 +47,11 @@ def one_line(error: object, longest: int = 300) -> str:
 def cut(text: str, longest: int) -> str:
     """Return a text, its end replaced by dots where it is longer than `longest` letters."""
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def number_of(count: int, noun: str) -> str:
+    """Return a number and what it counts: `1 image`, `2 images`."""
+    return f"{count} {noun if count == 1 else f'{noun}s'}"
 
 
 def printable(text: str) -> str:

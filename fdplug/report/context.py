@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fdplug.errors.wording import number_of
 from fdplug.predict.comparison.table import Column, shown
 from fdplug.profiling.provenance import summary
 from fdplug.report.charts import quality_against_cost
@@ -136,6 +137,7 @@ def _votes(table: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def _facts(compared: Compared) -> Sequence[tuple[str, str]]:
     results, settings = compared.results, compared.results["settings"]
+    rounds, batch = settings.get("timed_rounds"), settings.get("timed_batch")
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if version)
     hashes = [(f"{name} (hash)", str(value)) for name, value in results.get("hashes", {}).items()]
     keys = ("pipeline", "dtype", "guidance", "size", "seed", "image_seeds", "annotations", "images_per_variant")
@@ -143,7 +145,7 @@ def _facts(compared: Compared) -> Sequence[tuple[str, str]]:
     return [
         ("model", str(settings["model"])),
         *chosen,
-        ("timing", f"median of {settings.get('timed_rounds')} timed rounds of {settings.get('timed_batch')} images"),
+        ("timing", f"median of {number_of(rounds, 'timed round')} of {number_of(batch, 'image')}"),
         ("created", str(results["created"])),
         ("hardware", f"{summary(results['hardware'])}, {results['hardware'].get('system')}"),
         ("versions", versions),

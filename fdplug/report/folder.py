@@ -9,6 +9,7 @@ from typing import Any
 
 from fdplug.errors import DataError
 from fdplug.errors.wording import shown
+from fdplug.files.checksum import check_checksum
 from fdplug.files.json_text import read_json
 from fdplug.files.schema import check
 from fdplug.files.source import Source
@@ -87,6 +88,7 @@ def read(folder: str | Path) -> Compared:
 
 def _check(source: Source, results: dict[str, Any]) -> None:
     """Refuse what no comparison writes though every value has the right form."""
+    check_checksum(source, results)
     ids, captions, rows = results["settings"]["image_ids"], results["captions"], results["variants"]
     names = [row["name"] for row in rows]
     folders = [folder_name(name).lower() for name in names]

@@ -104,6 +104,7 @@ def results():
 def make_folder(folder, content=None):
     """Write results and pictures; those of `same` equal those of `ddim-10` byte for byte."""
     content = results() if content is None else content
+    folder.mkdir(exist_ok=True)
     (folder / "results.json").write_text(json.dumps(content))
     for name, seed in (("ddim-10", 0), ("fast", 1), ("same", 0), ("ddim-5", 2)):
         draw = np.random.default_rng(seed)

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from fdplug.errors import DataError
-from fdplug.report.folder import read
+from fdplug.files.checksum import with_checksum
+from fdplug.report.folder import RESULTS, read
 from tests.report.conftest import make_folder, results
 
 
@@ -45,6 +46,26 @@ def test_what_is_not_as_it_should_be_is_named(tmp_path, change, message):
     change(content)
     with pytest.raises(DataError, match=message):
         read(make_folder(tmp_path, content))
+
+
+def test_what_has_changed_since_it_was_written_is_refused(tmp_path):
+    """A digit that is another one has the right form still."""
+    folder = make_folder(tmp_path, with_checksum(results()))
+    written = (folder / RESULTS).read_text()
+    assert read(folder).results == json.loads(written)
+    digits = [place for place, letter in enumerate(written) if letter.isdigit()]
+    for place in digits[:: len(digits) // 60]:
+        changed = str((int(written[place]) + 1) % 10)
+        (folder / RESULTS).write_text(written[:place] + changed + written[place + 1 :])
+        with pytest.raises(DataError, match=r"results\.json: .*; name a folder"):
+            read(folder)
+
+
+def test_a_document_that_is_only_laid_out_anew_or_has_no_checksum_is_read(tmp_path):
+    folder = make_folder(tmp_path, with_checksum(results()))
+    (folder / RESULTS).write_text(json.dumps(json.loads((folder / RESULTS).read_text()), indent=8, sort_keys=True))
+    assert read(folder).results["crc32"]
+    assert "crc32" not in read(make_folder(tmp_path / "bare")).results
 
 
 def test_other_files_and_folders_are_refused(tmp_path):

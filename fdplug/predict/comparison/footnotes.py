@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fdplug.errors.wording import number_of
 from fdplug.lookup import score_numbers
 from fdplug.profiling.spread import Spread, unequal_times
 from fdplug.scores import BASELINE
@@ -68,10 +69,10 @@ def explanations(rows: list[Row], settings: dict[str, Any]) -> list[str]:
         else f"PSNR, SSIM (means over images) and speed-up: against {settings['reference']}, of the same captions and"
         " seeds.",
         "GFLOPs count a multiply-add once, over all denoiser calls, guidance included. Seconds are the median"
-        f" of {settings['timed_rounds']} timed round(s) of {settings['timed_batch']} images, with the range from the"
-        " fastest to the slowest; the variants took turns within every round, and a first round that warmed up is not"
-        " timed. A speed-up is the median of the ratios round by round; in brackets where some rounds were faster and"
-        " others slower.",
+        f" of {number_of(settings['timed_rounds'], 'timed round')} of {number_of(settings['timed_batch'], 'image')},"
+        " with the range from the fastest to the slowest; the variants took turns within every round, and a first round"
+        " that warmed up is not timed. A speed-up is the median of the ratios round by round; in brackets where some"
+        " rounds were faster and others slower.",
         f"Peak memory: {settings['memory_kind']}.",
     ]
     lines += [_by_stage(row) for row in rows if row.get("stages")]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from fdplug.errors import ConfigError
+from fdplug.files.checksum import with_checksum
 from fdplug.files.writing import writable_folder, write_text
 from fdplug.predict.comparison.checkpoint import ROUNDS, Checkpoint, image_folder
 from fdplug.predict.comparison.image_grid import crossed_out, side_by_side
@@ -114,7 +115,7 @@ class ResultFolder:
     def write_results(self, results: dict[str, Any], title: str) -> None:
         """Write the numbers."""
         rows = results["variants"]
-        text = json.dumps(_finite(results), indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(with_checksum(_finite(results)), indent=2, ensure_ascii=False, allow_nan=False)
         write_text(f"{text}\n", self.folder / "results.json")
         write_text(to_csv(rows), self.folder / "results.csv")
         write_text(_markdown(results, title), self.folder / "results.md")

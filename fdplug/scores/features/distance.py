@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fdplug.errors import warn
+from fdplug.errors.wording import number_of
 from fdplug.scores.features.frechet import Moments, frechet_distance
 from fdplug.scores.features.statistics import FeatureStatistics
 
@@ -39,8 +40,8 @@ class FrechetDistance:
         reference = self.reference.compute() if isinstance(self.reference, FeatureStatistics) else self.reference
         moments = self.generated.compute()
         if min(moments.count, reference.count or 2) < 2:
-            message = f"no Frechet distance of {moments.count} image(s) to {reference.count}: 2 of each are needed"
-            warn(message)
+            few = number_of(moments.count, "image")
+            warn(f"no Frechet distance of {few} to {reference.count}: 2 of each are needed")
             return None
         warn_of_few(moments, "images")
         warn_of_few(reference, "reference images")

@@ -79,4 +79,4 @@ def test_unequal_times_of_equal_gflops_come_first():
     settings = {"timed_rounds": 3, "timed_batch": 2, "memory_kind": "x"}
     lines = explanations([fast, less], settings)
     assert lines[0].startswith("ddim-5 and fast take the same 7 GFLOPs, but 0.72 and 0.9 denoiser s/image")
-    assert any("the median of 3 timed round(s) of 2 images" in line for line in lines)
+    assert any("the median of 3 timed rounds of 2 images" in line for line in lines)

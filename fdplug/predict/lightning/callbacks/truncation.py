@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fdplug.errors import warn
+from fdplug.errors.wording import number_of
 from fdplug.predict.lightning.callbacks.base import LogNumbers
 from fdplug.scores.features.loading import quiet_loading
 
@@ -30,8 +31,9 @@ class Truncated(NamedTuple):
 
     def __str__(self) -> str:
         first = self.captions[0]
-        count = f"{len(self.captions)} caption(s) are longer than the {self.longest} tokens that {self.tokenizer} reads"
-        return f"{count}; the rest of them is not seen. The first is {first.image_id}: {first.text[:60]!r}..."
+        cut = f"the end of {number_of(len(self.captions), 'caption')} is not seen"
+        reads = f"{self.tokenizer} reads {self.longest} tokens"
+        return f"{cut}: {reads}. The first is {first.image_id}: {first.text[:60]!r}..."
 
 
 def truncated(pipe: Any, captions: Sequence[Caption]) -> list[Truncated]:
