@@ -6,7 +6,7 @@ import functools
 import operator
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, filterfalse, islice
+from itertools import chain, compress, filterfalse, islice, repeat
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -51,17 +51,40 @@ class Snapshot:
         """Whether both hold the same objects, or numbers and text that are equal."""
         return self._sized_like(other) and all(map(_alike, self.values, other.values))
 
-    def loosened(self) -> Snapshot:
-        """Return the same without its tensors, which may be freed, and without how often they were written to.
-
-        That of the same tensors is the same again, as there is one weak reference to each.
-        """
-        values = [weakref.ref(one) if isinstance(one, Tensor) else one for one in self.values]
-        return Snapshot(self.kinds, self.names, values, self.sizes, [])
-
     def _sized_like(self, other: Snapshot) -> bool:
-        same = self.versions == other.versions and self.sizes == other.sizes and self.kinds == other.kinds
-        return same and self.names == other.names and len(self.values) == len(other.values)
+        return self.versions == other.versions and self.is_shaped_like(other)
+
+    def is_shaped_like(self, other: Snapshot) -> bool:
+        """Whether both hold as many values, in the same places of modules of the same classes."""
+        same = self.sizes == other.sizes and self.kinds == other.kinds and self.names == other.names
+        return same and len(self.values) == len(other.values)
+
+
+class Forgotten:
+    """What a snapshot held, but for its tensors, which may be freed: there is a weak reference to each."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        are = list(_are_tensors(snapshot.values))
+        self._are, self._are_not = are, list(map(operator.not_, are))
+        self._tensors = [weakref.ref(one) for one in compress(snapshot.values, are)]
+        values = [None if tensor else one for one, tensor in zip(snapshot.values, are, strict=True)]
+        self._bare = Snapshot(snapshot.kinds, snapshot.names, values, snapshot.sizes, [])
+
+    def is_same(self, found: Snapshot) -> bool:
+        """Whether a snapshot holds the very same objects; its tensors may have been written to since."""
+        if not self._bare.is_shaped_like(found):
+            return False
+        before, now = compress(self._bare.values, self._are_not), compress(found.values, self._are_not)
+        try:  # to one tensor there is one weak reference; what is no tensor any more may not even have one
+            tensors = map(weakref.ref, compress(found.values, self._are))
+            return all(map(operator.is_, before, now)) and all(map(operator.is_, self._tensors, tensors))
+        except TypeError:
+            return False
+
+
+def _are_tensors(values: Iterable[Any]) -> Iterator[bool]:
+    """Yield whether each is a tensor; values are looked at in the thousands, so that no Python runs for each."""
+    return map(isinstance, values, repeat(Tensor))
 
 
 def _alike(one: Any, other: Any) -> bool:
@@ -92,7 +115,7 @@ class Settings:
         self._modules, self._places_of = modules, places or _places
         self._methods: list[tuple[type, str]] = []
         self._last: Snapshot | None = None
-        self._forgotten: Snapshot | None = None
+        self._forgotten: Forgotten | None = None
 
     def _find(self) -> None:
         """Look for the places."""
@@ -106,7 +129,7 @@ class Settings:
         self._hold(self._values())
 
     def _hold(self, values: list[Any]) -> None:
-        self._tensors = [one for one in values if isinstance(one, Tensor)]
+        self._tensors = list(compress(values, _are_tensors(values)))
         self._placed = [] if self._moved else self._tensors
 
     def snapshot(self) -> Snapshot:
@@ -132,7 +155,7 @@ class Settings:
     def forget(self) -> None:
         """Hold on to no tensor: what is remembered only tells whether the places are still the same."""
         if self._last is not None:
-            self._forgotten = self._last.loosened()
+            self._forgotten = Forgotten(self._last)
         self._last, self._tensors, self._placed = None, [], []
 
     def is_as_forgotten(self) -> bool:
@@ -143,7 +166,7 @@ class Settings:
             found = Snapshot(self._kinds(), self._names, self._values(), self._sizes(), [])
         except KeyError:
             return False
-        return found.loosened().is_same(self._forgotten)
+        return self._forgotten.is_same(found)
 
     def _look(self) -> Snapshot:
         return Snapshot(self._kinds(), self._names, self._values(), self._sizes(), self._written())
