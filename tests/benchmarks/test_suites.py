@@ -22,6 +22,7 @@ def _shortened(load):
     return shortened
 
 
+@pytest.mark.slow
 def test_a_suite_is_measured_kept_and_shown_beside_the_published_figures(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(suites, "RESULTS", tmp_path)
     monkeypatch.setattr(suite, "load", _shortened(suite.load))

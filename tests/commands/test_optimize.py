@@ -41,6 +41,7 @@ def command(model, tmp_path, monkeypatch):
     return lambda *options: optimize.main([*common, *options])
 
 
+@pytest.mark.slow
 def test_the_preset_is_written_and_taken_by_predict_and_compare(command, model, annotations, tmp_path, capsys):
     assert command("--budget", "2calls", "--out", "fast.yaml") == 0
     said = capsys.readouterr().out

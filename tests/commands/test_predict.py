@@ -217,6 +217,7 @@ def _command(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_it_made_and_no_advert_of_a_library(arguments):
     """Lightning tells of devices that are not there, transformers of packages that nobody asked for."""
     done = _command("predict", *arguments)

@@ -20,6 +20,7 @@ from fdplug.predict.generation.generate import run
 from fdplug.predict.generation.loading import load_pipeline
 
 
+@pytest.mark.slow
 def test_what_is_tuned_can_be_compared_at_once(model, annotations, tmp_path, capsys):
     file = tmp_path / "tuned.json"
     options = ["--model", model, "--annotations", annotations, "--limit", "2", "--steps", "5", "--key-steps", "2"]
@@ -104,6 +105,7 @@ def test_a_floor_takes_the_fewest_keys_that_hold_it_and_says_what_was_measured(m
     assert f"{chosen} *" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_refinement_and_noise_are_measured_and_written(model, annotations, tmp_path, capsys):
     file = tmp_path / "tuned.json"
     common = ["--model", model, "--annotations", annotations, "--limit", "2", "--steps", "6", "--out", str(file)]

@@ -42,7 +42,7 @@ def alone(monkeypatch):
     monkeypatch.setattr(optimizer, "catalogue", fewer)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_the_best_of_fewer_steps_is_found(pipe, planted, alone, monkeypatch, seed):
     """Solvers are up to 8 dB apart, by chance; more steps of one are better."""
 

@@ -78,8 +78,8 @@ def test_the_encoder_runs_as_often_as_the_policy_says(pipe, policy, keys, decodi
 @pytest.mark.parametrize(
     ("policy", "decoding", "convention"),
     [
-        ("all", "serial", "full"),
-        ({"uniform": {"interval": 2}}, "serial", "full"),
+        pytest.param("all", "serial", "full", marks=pytest.mark.slow),
+        pytest.param({"uniform": {"interval": 2}}, "serial", "full", marks=pytest.mark.slow),
         ({"uniform": {"interval": 2}}, "parallel", "full"),
         ({"explicit": {"steps": [0, 1]}}, "parallel", "paper"),
     ],
@@ -113,7 +113,7 @@ class ElementCounter:
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder", "encoder+decoder"])
-@pytest.mark.parametrize("policy", ["all", {"uniform": {"interval": 4}}], ids=str)
+@pytest.mark.parametrize("policy", [pytest.param("all", marks=pytest.mark.slow), {"uniform": {"interval": 4}}], ids=str)
 def test_gflops_are_half_of_what_torch_counts_and_the_light_operations(pipe, part, policy):
     """Torch counts a multiply-add twice and no norms; CPU attention it misses, so the math kernel is asked for."""
     light = ElementCounter(pipe.unet)
@@ -222,6 +222,7 @@ def _count(pipe):
         return on.ledger.gflops()
 
 
+@pytest.mark.slow
 def test_a_lora_that_was_loaded_later_costs_what_it_costs_from_the_beginning(pipe):
     peft = pytest.importorskip("peft", reason="diffusers loads LoRA through peft")
 

@@ -27,7 +27,9 @@ def costs(network, arguments, states):
     return found
 
 
-@pytest.mark.parametrize(("decoding", "off", "again"), [("serial", 1, 6), ("auto", 3, 7)])
+@pytest.mark.parametrize(
+    ("decoding", "off", "again"), [pytest.param("serial", 1, 6, marks=pytest.mark.slow), ("auto", 3, 7)]
+)
 def test_adapters_that_are_off_for_some_steps_cost_nothing_there(pipe, decoding, off, again):
     """In the middle of spans, and between them, where nothing that was decoded ahead tells of the change."""
     peft = pytest.importorskip("peft")
@@ -87,7 +89,7 @@ def test_an_ip_adapter_of_strength_0_costs_nothing():
     assert counted == pytest.approx(rows / 6 * (4 * full + 2 * without) / 1e9, rel=1e-9)
 
 
-@pytest.mark.parametrize("share", [1.0, 0.5])
+@pytest.mark.parametrize("share", [pytest.param(1.0, marks=pytest.mark.slow), 0.5])
 def test_gligen_is_priced_with_its_layers_for_as_long_as_they_are_on(share):
     parts = tiny_pipeline(attention_type="gated").components
     del parts["image_encoder"]

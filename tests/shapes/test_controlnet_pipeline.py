@@ -143,6 +143,7 @@ def test_obedience_of_50_steps(pipe: Any, score: OutlineScore) -> None:
     assert obedience(score, run(pipe, captions, generation).images, captions) > 0.9
 
 
+@pytest.mark.slow
 def test_compare_takes_it_by_name(tmp_path: Path) -> None:
     from fdplug.commands import compare
 

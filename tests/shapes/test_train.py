@@ -40,6 +40,7 @@ def trained(config: TrainConfig, small_batches: None) -> None:
     train(config)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_bit_identical(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = resumed(replace(config, out=tmp_path, resume=True), monkeypatch, len(STAGES))
     assert broken == set(STAGES)

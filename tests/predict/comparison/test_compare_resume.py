@@ -84,7 +84,7 @@ def whole(model, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("operation", [14, 33, 45])
+@pytest.mark.parametrize("operation", [33, *(pytest.param(one, marks=pytest.mark.slow) for one in (14, 45))])
 def test_a_killed_comparison_goes_on(model, whole, tmp_path, monkeypatch, operation):
     arguments = _arguments(model, str(whole / "captions.json"), tmp_path / "out")
     assert run_until(lambda: main(arguments), operation)

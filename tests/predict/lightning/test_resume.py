@@ -77,7 +77,7 @@ def _captions(whole):
     return data.captions
 
 
-@pytest.mark.parametrize("operation", [8, 15, 22])
+@pytest.mark.parametrize("operation", [15, *(pytest.param(one, marks=pytest.mark.slow) for one in (8, 22))])
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(model, whole, tmp_path, monkeypatch, operation):
     assert _check_killed(model, whole, tmp_path / "run", monkeypatch, operation)
 
