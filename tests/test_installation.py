@@ -80,6 +80,20 @@ def test_constraints_meet_what_is_required(extra):
             assert one.specifier.contains(known[name]), f"{one} and {name}=={known[name]}"
 
 
+def test_constraints_can_all_be_met():
+    """By what is installed here: no package is pinned that another one, as pinned, cannot be installed beside."""
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    known = {canonicalize_name(name): version for name, version in pinned.items()}
+    assert len(known) == len(pinned), "a package is listed twice"
+    for one in metadata.distributions():
+        if known.get(canonicalize_name(one.name)) != one.version:
+            continue
+        for need in map(Requirement, one.requires or ()):
+            version = known.get(canonicalize_name(need.name))
+            if version and (not need.marker or need.marker.evaluate({"extra": ""})):
+                assert need.specifier.contains(version), f"{one.name} {one.version} needs {need}, not {version}"
+
+
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory):
     """A source archive of every distribution, and the wheel that is built from it."""
