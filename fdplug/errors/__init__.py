@@ -30,11 +30,20 @@ import warnings
 from collections.abc import Collection, Iterable
 from types import FrameType
 
+from fdplug.errors.wording import printable
+
 # Where a warning is of no use to anybody: it is given at the line that called into these.
 _BETWEEN = {"fdplug", "diffusers", "torch", "transformers", "accelerate", "lightning", "pluggy"}
 
 
-class FdplugError(Exception):
+class _Printable(Exception):
+    """Shows control characters as escapes: what a file or a plugin says moves nobody's terminal."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(printable, super().__str__().split("\n")))
+
+
+class FdplugError(_Printable):
     """Base of every error that fdplug raises on purpose."""
 
 
@@ -82,7 +91,7 @@ class PatchOrderError(FdplugError):
     """A patch is to be undone while another lies on top of it."""
 
 
-class FdplugWarning(UserWarning):
+class FdplugWarning(_Printable, UserWarning):
     """Base of every warning that fdplug gives."""
 
 

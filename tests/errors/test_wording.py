@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fdplug import trees
-from fdplug.errors import FdplugWarning, suggestion, warn
+from fdplug.errors import ConfigError, FdplugError, FdplugWarning, suggestion, warn
 from fdplug.errors.wording import one_line, printable, shown
 
 PLUGIN = "from fdplug.errors import warn\ndef changed(one):\n    warn('from a plugin')\n    return one\n"
@@ -33,6 +33,14 @@ def test_an_error_is_one_line_without_control_characters():
 def test_any_value_is_shown_in_few_letters(value):
     assert len(shown(value)) <= 60
     assert printable(shown(value)) == shown(value)
+
+
+@pytest.mark.parametrize("kind", [FdplugError, ConfigError, FdplugWarning])
+def test_errors_and_warnings_show_control_characters_as_escapes(kind):
+    """Whoever catches one prints it: the names of keys in a file of somebody else are part of it."""
+    assert str(kind("no column \x1b[2J\x00\u202e; found é\nand more")) == (
+        "no column \\x1b[2J\\x00\\u202e; found é\nand more"
+    )
 
 
 def test_the_nearest_name_is_suggested_or_none():
