@@ -28,6 +28,7 @@ from fdplug.optimization.proposing.cuts import Cuts
 from fdplug.optimization.proposing.proposals import Proposals
 from fdplug.optimization.proposing.recipe import Recipes, Share
 from fdplug.optimization.proposing.space import calls, catalogue
+from fdplug.optimization.proposing.study import check_study
 from fdplug.optimization.request import Request, made_for, unjudged
 from fdplug.optimization.search import Champion, Search
 from fdplug.pipeline.active import is_propagated
@@ -74,6 +75,8 @@ class Optimizer:
         teller: Teller | None = None,
     ) -> None:
         _refuse_propagated(pipe)
+        if folder is not None:
+            check_study(folder)
         scores = scores or Scores()
         self._pipe, self._request = pipe, request
         self._clock, self._teller = clock or Clock(), teller or Teller()

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdplug.checks import installed
 from fdplug.errors import FdplugError
 from fdplug.optimization.candidate import Candidate
 from fdplug.optimization.goal import Goal
 from fdplug.optimization.measuring.workbench import TimeUp, Workbench
 from fdplug.optimization.proposing.proposals import Known, Proposals
 from fdplug.optimization.proposing.recipe import Recipe
+from fdplug.optimization.proposing.study import open_study
 from fdplug.pipeline import propagate
 
 if TYPE_CHECKING:
@@ -65,7 +63,7 @@ class Search:
         seed: int = 0,
     ) -> None:
         self._bench, self._proposals, self._goal, self._captions = bench, proposals, goal, captions
-        self._study = _study(bench.records.folder, f"{goal.budget.text} {goal.maximize} {proposals.stamp}")
+        self._study = open_study(bench.records.folder, f"{goal.budget.text} {goal.maximize} {proposals.stamp}")
         self._seed = seed
         self.champion: Champion | None = None
         self._again()
@@ -172,27 +170,3 @@ class Search:
                 return True
         except FdplugError:
             return False
-
-
-def _study(folder: Path | None, name: str) -> Any:
-    """Return the study of this name in the folder's database, or a new one in memory.
-
-    A proposal that was being tried when the process ended is the next one.
-
-    Raises:
-        ConfigError: the package is not installed.
-    """
-    installed("fdplug optimize", "optimize", "optuna")
-    import optuna
-
-    optuna.logging.set_verbosity(logging.WARNING)
-    if folder is None:
-        return optuna.create_study(study_name=name, direction="maximize")
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder.resolve() / 'study.db'}")
-    study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
-    number = storage.get_study_id_from_name(name)
-    for trial in study.get_trials(deepcopy=False):
-        if trial.state == optuna.trial.TrialState.RUNNING:
-            place = storage.get_trial_id_from_study_id_trial_number(number, trial.number)
-            storage.set_trial_state_values(place, optuna.trial.TrialState.WAITING)
-    return study

@@ -9,6 +9,7 @@ import pytest
 from fdplug.errors import ConfigError
 from fdplug.optimization.candidate import Candidate
 from fdplug.optimization.measuring.records import Records
+from fdplug.predict.storage.json_lines import encoded
 
 ONE = Candidate("ddim", 5)
 OTHER = Candidate("ddim", 5, {"policy": "paper", "cache": "reuse", "part": "encoder", "injector": "none"})
@@ -49,19 +50,57 @@ def test_everything_is_there_again(tmp_path):
         '{"candidate": "x", "ids": [1], "values": {"psnr": ["<b>"]}, "seconds": 1}',
         '{"candidate": "x", "ids": [1], "values": [], "seconds": 1}',
         '{"candidate": "x", "ids": [1], "values": {"psnr": [1]}, "seconds": "1"}',
-        "{}",
-        "[]",
     ],
 )
 def test_a_record_of_another_form_is_measured_again(line, tmp_path):
     Records(tmp_path, {"seed": 0}).close()
-    with (tmp_path / "measurements.jsonl").open("a") as file:
-        file.write(line.replace('"x"', json.dumps(ONE.key)) + "\n")
+    with (tmp_path / "measurements.jsonl").open("ab") as file:
+        file.write(encoded(json.loads(line.replace('"x"', json.dumps(ONE.key)))))
     again = Records(tmp_path, {"seed": 0})
     assert again.missing(ONE, [1, 2]) == [1, 2]
     assert not again.failures
     assert set(again.facts) == {"request"}
     again.close()
+
+
+GIVEN = {"candidate": ONE.key, "ids": [1], "values": {"psnr": [30.0]}, "seconds": 1.0}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        json.dumps(GIVEN).encode(),
+        encoded(GIVEN).replace(b"30.0", b"40.0"),
+        encoded(GIVEN).replace(b'"crc32"', b'"crc33"'),
+        encoded(GIVEN)[:-3] + encoded(GIVEN),
+        b"{}",
+        b"[]",
+        b"\xff",
+    ],
+)
+def test_a_line_that_has_changed_or_was_written_by_somebody_else_is_measured_again(line, tmp_path):
+    Records(tmp_path, {"seed": 0}).close()
+    with (tmp_path / "measurements.jsonl").open("ab") as file:
+        file.write(line.strip() + b"\n")
+    again = Records(tmp_path, {"seed": 0})
+    assert again.missing(ONE, [1]) == [1]
+    again.close()
+
+
+def test_what_was_measured_for_nobody_knows_what_is_measured_again(tmp_path):
+    """Where the line that names the search is harmed, another search does not take what was measured for the first."""
+    first = Records(tmp_path, {"seed": 0})
+    first.keep(ONE, [1], {"psnr": [30.0]}, 1.0)
+    first.close()
+    path = tmp_path / "measurements.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"seed": 0', b'"seed": 9', 1))
+    for _ in range(2):
+        other = Records(tmp_path, {"seed": 1})
+        assert other.missing(ONE, [1]) == [1]
+        other.keep(OTHER, [1], {"psnr": [20.0]}, 1.0)
+        other.close()
+    with pytest.raises(ConfigError, match="another seed"):
+        Records(tmp_path, {"seed": 0})
 
 
 def test_another_search_is_refused_and_named(tmp_path):

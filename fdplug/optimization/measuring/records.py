@@ -33,7 +33,7 @@ _FORMS = {
         }
     ),
 }
-"""The records; what is of no such form, as a line that was changed by hand, is measured again."""
+"""The records; what is of no such form, or has changed since it was written, is measured again."""
 
 
 class Records:
@@ -53,10 +53,7 @@ class Records:
 
     def __init__(self, folder: Path | None = None, request: Mapping[str, Any] | None = None) -> None:
         self.folder = folder
-        self.failures: dict[str, str] = {}
-        self.facts: dict[str, Any] = {}
-        self._values: dict[str, dict[int, dict[str, float]]] = {}
-        self._seconds: dict[str, list[tuple[tuple[int, ...], float]]] = {}
+        self._forget()
         self._file: JsonLines | None = None
         self._lock = ExitStack()
         if folder is not None:
@@ -69,9 +66,13 @@ class Records:
         except Timeout:
             raise ConfigError(f"another process searches in {folder}; wait for it, or name another folder") from None
         path = folder / "measurements.jsonl"
-        for record in read_json_lines(path):
+        for record in read_json_lines(path, ours=True):
+            if record.get("fact") == "request":
+                self._forget()
             self._take(record)
-        earlier = self.facts.setdefault("request", request)
+        if "request" not in self.facts:  # of whatever was measured nobody knows what for
+            self._forget()
+        earlier = self.facts.get("request", request)
         if earlier != request:
             self._lock.close()
             differing = sorted(key for key in {*earlier, *request} if earlier.get(key) != request.get(key))
@@ -79,8 +80,14 @@ class Records:
                 f"{folder} holds a search with another {', '.join(differing)}; name another folder, or remove this one"
             )
         self._file = JsonLines(path)
-        if not path.exists():
-            self._file.append({"fact": "request", "value": request})
+        if "request" not in self.facts:
+            self.note("request", request)
+
+    def _forget(self) -> None:
+        self.failures: dict[str, str] = {}
+        self.facts: dict[str, Any] = {}
+        self._values: dict[str, dict[int, dict[str, float]]] = {}
+        self._seconds: dict[str, list[tuple[tuple[int, ...], float]]] = {}
 
     def close(self) -> None:
         """Close the file and let other processes in."""

@@ -79,6 +79,8 @@ def decoded(line: bytes) -> Any:
     """
     checked = _CHECKED.fullmatch(line)
     if checked is None:
+        if b'"crc32"' in line:
+            raise ValueError("the line is not the one that was written")
         return parse_json(line.decode("utf-8"))
     text = checked[1] + b"}"
     if zlib.crc32(text) != int(checked[2], 16):
@@ -86,12 +88,20 @@ def decoded(line: bytes) -> Any:
     return parse_json(text.decode("utf-8"))
 
 
-def read_json_lines(path: Path, form: Form = OBJECT) -> Iterator[dict[str, Any]]:
-    """The records of a file; lines that are no json object of this form, were cut off or harmed, are left out."""
+def read_json_lines(path: Path, form: Form = OBJECT, *, ours: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the records of a file; lines that are no json object of this form, were cut off or harmed, are left out.
+
+    Args:
+        path: the file; a missing one has no records.
+        form: what a record looks like.
+        ours: nobody else writes to the file: lines without a checksum are left out, too.
+    """
     if not path.exists():
         return
     source = Source(path, "records", "remove it, or begin anew with --overwrite", limit=MOST)
     for line in source.read().split(b"\n"):
+        if ours and not _CHECKED.fullmatch(line):
+            continue
         try:
             record = decoded(line)
         except ValueError:

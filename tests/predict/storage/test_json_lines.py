@@ -48,9 +48,10 @@ def test_a_line_of_which_any_byte_has_changed_is_left_out(tmp_path):
             assert read == [] or (read == [record] and place >= end), bytes(harmed)
 
 
-def test_a_line_of_somebody_else_needs_no_checksum(tmp_path):
+def test_a_line_of_somebody_else_needs_no_checksum_and_none_that_does_not_fit(tmp_path):
     (tmp_path / "x.jsonl").write_text('{"a": 1}\n{"a": 2, "crc32": "00000000"}\n{"a": 3, "crc32": "x"}\n')
-    assert list(read_json_lines(tmp_path / "x.jsonl")) == [{"a": 1}, {"a": 3, "crc32": "x"}]
+    assert list(read_json_lines(tmp_path / "x.jsonl")) == [{"a": 1}]
+    assert list(read_json_lines(tmp_path / "x.jsonl", ours=True)) == []
 
 
 def test_what_is_no_object_is_left_out(tmp_path):
