@@ -12,7 +12,7 @@ from fdplug.optimization.goal import Goal
 from fdplug.optimization.measuring.workbench import TimeUp, Workbench
 from fdplug.optimization.proposing.proposals import Known, Proposals
 from fdplug.optimization.proposing.recipe import Recipe
-from fdplug.optimization.proposing.study import open_study
+from fdplug.optimization.proposing.study import open_study, using
 from fdplug.pipeline import propagate
 
 if TYPE_CHECKING:
@@ -67,8 +67,9 @@ class Search:
         self._seed = seed
         self.champion: Champion | None = None
         self._again()
-        for start in proposals.starts():
-            self._study.enqueue_trial(start, skip_if_exists=True)
+        with using(bench.records.folder):
+            for start in proposals.starts():
+                self._study.enqueue_trial(start, skip_if_exists=True)
 
     @property
     def tried(self) -> int:
@@ -77,16 +78,17 @@ class Search:
 
     def run(self, trials: int, told: Callable[[], None]) -> None:
         """Try until there were so many proposals, or no time is left for the next one, which a later start takes up."""
-        while self._proposals and self.tried < trials:
-            trial = self._ask()
-            try:
-                value = self._value(trial)
-            except TimeUp:
-                return
-            except FdplugError:
-                value = "PRUNED"
-            self._tell(trial, value)
-            told()
+        with using(self._bench.records.folder):
+            while self._proposals and self.tried < trials:
+                trial = self._ask()
+                try:
+                    value = self._value(trial)
+                except TimeUp:
+                    return
+                except FdplugError:
+                    value = "PRUNED"
+                self._tell(trial, value)
+                told()
 
     def _ask(self) -> Any:
         """Return the next proposal: the same one, however often the search was interrupted before."""

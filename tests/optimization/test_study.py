@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sqlite3
+from functools import partial
 
 import pytest
 
-from fdplug.errors import DataError
-from fdplug.optimization.proposing.study import FILE, check_study, open_study
+from fdplug.errors import DataError, OutputError
+from fdplug.optimization.proposing.study import FILE, check_study, open_study, using
 
 pytest.importorskip("optuna", reason="optuna is not installed: pip install 'fdplug[optimize]'")
 
@@ -67,3 +69,28 @@ def test_a_harmed_database_is_refused_or_read_and_never_a_traceback(folder):
             open_study(folder, "a")
             read += 1
     assert 0 < read < 40
+
+
+def test_a_full_disk_and_a_harm_that_shows_late_are_one_line(folder, monkeypatch):
+    study = open_study(folder, "a")
+    monkeypatch.setattr(study, "ask", partial(_executed, folder / FILE))
+    with (
+        pytest.raises(OutputError, match=r"cannot write .*study\.db: the disk is full; make room there"),
+        using(folder),
+    ):
+        study.ask()
+    (folder / FILE).write_bytes(b"\xff" * 100_000)
+    with pytest.raises(DataError, match=r"cannot read the study .*; remove it"), using(folder):
+        open_study(folder, "a").get_trials()
+
+
+def _executed(path):
+    """What sqlite says on a full disk: no page more than there are already."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA max_page_count = 1")
+        database.execute("CREATE TABLE more AS SELECT zeroblob(1000000)")
+
+
+def test_other_errors_are_left_as_they_are(folder):
+    with pytest.raises(ZeroDivisionError), using(folder):
+        raise ZeroDivisionError

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fdplug.checks import installed
-from fdplug.errors import DataError, FdplugError
+from fdplug.errors import DataError, FdplugError, OutputError
 from fdplug.errors.wording import one_line
 
 FILE = "study.db"
@@ -43,6 +43,7 @@ def open_study(folder: Path | None, name: str) -> Any:
     Raises:
         ConfigError: the package is not installed.
         DataError: the database cannot be read.
+        OutputError: the disk is full.
     """
     installed("fdplug optimize", "optimize", "optuna")
     import optuna
@@ -68,11 +69,33 @@ def _try_again(study: Any, storage: Any) -> None:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn whatever sqlite, SQLAlchemy and Optuna raise about a file into one line."""
+def using(folder: Path | None) -> Iterator[None]:
+    """Turn what goes wrong with the database of a folder into one line; with anything else nothing happens.
+
+    Raises:
+        DataError: it cannot be read.
+        OutputError: the disk is full.
+    """
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
     try:
         yield
-    except FdplugError:
-        raise
+    except (sqlite3.Error, SQLAlchemyError, StorageInternalError) as error:
+        raise _refused((folder or Path()) / FILE, error) from error
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn whatever is raised as a database is opened, by another version of Optuna, too, into one line."""
+    try:
+        yield
     except Exception as error:
-        raise DataError(f"cannot read the study {path}: {one_line(error, 120)}; {REMEDY}") from error
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: BaseException) -> FdplugError:
+    causes = [str(one) for one in (error, error.__cause__, error.__context__) if one is not None]
+    if any("disk is full" in text for text in causes):
+        return OutputError(f"cannot write {path}: the disk is full; make room there, and the same command goes on")
+    return DataError(f"cannot read the study {path}: {one_line(error, 120)}; {REMEDY}")
