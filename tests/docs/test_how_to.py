@@ -13,7 +13,7 @@ FEW = {
     "analyze": "--limit 1",
     "compare": "--limit 2 --timed-rounds 1",
     "predict": "--data.limit 2 --trainer.callbacks null",
-    "tune": "--limit 1 --responses 1 --steps 6 --key-steps 3",
+    "tune": "--limit 1 --responses 1",
 }
 PLACES = {
     "analyze": [0, 1],
