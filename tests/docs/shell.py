@@ -72,7 +72,8 @@ def _lasting(output: str) -> Iterator[str]:
     skips = False
     for line in output.splitlines():
         if line.startswith("- ") or not line.strip() or line.startswith("Written"):
-            skips = line.startswith("- ") and "s/image" in line + output.partition(line)[2].partition("\n- ")[0]
+            note = " ".join((line + output.partition(line)[2].partition("\n- ")[0]).split())
+            skips = line.startswith("- ") and any(words in note for words in ("s/image", "as little time"))
         if not skips and not line.startswith("round "):
             yield line
 
