@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from datetime import timedelta
+from types import ModuleType
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -52,11 +55,17 @@ CASES = {
 COMPILED = {"compiled": (stable_diffusion, {"transforms": [{"compile": {"backend": "eager"}}]})}
 
 
+NOTING = """
+def noting(module, rows):
+    return lambda called, args, _output: rows.append(len(args[0])) if called is module else None
+"""
+
+
 def tally(module, rows):
     """Note how many rows go through a module; by a hook of all modules, from a package that is known to be row-wise."""
-    code = {"__name__": "fdplug_tally", "module": module, "rows": rows}
-    exec("def note(called, args, _output): rows.append(len(args[0])) if called is module else None", code)
-    return register_module_forward_hook(code["note"])
+    package: Any = sys.modules.setdefault("fdplug_tally", ModuleType("fdplug_tally"))  # torch.compile looks for it
+    exec(NOTING, vars(package))
+    return register_module_forward_hook(package.noting(module, rows))
 
 
 def measured(pipe, run, **settings):
