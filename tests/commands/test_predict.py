@@ -19,7 +19,7 @@ from fdplug.errors import ConfigError, DataError, FdplugError, PipelineError
 from tests.predict.conftest import document, opened, written
 
 # The tiny text encoder reads 16 tokens only.
-pytestmark = pytest.mark.filterwarnings("ignore:.*longer than the 16 tokens:fdplug.errors.FdplugWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*tokenizer reads 16 tokens:fdplug.errors.FdplugWarning")
 
 
 @pytest.fixture
