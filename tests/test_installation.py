@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = [ROOT, *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = {name: [Requirement(one) for one in listed] for name, listed in PROJECT["optional-dependencies"].items()}
+PINNED = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+PINS = {canonicalize_name(name): version for name, version in PINNED.items()}
 FOR_USERS = ("figures", "optimize", "parquet", "fid", "loggers", "demo", "notebooks")
 
 
@@ -72,24 +74,20 @@ def linked(distributions, folder):
 
 @pytest.mark.parametrize("extra", ["", *EXTRAS])
 def test_constraints_meet_what_is_required(extra):
-    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
-    known = {canonicalize_name(name): version for name, version in pinned.items()}
     for one in EXTRAS[extra] if extra else map(Requirement, PROJECT["dependencies"]):
         name = canonicalize_name(one.name)
-        if name in known:
-            assert one.specifier.contains(known[name]), f"{one} and {name}=={known[name]}"
+        if name in PINS:
+            assert one.specifier.contains(PINS[name]), f"{one} and {name}=={PINS[name]}"
 
 
 def test_constraints_can_all_be_met():
     """By what is installed here: no package is pinned that another one, as pinned, cannot be installed beside."""
-    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
-    known = {canonicalize_name(name): version for name, version in pinned.items()}
-    assert len(known) == len(pinned), "a package is listed twice"
+    assert len(PINS) == len(PINNED), "a package is listed twice"
     for one in metadata.distributions():
-        if known.get(canonicalize_name(one.name)) != one.version:
+        if PINS.get(canonicalize_name(one.name)) != one.version:
             continue
         for need in map(Requirement, one.requires or ()):
-            version = known.get(canonicalize_name(need.name))
+            version = PINS.get(canonicalize_name(need.name))
             if version and (not need.marker or need.marker.evaluate({"extra": ""})):
                 assert need.specifier.contains(version), f"{one.name} {one.version} needs {need}, not {version}"
 

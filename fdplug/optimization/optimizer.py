@@ -75,8 +75,7 @@ class Optimizer:
         teller: Teller | None = None,
     ) -> None:
         _refuse_propagated(pipe)
-        if folder is not None:
-            check_study(folder)
+        check_study(folder)
         scores = scores or Scores()
         self._pipe, self._request = pipe, request
         self._clock, self._teller = clock or Clock(), teller or Teller()

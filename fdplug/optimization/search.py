@@ -66,8 +66,8 @@ class Search:
         self._study = open_study(bench.records.folder, f"{goal.budget.text} {goal.maximize} {proposals.stamp}")
         self._seed = seed
         self.champion: Champion | None = None
-        self._again()
         with using(bench.records.folder):
+            self._again()
             for start in proposals.starts():
                 self._study.enqueue_trial(start, skip_if_exists=True)
 

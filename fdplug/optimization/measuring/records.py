@@ -70,17 +70,17 @@ class Records:
             if record.get("fact") == "request":
                 self._forget()
             self._take(record)
-        if "request" not in self.facts:  # of whatever was measured nobody knows what for
+        earlier = self.facts.get("request")
+        if earlier is None:  # of whatever was measured nobody knows what for
             self._forget()
-        earlier = self.facts.get("request", request)
-        if earlier != request:
+        elif earlier != request:
             self._lock.close()
             differing = sorted(key for key in {*earlier, *request} if earlier.get(key) != request.get(key))
             raise ConfigError(
                 f"{folder} holds a search with another {', '.join(differing)}; name another folder, or remove this one"
             )
         self._file = JsonLines(path)
-        if "request" not in self.facts:
+        if earlier is None:
             self.note("request", request)
 
     def _forget(self) -> None:

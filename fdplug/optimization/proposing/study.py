@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,19 @@ REMEDY = (
 )
 
 
-def check_study(folder: Path) -> None:
+def check_study(folder: Path | None) -> None:
     """Refuse a folder whose database cannot be read, before anything is generated.
 
     Raises:
         DataError: it is no database, or harmed.
     """
-    path = folder / FILE
-    if not path.exists():
+    if folder is None or not (path := folder / FILE).exists():
         return
     # opened for writing, too: what a killed process has half written is taken back
-    with _readable(path), closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)) as database:
+    with (
+        _told(path, Exception),
+        closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)) as database,
+    ):
         (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise sqlite3.DatabaseError(found)
@@ -51,7 +53,7 @@ def open_study(folder: Path | None, name: str) -> Any:
     optuna.logging.set_verbosity(logging.WARNING)
     if folder is None:
         return optuna.create_study(study_name=name, direction="maximize")
-    with _readable(folder / FILE):
+    with _told(folder / FILE, Exception):  # another version of Optuna raises what it likes
         storage = optuna.storages.RDBStorage(f"sqlite:///{folder.resolve() / FILE}")
         study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
         _try_again(study, storage)
@@ -68,9 +70,8 @@ def _try_again(study: Any, storage: Any) -> None:
             storage.set_trial_state_values(place, TrialState.WAITING)
 
 
-@contextmanager
-def using(folder: Path | None) -> Iterator[None]:
-    """Turn what goes wrong with the database of a folder into one line; with anything else nothing happens.
+def using(folder: Path | None) -> AbstractContextManager[None]:
+    """Return a context in which what goes wrong with the database of a folder is told in one line.
 
     Raises:
         DataError: it cannot be read.
@@ -79,18 +80,14 @@ def using(folder: Path | None) -> Iterator[None]:
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
-    try:
-        yield
-    except (sqlite3.Error, SQLAlchemyError, StorageInternalError) as error:
-        raise _refused((folder or Path()) / FILE, error) from error
+    return _told((folder or Path()) / FILE, sqlite3.Error, SQLAlchemyError, StorageInternalError)
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn whatever is raised as a database is opened, by another version of Optuna, too, into one line."""
+def _told(path: Path, *kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
-    except Exception as error:
+    except kinds as error:
         raise _refused(path, error) from error
 
 

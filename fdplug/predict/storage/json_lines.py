@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from fdplug.errors import OutputError
+from fdplug.files.checksum import CHECKSUM
 from fdplug.files.json_text import parse_json
 from fdplug.files.schema import OBJECT, Form
 from fdplug.files.source import MEGABYTE, Source
 
 MOST = 2_000 * MEGABYTE
-CHECKSUM = "crc32"
-_CHECKED = re.compile(rb'(.*), "crc32": "([0-9a-f]{8})"\}', re.DOTALL)
+_CHECKED = re.compile(rf'(.*), "{CHECKSUM}": "([0-9a-f]{{8}})"\}}'.encode(), re.DOTALL)
 
 
 class JsonLines:
@@ -71,15 +71,19 @@ def encoded(record: dict[str, Any]) -> bytes:
     return text[:-1] + f', "{CHECKSUM}": "{zlib.crc32(text):08x}"}}\n'.encode()
 
 
-def decoded(line: bytes) -> Any:
+def decoded(line: bytes, *, ours: bool = False) -> Any:
     """Return what a line holds, without its checksum.
+
+    Args:
+        line: of the file.
+        ours: nobody else has written it, so that it has a checksum.
 
     Raises:
         ValueError: it is no json, or not the line that was written.
     """
     checked = _CHECKED.fullmatch(line)
     if checked is None:
-        if b'"crc32"' in line:
+        if ours or f'"{CHECKSUM}"'.encode() in line:
             raise ValueError("the line is not the one that was written")
         return parse_json(line.decode("utf-8"))
     text = checked[1] + b"}"
@@ -100,10 +104,8 @@ def read_json_lines(path: Path, form: Form = OBJECT, *, ours: bool = False) -> I
         return
     source = Source(path, "records", "remove it, or begin anew with --overwrite", limit=MOST)
     for line in source.read().split(b"\n"):
-        if ours and not _CHECKED.fullmatch(line):
-            continue
         try:
-            record = decoded(line)
+            record = decoded(line, ours=ours)
         except ValueError:
             continue
         if next(iter(form.problems(record, "")), None) is None:

@@ -52,32 +52,32 @@ class Snapshot:
         return self._sized_like(other) and all(map(_alike, self.values, other.values))
 
     def _sized_like(self, other: Snapshot) -> bool:
-        return self.versions == other.versions and self.is_shaped_like(other)
+        return self.versions == other.versions and self.shape == other.shape
 
-    def is_shaped_like(self, other: Snapshot) -> bool:
-        """Whether both hold as many values, in the same places of modules of the same classes."""
-        same = self.sizes == other.sizes and self.kinds == other.kinds and self.names == other.names
-        return same and len(self.values) == len(other.values)
+    @property
+    def shape(self) -> tuple[list[int], list[type], list[Any], int]:
+        """All but the values and what was written to them: where they lie, and how many there are."""
+        return self.sizes, self.kinds, self.names, len(self.values)
 
 
 class Forgotten:
     """What a snapshot held, but for its tensors, which may be freed: there is a weak reference to each."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        are = list(_are_tensors(snapshot.values))
-        self._are, self._are_not = are, list(map(operator.not_, are))
-        self._tensors = [weakref.ref(one) for one in compress(snapshot.values, are)]
-        values = [None if tensor else one for one, tensor in zip(snapshot.values, are, strict=True)]
-        self._bare = Snapshot(snapshot.kinds, snapshot.names, values, snapshot.sizes, [])
+        self._are = list(_are_tensors(snapshot.values))
+        self._are_not = list(map(operator.not_, self._are))
+        self._tensors = list(map(weakref.ref, compress(snapshot.values, self._are)))
+        self._others = list(compress(snapshot.values, self._are_not))
+        self._shape = snapshot.shape
 
     def is_same(self, found: Snapshot) -> bool:
         """Whether a snapshot holds the very same objects; its tensors may have been written to since."""
-        if not self._bare.is_shaped_like(found):
+        if self._shape != found.shape:
             return False
-        before, now = compress(self._bare.values, self._are_not), compress(found.values, self._are_not)
+        others = compress(found.values, self._are_not)
         try:  # to one tensor there is one weak reference; what is no tensor any more may not even have one
             tensors = map(weakref.ref, compress(found.values, self._are))
-            return all(map(operator.is_, before, now)) and all(map(operator.is_, self._tensors, tensors))
+            return all(map(operator.is_, self._others, others)) and all(map(operator.is_, self._tensors, tensors))
         except TypeError:
             return False
 
