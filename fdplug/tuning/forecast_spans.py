@@ -131,7 +131,7 @@ class SpanCosts:
             products = errors @ grams
             self.reused[:, key, key + 1 :] = (products * errors).sum(-1)
             slopes = basis[key] - basis[:key]
-            reach = (times[key:, None] - times[key]) / (times[key] - times[:key])
+            reach = _reach(times[key:], times[key], times[:key])
             ahead = np.cumsum(weights[:, key:, None] * reach, axis=1)
             self.cross[:, :key, key, key + 1 :] = (ahead * (products @ slopes.T)).transpose(0, 2, 1)
             steep = np.einsum("ka,nab,kb->nk", slopes, grams, slopes)
@@ -162,6 +162,13 @@ class SpanCosts:
         for before, key, end, share in zip(keys, keys[1:], ends[1:], shares[1:], strict=False):
             total += 2 * share * self.cross[:, before, key, end] + share**2 * self.square[:, before, key, end]
         return np.maximum(total, LEAST)
+
+
+def _reach(later: Array, last: float, before: Array) -> Array:
+    """Return how far a forecast goes, in spans between its two key steps; through two of the same time there is none."""
+    gap = last - before
+    ahead = np.broadcast_to(later[:, None] - last, (len(later), len(gap)))
+    return np.divide(ahead, gap, out=np.zeros(ahead.shape), where=gap != 0)
 
 
 def best_spans(recording: Recording) -> list[Spans]:

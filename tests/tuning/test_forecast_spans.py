@@ -14,12 +14,17 @@ from fdplug.tuning.forecast_spans import Recording, SpanCosts, best_spans, cheap
 STEPS, IMAGES = 7, 3
 
 
-@pytest.fixture(params=[0, 1, 2])
+EVEN = np.linspace(1, 0.1, STEPS) ** 2
+REPEATED = np.array([0.9, 0.5, 0.5, 0.3, 0.2, 0.1, 0.1])  # as DPM-Solver++ has them on Karras levels
+
+
+@pytest.fixture(params=[(0, EVEN), (1, EVEN), (2, EVEN), (3, REPEATED)], ids=["0", "1", "2", "repeated-times"])
 def run(request):
     """Predictions of every image, their weights, and the times of the steps."""
-    rng = np.random.default_rng(request.param)
+    seed, times = request.param
+    rng = np.random.default_rng(seed)
     predictions = np.cumsum(rng.normal(size=(IMAGES, STEPS, 30)), axis=1) * np.array([1, 1, 30])[:, None, None]
-    return predictions, rng.normal(size=(IMAGES, STEPS)), np.linspace(1, 0.1, STEPS) ** 2
+    return predictions, rng.normal(size=(IMAGES, STEPS)), times
 
 
 def plainly(run, image, before, key, end, share):
@@ -28,7 +33,7 @@ def plainly(run, image, before, key, end, share):
     error = 0
     for step in range(key, end):
         forecast = predictions[key]
-        if before is not None:
+        if before is not None and times[before] != times[key]:
             slope = (predictions[key] - predictions[before]) / (times[key] - times[before])
             forecast = forecast + share * slope * (times[step] - times[key])
         error = error + weights[step] * (forecast - predictions[step])
