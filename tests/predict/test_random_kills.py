@@ -117,7 +117,7 @@ def test_two_ranks_survive_being_killed_together(model, whole, fresh):
         assert hashes(folder) == hashes(reference)
         assert numbers(folder) == numbers(reference)
 
-    killed(lambda folder: drawn(model, whole, folder, ranks=2), 8, fresh, check)
+    killed(lambda folder: drawn(model, whole, folder, ranks=2), KILLS, fresh, check)
 
 
 def test_compare_survives_kills(model, whole, fresh):
