@@ -165,7 +165,7 @@ class SpanCosts:
 
 
 def _reach(later: Array, last: float, before: Array) -> Array:
-    """Return how far a forecast goes, in spans between its two key steps; through two of the same time there is none."""
+    """Return how far a forecast goes, in gaps between its two key steps; two of the same time have none."""
     gap = last - before
     ahead = np.broadcast_to(later[:, None] - last, (len(later), len(gap)))
     return np.divide(ahead, gap, out=np.zeros(ahead.shape), where=gap != 0)

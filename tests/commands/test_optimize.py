@@ -65,6 +65,7 @@ def test_the_preset_is_written_and_taken_by_predict_and_compare(command, model, 
     assert json.loads((tmp_path / "drawn" / "run.json").read_text())["settings"]["steps"] == preset.settings.steps
 
 
+@pytest.mark.slow
 def test_several_budgets_write_a_preset_and_a_page_each(command, tmp_path, capsys):
     assert command("--budget", "2calls", "3calls", "2calls", "--out", "fast.yaml") == 0
     assert capsys.readouterr().out.count("\ntake ") == 2

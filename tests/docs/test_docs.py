@@ -27,7 +27,7 @@ def fences(page, language):
 
 PYTHON = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<shown>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
-SLOW = {"adapters.md"}
+SLOW = {"adapters.md", "first-pipeline.md"}
 WITH_PYTHON = [
     pytest.param(page, id=page.name, marks=[pytest.mark.slow] if page.name in SLOW else [])
     for page in PAGES

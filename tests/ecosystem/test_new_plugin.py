@@ -31,6 +31,7 @@ def written(tmp_path_factory):
     return {kind: write(f"new-{kind}", kind, out) for kind in registry.KINDS}
 
 
+@pytest.mark.slow
 def test_every_kind_passes_its_own_tests(written):
     folders = [str(folder) for folder in written.values()]
     code, out = run(

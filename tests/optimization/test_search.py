@@ -123,6 +123,7 @@ def test_a_search_that_was_killed_goes_on(pipe, planted, tmp_path):
     assert {key for key, _ in again} <= {reference}, "only the reference's images are made again"
 
 
+@pytest.mark.slow
 def test_a_search_tries_the_same_however_often_it_is_interrupted(pipe, planted, tmp_path, monkeypatch):
     ran = planted(early_wins)
     once = Optimizer(pipe, request_for(), folder=tmp_path / "once").run()

@@ -112,7 +112,9 @@ class ElementCounter:
             self.flops += size * FlopCountAnalysis(unit, torch.ones(2, 4)).total() // 8
 
 
-@pytest.mark.parametrize("part", ["encoder", "decoder", "encoder+decoder"])
+@pytest.mark.parametrize(
+    "part", ["encoder", *(pytest.param(one, marks=pytest.mark.slow) for one in ("decoder", "encoder+decoder"))]
+)
 @pytest.mark.parametrize("policy", [pytest.param("all", marks=pytest.mark.slow), {"uniform": {"interval": 4}}], ids=str)
 def test_gflops_are_half_of_what_torch_counts_and_the_light_operations(pipe, part, policy):
     """Torch counts a multiply-add twice and no norms; CPU attention it misses, so the math kernel is asked for."""

@@ -125,6 +125,7 @@ def test_empty_captions_do_not_free_it(pipe: Any, score: OutlineScore) -> None:
     assert obedience(score, drawn(pipe, blind, 10).images, captions) > 0.7
 
 
+@pytest.mark.slow
 def test_it_is_accelerated(pipe: Any) -> None:
     captions = read_captions(NAME, 1)
     plain = drawn(pipe, captions, 6)

@@ -36,6 +36,7 @@ def options(cascade, folder, out, *more):
     return [*chosen, *rounds, "--annotations", str(folder / "captions.json"), "--out", str(out), *more]
 
 
+@pytest.mark.slow
 def test_stages_have_settings_of_their_own_and_costs_add_up(cascade, tmp_path, capsys):
     out = tmp_path / "out"
     given = options(cascade, tmp_path, out, "--variants", *map(json.dumps, (PLAIN, FAST, LAST, SHORT)))

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.filterwarnings("ignore:Frechet distance of")
+@pytest.mark.slow
 def test_the_embedded_model_is_scored_by_its_own_names(tmp_path):
     out = tmp_path / "out"
     assert compare_command.main(["--limit", "2", "--variants", "ddim-4", "ddim-4+uniform2", "--out", str(out)]) == 0
