@@ -33,6 +33,8 @@ from fdplug.predict.storage.atomic import write_png
 from fdplug.predict.storage.coding import FRAMES_PER_SECOND, encoded
 from fdplug.predict.storage.names import SOUND, VIDEO
 from fdplug.predict.storage.preview import preview
+from fdplug.presets.fitting import check_preset
+from fdplug.presets.preset import Preset, load
 from fdplug.scores.base import Batch
 from fdplug.scores.fidelity import Fidelity
 from fdplug.shapes import MODELS, inputs
@@ -51,11 +53,13 @@ def run(options: argparse.Namespace) -> int:
 
 def generate(options: argparse.Namespace, console: Console) -> None:
     """Check, draw, write, and say what it took."""
-    given, propagation, path = _checked(options)
+    given, propagation, path, preset = _checked(options)
     caption = Caption(0, options.prompt.strip(), inputs=_inputs(options))
     for argument, _ in caption.inputs:
         picture_of(caption, argument)  # says what is wrong before a model is loaded
     pipe, generation = pipelines.opened(options, given)
+    if preset is not None:
+        check_preset(preset, pipe, given.size)
     stages = pipelines.stages(options, pipe, generation)
     check_conditioning(pipe, [caption], given.size, given.arguments)
     last = stages[-1].pipe if stages else pipe
@@ -133,7 +137,7 @@ def _beside(plain: GenerationOutput, done: GenerationOutput, caption: str) -> Im
     return side_by_side(labels, [caption], [pictures])
 
 
-def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, PropagationConfig | None, Path]:
+def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, PropagationConfig | None, Path, Preset | None]:
     """Refuse every option that cannot be right, before any model is loaded."""
     if not options.prompt.strip():
         raise ConfigError("the prompt is empty; say what the image shows")
@@ -141,6 +145,9 @@ def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Propagation
         raise ConfigError(f"the prompt {problem}")
     generation = pipelines.check_model_options(options)
     propagation = read_settings(options, PropagationConfig)
+    preset = None if options.preset is None else load(options.preset)
+    if preset is not None:
+        generation, propagation = _of_preset(preset, generation, propagation)
     if options.compare and options.no_propagation:
         raise ConfigError("--compare shows what propagation changes; leave out --no-propagation")
     path = Path(options.out)
@@ -151,4 +158,19 @@ def _checked(options: argparse.Namespace) -> tuple[GenerationConfig, Propagation
         if options.compare:
             raise ConfigError("--compare puts pictures side by side, in a .png file")
     writable_file(path)
-    return generation, None if options.no_propagation else propagation, path
+    return generation, None if options.no_propagation else propagation, path, preset
+
+
+def _of_preset(
+    preset: Preset, generation: GenerationConfig, propagation: PropagationConfig
+) -> tuple[GenerationConfig, PropagationConfig]:
+    """Return the settings of a preset, what was given besides on top of them."""
+    if propagation != PropagationConfig():
+        raise ConfigError("give either --preset or the options of propagation: a preset holds every one of them")
+    given = {
+        name: getattr(generation, name)
+        for name, field in GenerationConfig.fields().items()
+        if getattr(generation, name) != field.default
+    }
+    preset, under = preset.under(given)
+    return generation.changed(**under), preset.config

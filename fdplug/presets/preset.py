@@ -107,6 +107,20 @@ class Preset:
             found |= registry.build("sampler", chosen.sampler or "own").arguments(chosen.steps)
         return found | ({} if chosen.guidance is None else {"guidance_scale": chosen.guidance})
 
+    def under(self, given: Mapping[str, Any]) -> tuple[Preset, dict[str, Any]]:
+        """Return the preset, for as many steps as are given if any are, and a run's settings: its own, then the given.
+
+        Args:
+            given: settings of a run that somebody chose besides, such as `steps` and `guidance`.
+
+        Raises:
+            ConfigError: it cannot be rescaled to so many steps.
+        """
+        preset = self if given.get("steps") is None else self.rescaled(given["steps"])
+        chosen = preset.settings
+        own = {"sampler": chosen.sampler, "steps": chosen.steps, "guidance": chosen.guidance}
+        return preset, {**{name: value for name, value in own.items() if value is not None}, **given}
+
     def described(self) -> dict[str, Any]:
         """Return what its file holds."""
         return {"format": FORMAT, **{key: plain(value) for key, value in asdict(self).items() if key != "name"}}

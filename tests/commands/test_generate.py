@@ -7,6 +7,7 @@ import pytest
 
 from fdplug.commands.generate import main
 from fdplug.errors import ConfigError, FdplugError, PipelineError
+from fdplug.presets.preset import Chosen, Preset
 from tests.predict.conftest import opened
 
 FAST = ["--steps", "4", "--policy", "{uniform: {interval: 2}}"]
@@ -36,9 +37,26 @@ def test_without_propagation_it_is_the_pipeline_s_own_image(model, loaded, tmp_p
     assert (opened(path) == np.asarray(expected)).all()
 
 
+def test_a_preset_is_what_its_settings_say(model, tmp_path):
+    """What is given besides is on top of it: here fewer steps, to which its key steps are rescaled."""
+    rule = {"uniform": {"interval": 2}}
+    chosen = Chosen(sampler="euler", steps=6, timesteps=6, guidance=3.0, propagation={"policy": rule})
+    Preset(about="for a look", settings=chosen).save(tmp_path / "fast.yaml")
+    common = ["a red circle", "--model", model]
+    by_hand = ["--sampler", "euler", "--guidance", "3", "--policy", "{uniform: {interval: 2}}"]
+    for more, steps in ([], "6"), (["--steps", "4"], "4"):
+        preset = ["--preset", str(tmp_path / "fast.yaml"), *more]
+        assert main([*common, *preset, "--out", str(tmp_path / "preset.png")]) == 0
+        assert main([*common, *by_hand, "--steps", steps, "--out", str(tmp_path / "hand.png")]) == 0
+        assert (opened(tmp_path / "preset.png") == opened(tmp_path / "hand.png")).all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["a", "--preset", "none.yaml"], "cannot read the preset none.yaml"),
+        (["a", "--preset", "paper", "--part", "decoder"], "give either --preset or the options of propagation"),
+        (["a", "--preset", "shapes-fast"], "was made for another denoiser"),
         (["  "], "the prompt is empty"),
         (["a\x1b[2Jcat"], r"the prompt holds the control character U\+001B at position 1"),
         (["a cat\udcff"], r"the prompt holds the control character U\+DCFF"),

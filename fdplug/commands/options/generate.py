@@ -15,6 +15,8 @@ def parser() -> Parser:
     parser.add_argument("--input", metavar="FILE", help="picture to begin from, or {image: FILE, ...}")
     parser.add_argument("--compare", action="store_true", help="put the un-accelerated image beside it")
     shared.add_sampler_options(parser)
+    preset = "settings that `fdplug optimize` wrote, or the name of ready ones"
+    parser.add_argument("--preset", metavar="FILE", help=preset)
     group = parser.add_argument_group("propagation", "A plugin is a name, or as in '{uniform: {interval: 4}}'.")
     shared.add_settings(group, PropagationConfig)
     group.add_argument("--no-propagation", action="store_true", help="run the pipeline as it is")

@@ -63,6 +63,7 @@ def explanations(rows: list[Row], settings: dict[str, Any]) -> list[str]:
     """What the columns mean."""
     lines = [
         *unequal_times(rows),
+        *_without_baseline(rows),
         "PSNR, SSIM (means over images) and speed-up: against the un-accelerated images of the same sampler, captions"
         " and seeds; with fewer steps, against those of the most steps."
         if settings.get("reference") is None
@@ -91,6 +92,21 @@ def explanations(rows: list[Row], settings: dict[str, Any]) -> list[str]:
     if any("clip_score" in row for row in rows):
         lines.append(f"CLIP score: 100 x cosine by {settings['clip_model']}.")
     return lines
+
+
+def _without_baseline(rows: list[Row]) -> list[str]:
+    """Say what would have to be there for PSNR and speed-up of propagated rows that are compared with nothing."""
+    lone = [row for row in rows if row["propagate"] is not None and row["compared_with"] is None]
+    return [
+        f"Nothing here is {row['name']} un-accelerated, so it has no PSNR, SSIM and speed-up: add a variant with"
+        f" {_plainly(row)}, or name another one by --reference."
+        for row in lone
+    ]
+
+
+def _plainly(row: Row) -> str:
+    guidance = "" if row["guidance"] is None else f", guidance {row['guidance']:g}"
+    return f"{row['sampler']}, {number_of(row['steps'], 'step')}{guidance}"
 
 
 def _by_stage(row: Row) -> str:

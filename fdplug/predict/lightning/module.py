@@ -203,11 +203,8 @@ def _chosen(
     if propagation != PropagationConfig():
         raise ConfigError("give either model.preset or model.propagation: a preset holds every setting of it")
     given = {name: value for name, value in generation.items() if value != GenerationConfig.fields()[name].default}
-    if given.get("steps") is not None:
-        preset = preset.rescaled(given["steps"])
-    chosen = preset.settings
-    own = {"sampler": chosen.sampler, "steps": chosen.steps, "guidance": chosen.guidance}
-    return chosen.propagation, {**{name: value for name, value in own.items() if value is not None}, **given}
+    preset, generation = preset.under(given)
+    return preset.settings.propagation, generation
 
 
 class _LetGo(Callback):

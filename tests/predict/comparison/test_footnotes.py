@@ -39,6 +39,19 @@ def test_variants_that_are_faster_than_all_fewer_steps_are_named():
     assert equal_time_sentences([less]) == []
 
 
+def test_what_a_propagated_row_lacks_is_said():
+    """As a preset of another guidance than the other variants."""
+    settings = {"timed_rounds": 1, "timed_batch": 4, "memory_kind": "resident"}
+    base, plain = row("ddim-10", range(10), 10, 2.0, 9.0), row("euler-5", range(5), 5, 1.0, 4.0)
+    fast = row("fast", (0, 5), 10, 1.0, 7.0, "ddim-10")
+    lone = row("strong", (0, 5), 10, 1.0, 7.0, guidance=7.5)
+    said = [line for line in explanations([base, plain, fast, lone], settings) if line.startswith("Nothing here")]
+    assert said == [
+        "Nothing here is strong un-accelerated, so it has no PSNR, SSIM and speed-up: add a variant with ddim,"
+        " 10 steps, guidance 7.5, or name another one by --reference."
+    ]
+
+
 @pytest.mark.parametrize(
     ("ranges", "said"),
     [
