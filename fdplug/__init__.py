@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fdplug.pipeline import Propagation, propagate
     from fdplug.profiling.ledger import Ledger
     from fdplug.propagation.split import split_decode
+    from fdplug.propagation.watching.declared import row_wise
 
 __version__ = "0.2.0"
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "hookimpl",
     "optimize",
     "propagate",
+    "row_wise",
     "split_decode",
 ]
 
@@ -43,6 +45,7 @@ _HOMES = {
     "hookimpl": "hooks",
     "optimize": "optimization.optimize",
     "propagate": "pipeline",
+    "row_wise": "propagation.watching.declared",
     "split_decode": "propagation.split",
 }
 

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.frontier.rows import Row
 from benchmarks.frontier.testbeds import TESTBEDS, Testbed
-from fdplug import propagate, registry
+from fdplug import propagate, registry, row_wise
 from fdplug.pipeline import find_family
 from fdplug.predict.generation.loading import load_pipeline
 from fdplug.shapes import annotations_file, call_options
@@ -115,9 +115,11 @@ class _Timer:
         network.register_forward_pre_hook(self._begin)
         network.register_forward_hook(self._end)
 
+    @row_wise
     def _begin(self, *_: Any) -> None:
         self._started = time.process_time()
 
+    @row_wise
     def _end(self, *_: Any) -> None:
         self.seconds += time.process_time() - self._started
 

@@ -9,8 +9,8 @@ from fdplug import trees
 from fdplug.denoisers.guidance_rows import CONDITIONAL, PERTURBED, GuidanceRows
 from fdplug.errors import NoEffectWarning, PropagationError, warn
 from fdplug.guidance import Full, Guidance
+from fdplug.propagation import messages
 from fdplug.propagation.calls.caller import Caller
-from fdplug.propagation.messages import some
 from fdplug.propagation.watching.perturbation import UNPERTURBED, unperturbed
 from fdplug.propagation.watching.rows import across_rows
 from fdplug.propagation.window import EVERY_ROW, Rows
@@ -47,7 +47,7 @@ class Guided:
         outside = sorted(self._chosen - set(range(schedule.num_steps)))
         if outside:
             raise PropagationError(
-                f"guidance '{guidance.name}' asks for all rows at steps {some(outside)}, but this run has "
+                f"guidance '{guidance.name}' asks for all rows at steps {messages.some(outside)}, but this run has "
                 f"{schedule.num_steps} steps, 0 to {schedule.num_steps - 1}; choose steps inside it"
             )
         self._asked = False
@@ -228,13 +228,11 @@ class Guided:
         return trees.map_tensors(make, conditional)
 
     def _refuse_coupled(self) -> None:
-        couples = self._family.couples_rows(self._network)
-        who = type(self._family).__name__ if couples else across_rows(self._network, UNPERTURBED)
+        if self._family.couples_rows(self._network):
+            raise PropagationError(messages.rows_coupled(self._guidance.name, type(self._family).__name__))
+        who = across_rows(self._network, UNPERTURBED)
         if who is not None:
-            raise PropagationError(
-                f"guidance '{self._guidance.name}' leaves rows out of a batch whose rows see each other, or may do so "
-                f"in {who}: take guidance='full'"
-            )
+            raise PropagationError(messages.rows_coupled(self._guidance.name, who) + messages.DECLARE)
 
     # --- the end of a run --------------------------------------------------------------------------------------------
 

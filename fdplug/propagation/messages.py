@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 NOT_INJECTED = "this loop takes steps without scheduler.step, so that no prior noise is injected into them"
 ROWS_APART = "the rows of a batch are at different timesteps"
+DECLARE = ", or declare it by fdplug.row_wise if it treats every row by itself"
 MODULES_SKIPPED = (
     "this denoiser skips modules of its part at some steps only, so a span cannot be divided among processes; "
     "take decoding='parallel'"
@@ -116,6 +117,14 @@ def kept_by_another(keeper: str, network: str) -> str:
 def one_by_one(why: str) -> str:
     """Say that a span cannot be decoded in one batch."""
     return f"a span cannot be decoded in one batch: {why}; take decoding='auto' or 'serial'"
+
+
+def rows_coupled(guidance: str, who: str) -> str:
+    """Say that a guidance cannot leave rows out, because others might miss them."""
+    return (
+        f"guidance '{guidance}' leaves rows out of a batch whose rows see each other, or may do so in {who}: "
+        "take guidance='full'"
+    )
 
 
 def rows_listed(network: Any, decoding: str) -> str:

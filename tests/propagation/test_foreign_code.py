@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
+from operator import attrgetter
+from types import FunctionType
 
 import pytest
 import torch
@@ -10,12 +13,13 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import fdplug
-from fdplug.errors import PropagationError
+from fdplug.errors import ConfigError, PropagationError
 from fdplug.patching import PatchStack, call_patches
 from fdplug.testing import latents, tiny_pipeline
 from fdplug.testing.systems import SYSTEMS
 
 UNIFORM = {"uniform": {"interval": 3}}
+ALONE = {"policy": "all", "injector": "none"}
 
 
 def _method(pipe):
@@ -165,10 +169,120 @@ def test_a_class_whose_arguments_have_no_names_is_refused(pipe, monkeypatch):
         latents(pipe, num_inference_steps=6)
 
 
+# --- what its author declares ----------------------------------------------------------------------------------------
+
+
+def _twice(given):
+    return given * 2.0
+
+
+def doubled(module, args, output):
+    """Change every row by itself."""
+    return _twice(output)
+
+
+class DoublingNorm(nn.GroupNorm):
+    def forward(self, given):
+        return _twice(super().forward(given))
+
+
+class Looking:
+    """A hook that is an object."""
+
+    def __call__(self, module, args, output):
+        self.seen = output[0].shape
+
+
+def _own_processor():
+    from diffusers.models.attention_processor import AttnProcessor2_0
+
+    class Halving(AttnProcessor2_0):
+        def __call__(self, *args, **kwargs):
+            return super().__call__(*args, **kwargs) / 2
+
+    return Halving
+
+
+def _declared_hook(pipe, declare):
+    hook = FunctionType(doubled.__code__, globals())
+    pipe.unet.up_blocks[0].resnets[0].register_forward_hook(declare(hook))
+
+
+def _declared_object(pipe, declare):
+    pipe.unet.register_forward_hook(declare(type("Declared", (Looking,), {"__module__": __name__}))())
+
+
+def _declared_module(pipe, declare):
+    kind = type("Norm", (DoublingNorm,), {"__module__": __name__, "forward": DoublingNorm.forward})
+    pipe.unet.conv_norm_out.__class__ = declare(kind)
+
+
+def _declared_processor(pipe, declare):
+    pipe.unet.set_attn_processor(declare(_own_processor())())
+
+
+DECLARED = [_declared_hook, _declared_object, _declared_module, _declared_processor]
+
+
+@pytest.mark.parametrize("put", DECLARED)
+def test_what_is_declared_row_wise_is_taken_at_its_word(pipe, put):
+    """Declared it is decoded in one batch, to the same images as one by one; undeclared it is decoded one by one."""
+    other = copy.deepcopy(pipe)
+    put(other, lambda thing: thing)
+    with fdplug.propagate(other, policy=UNIFORM) as on:
+        serial = latents(other, num_inference_steps=6)
+        assert on.ledger.one_by_one
+    put(pipe, fdplug.row_wise)
+    with fdplug.propagate(pipe, policy=UNIFORM) as on:
+        parallel = latents(pipe, num_inference_steps=6)
+        assert on.ledger.one_by_one is None
+    assert torch.allclose(parallel, serial, atol=1e-4)
+
+
+@pytest.mark.parametrize("put", DECLARED)
+def test_rows_of_guidance_are_left_out_beside_what_is_declared(pipe, put):
+    settings = {**ALONE, "guidance": {"first": {"share": 0.5}}}
+    put(pipe, fdplug.row_wise)
+    with fdplug.propagate(pipe, **settings) as on:
+        latents(pipe, num_inference_steps=6)
+    assert on.ledger.rows("") == 2 * 3 + 3
+
+
+def test_a_refusal_says_that_it_can_be_declared(pipe):
+    pipe.unet.register_forward_hook(lambda module, args, output: None)
+    with (
+        fdplug.propagate(pipe, **ALONE, guidance={"first": {"share": 0.5}}),
+        pytest.raises(PropagationError, match=r"or declare it by fdplug\.row_wise if it treats every row by itself"),
+    ):
+        latents(pipe)
+
+
+def test_a_declaration_is_not_handed_on(pipe):
+    """Neither to a derived class nor to a function that is wrapped around the declared one."""
+    hook = fdplug.row_wise(FunctionType(doubled.__code__, globals()))
+
+    @functools.wraps(hook)
+    def around(module, args, output):
+        return hook(module, args, output) + output.mean(0, keepdim=True)
+
+    pipe.unet.up_blocks[0].resnets[0].register_forward_hook(around)
+    with fdplug.propagate(pipe, policy=UNIFORM) as on:
+        latents(pipe, num_inference_steps=6)
+        assert "the hook of up_blocks.0.resnets.0" in on.ledger.one_by_one
+
+
+KIND = attrgetter("__class__.__name__")
+
+
+@pytest.mark.parametrize("thing", [Looking(), 3, "a hook", int, nn.Linear(2, 2), Looking().__call__, len], ids=KIND)
+def test_only_functions_and_classes_are_declared(thing):
+    with pytest.raises(ConfigError, match="row_wise declares a function or a class"):
+        fdplug.row_wise(thing)
+
+
 # --- rows of guidance that are left out ------------------------------------------------------------------------------
 
 LEFT_OUT = [{"interval": {"low": 0.3, "high": 0.7}}, {"first": {"share": 0.5}}, {"cached": {"every": 2}}, "adaptive"]
-ALONE = {"policy": "all", "injector": "none"}
 
 
 def _mixed(module, args, output):

@@ -11,6 +11,7 @@ from torch import nn
 
 from fdplug import trees
 from fdplug.denoisers.base import plain
+from fdplug.propagation.watching.declared import is_declared
 from fdplug.propagation.watching.snapshot import BATCH_NORM, FUNCTIONS, global_hooks, own_names
 
 # Packages whose modules, hooks and wrapped forwards treat every row of a batch by itself.
@@ -72,7 +73,8 @@ def _across(name: str, module: nn.Module, network: nn.Module, known: Known) -> s
     place = name or type(module).__name__
     if processor is not None and (who := _across_in(type(processor), known)):
         return who
-    if module is not network and not _is_row_wise(written) and _package(written) != known.package:
+    speaks = is_declared(type(module)) or _is_row_wise(written) or _package(written) == known.package
+    if module is not network and not speaks:
         return f"{written}.{type(module).__name__} at {place}"
     if other := _replaced(type(module), type(module).forward):
         return f"{type(module).__name__} at {place}, whose forward is from {other}"
@@ -85,6 +87,8 @@ def _across(name: str, module: nn.Module, network: nn.Module, known: Known) -> s
 
 
 def _across_in(processor: type, known: Known) -> str | None:
+    if is_declared(processor):
+        return None
     perturbs = "PAG" in processor.__name__ and processor.__name__ not in known.perturbing
     if not processor.__module__.startswith("diffusers.models.") or perturbs:
         return f"{processor.__module__}.{processor.__name__}"
@@ -108,8 +112,8 @@ def _is_row_wise(module: str) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _is_row_wise_class(kind: type, forward: Any) -> bool:
-    known = _is_row_wise(kind.__module__) and not issubclass(kind, BATCH_NORM)
-    return known and _replaced(kind, forward) is None
+    known = is_declared(kind) or _is_row_wise(kind.__module__)
+    return known and not issubclass(kind, BATCH_NORM) and _replaced(kind, forward) is None
 
 
 def _replaced(kind: type, method: Any) -> str | None:
@@ -147,5 +151,7 @@ def origin(function: Any) -> str:
     """Return the module in which a function was written, whatever it was wrapped to look like."""
     while isinstance(function, functools.partial | MethodType):
         function = function.func if isinstance(function, functools.partial) else function.__func__
+    if is_declared(function) or is_declared(type(function)):
+        return __name__
     written = getattr(function, "__globals__", None)
     return str(written.get("__name__", "?")) if written is not None else type(function).__module__
