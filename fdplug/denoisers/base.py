@@ -168,6 +168,11 @@ class DenoiserFamily(Searchable, ABC):
         """Whether the denoiser is an instance of one of `models`, or what `torch.compile` makes of one."""
         return isinstance(plain(denoiser), tuple(self._classes()))
 
+    def known_class(self, denoiser: Any) -> type:
+        """Return the class for which the family speaks: the denoiser's own, or one that it is derived from."""
+        known, kind = set(self._classes()), type(plain(denoiser))
+        return next((one for one in kind.__mro__ if one in known), kind)
+
     def _classes(self) -> Iterable[type]:
         for path in self.models:
             module, _, name = path.rpartition(".")

@@ -230,7 +230,7 @@ class Guided:
     def _refuse_coupled(self) -> None:
         if self._family.couples_rows(self._network):
             raise PropagationError(messages.rows_coupled(self._guidance.name, type(self._family).__name__))
-        who = across_rows(self._network, UNPERTURBED)
+        who = across_rows(self._network, self._family.known_class(self._network), UNPERTURBED)
         if who is not None:
             raise PropagationError(messages.rows_coupled(self._guidance.name, who) + messages.DECLARE)
 

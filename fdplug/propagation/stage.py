@@ -37,7 +37,8 @@ class Stage:
     def watched(self) -> Watched:
         """Return its modules, watched; they are looked through anew where they are no more what they were."""
         if self._watched is None or not self._watched.is_current():
-            self._watched = Watched(self.network, self.method.part)
+            kind = self.method.family.known_class(self.network)
+            self._watched = Watched(self.network, self.method.part, kind)
         return self._watched
 
     def makeup(self) -> Makeup:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import functools
+import sys
 from operator import attrgetter
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import fdplug
 from fdplug.errors import ConfigError, PropagationError
+from fdplug.lookup import find_family
 from fdplug.patching import PatchStack, call_patches
 from fdplug.testing import latents, tiny_pipeline
 from fdplug.testing.systems import SYSTEMS
@@ -141,6 +143,7 @@ def test_a_cache_that_wraps_forward_is_refused(pipe):
         latents(pipe)
 
 
+@fdplug.row_wise
 class _Renamed:
     """A forward that hands on whatever it is given."""
 
@@ -152,10 +155,48 @@ def test_a_subclass_that_hands_on_its_arguments_is_what_it_hands_them_to(pipe):
     with fdplug.propagate(pipe, policy=UNIFORM):
         expected = latents(pipe, num_inference_steps=6)
     stock = type(pipe.unet)
-    pipe.unet.__class__ = type(stock.__name__, (_Renamed, stock), {})
+    pipe.unet.__class__ = fdplug.row_wise(type(stock.__name__, (_Renamed, stock), {}))
     with fdplug.propagate(pipe, policy=UNIFORM) as on:
         assert torch.equal(latents(pipe, num_inference_steps=6), expected)
     assert on.ledger.key_steps == (0, 3)
+
+
+class _Reading:
+    """A forward that adds some of the sample, which no replayed step would see if it were decoded ahead."""
+
+    def forward(self, sample, timestep, encoder_hidden_states, **more):
+        return (super().forward(sample, timestep, encoder_hidden_states, **more)[0] + 0.3 * sample,)
+
+
+class _Centred:
+    """A forward that lets rows see each other."""
+
+    def forward(self, sample, timestep, encoder_hidden_states, **more):
+        found = super().forward(sample, timestep, encoder_hidden_states, **more)[0]
+        return (found - 0.5 * found.mean(0, keepdim=True),)
+
+
+class _Helping:
+    """Not the forward but what it calls."""
+
+    def get_time_embed(self, sample, timestep):
+        return super().get_time_embed(sample, timestep) + 0.1 * sample.mean()
+
+
+@pytest.mark.parametrize("mixin", [_Reading, _Centred, _Helping])
+def test_a_class_that_others_derive_from_the_denoisers_is_decoded_one_by_one(pipe, mixin):
+    stock = type(pipe.unet)
+    pipe.unet.__class__ = type("Derived", (mixin, stock), {})
+    with fdplug.propagate(pipe, policy=UNIFORM, decoding="serial"):
+        serial = latents(pipe, num_inference_steps=6)
+    with fdplug.propagate(pipe, policy=UNIFORM) as on:
+        assert torch.equal(latents(pipe, num_inference_steps=6), serial)
+    assert "Derived, derived from UNet2DConditionModel" in on.ledger.one_by_one
+    with (
+        fdplug.propagate(pipe, **ALONE, guidance={"first": {"share": 0.5}}),
+        pytest.raises(PropagationError, match="Derived, derived from UNet2DConditionModel: take guidance='full', or"),
+    ):
+        latents(pipe)
 
 
 def test_a_class_whose_arguments_have_no_names_is_refused(pipe, monkeypatch):
@@ -343,11 +384,13 @@ def test_rows_are_not_left_out_where_those_that_run_may_see_them(pipe, couple, a
     assert COUPLING[couple] in str(raised.value)
 
 
-def test_for_modules_of_the_denoisers_own_package_its_family_speaks(pipe):
-    """A model of one's own, whose blocks are of one's own, too."""
+def test_for_modules_of_the_denoisers_own_package_its_family_speaks(pipe, monkeypatch):
+    """A model of one's own, whose blocks are of one's own, too; and a family that names it."""
     with fdplug.propagate(pipe, **ALONE, guidance="first"):
         expected = latents(pipe)
-    pipe.unet.__class__ = type("Own", (type(pipe.unet),), {"__module__": "mine.unet"})
+    pipe.unet.__class__ = own = type("Own", (type(pipe.unet),), {"__module__": "mine.unet"})
+    monkeypatch.setitem(sys.modules, "mine.unet", SimpleNamespace(Own=own))
+    monkeypatch.setattr(type(find_family(pipe)[0]), "models", ("mine.unet.Own",))
     block = pipe.unet.up_blocks[0].resnets[0]
     block.__class__ = type("Block", (type(block),), {"__module__": "mine.blocks"})
     with fdplug.propagate(pipe, **ALONE, guidance="first"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Collection, Iterable, Iterator
 from types import MethodType
 from typing import Any, NamedTuple
@@ -23,48 +24,50 @@ _DROPOUT = nn.modules.dropout._DropoutNd
 Named = tuple[str, nn.Module]
 
 
-def across_rows(network: nn.Module, perturbing: Collection[str] = ()) -> str | None:
-    """Say what may look across the rows of a batch anywhere in a network; None where all is known to be row-wise.
-
-    Modules of the package that the network's own class comes from are known: its family speaks for them.
-
-    Args:
-        network: the network.
-        perturbing: names of the attention processors of which it is known what they do to which rows.
-    """
-    network = plain(network)
-    known = Known(_package(type(network).__module__), perturbing)
-    return first_across(unusual(trees.named_modules(network).items()), network, known)
-
-
 class Known(NamedTuple):
     """What is known to be row-wise beside the packages that always are.
 
     Attributes:
+        kind: the denoiser's class, as its family knows it: the family speaks for it, and not for what is derived from it.
         package: a further package of modules.
         perturbing: attention processors of which it is known what they do to which rows.
     """
 
+    kind: type
     package: str = ""
     perturbing: Collection[str] = ()
 
 
-def first_across(modules: Iterable[Named], network: nn.Module, known: Known | None = None) -> str | None:
+def across_rows(network: nn.Module, kind: type, perturbing: Collection[str] = ()) -> str | None:
+    """Say what may look across the rows of a batch anywhere in a network; None where all is known to be row-wise.
+
+    Modules of the package that the network's known class comes from are known: its family speaks for them.
+
+    Args:
+        network: the network.
+        kind: its class, as its family knows it.
+        perturbing: names of the attention processors of which it is known what they do to which rows.
+    """
+    network = plain(network)
+    known = Known(kind, _package(kind.__module__), perturbing)
+    return first_across(unusual(trees.named_modules(network).items()), network, known)
+
+
+def first_across(modules: Iterable[Named], network: nn.Module, known: Known) -> str | None:
     """Say which of these modules of a network may look across the rows of a batch, and how; None where none may.
 
     Diffusers' own attention processors do not, but for perturbed-attention guidance, which cuts the batch into thirds.
-    What others put around a module, or in place of one, may do anything; for the denoiser's own class its family
-    speaks.
+    What others put around a module, in place of one, or derive from the denoiser's class, may do anything.
 
     Args:
         modules: the modules, and their names in the network.
         network: the denoiser.
-        known: what else is known to be row-wise; None: nothing.
+        known: what else is known to be row-wise.
     """
     everywhere = next((origin(hook) for hook in global_hooks() if not _is_row_wise(origin(hook))), None)
     if everywhere is not None:
         return f"a hook that torch runs around every module, from {everywhere}"
-    return next(filter(None, (_across(name, one, network, known or Known()) for name, one in modules)), None)
+    return next(filter(None, (_across(name, one, network, known) for name, one in modules)), None)
 
 
 def _across(name: str, module: nn.Module, network: nn.Module, known: Known) -> str | None:
@@ -73,8 +76,10 @@ def _across(name: str, module: nn.Module, network: nn.Module, known: Known) -> s
     place = name or type(module).__name__
     if processor is not None and (who := _across_in(type(processor), known)):
         return who
-    speaks = is_declared(type(module)) or _is_row_wise(written) or _package(written) == known.package
-    if module is not network and not speaks:
+    if module is network:
+        if (derived := _derived(type(module), known.kind)) is not None:
+            return f"{derived.__module__}.{derived.__name__}, derived from {known.kind.__name__}"
+    elif not (is_declared(type(module)) or _is_row_wise(written) or _package(written) == known.package):
         return f"{written}.{type(module).__name__} at {place}"
     if other := _replaced(type(module), type(module).forward):
         return f"{type(module).__name__} at {place}, whose forward is from {other}"
@@ -84,6 +89,12 @@ def _across(name: str, module: nn.Module, network: nn.Module, known: Known) -> s
     if isinstance(module, BATCH_NORM) and (module.training or module.running_mean is None):
         return f"the batch statistics of {place}"
     return f"the random numbers of {place}, which is in training" if _is_random(held, type(module)) else None
+
+
+def _derived(kind: type, known: type) -> type | None:
+    """Return the class of others that a denoiser's class has before the one that is known; None where there is none."""
+    before = itertools.takewhile(lambda one: one is not known, kind.__mro__)
+    return next((one for one in before if not (is_declared(one) or _is_row_wise(one.__module__))), None)
 
 
 def _across_in(processor: type, known: Known) -> str | None:

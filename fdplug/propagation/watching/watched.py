@@ -13,7 +13,7 @@ from fdplug import trees
 from fdplug.denoisers.base import is_compiled, plain
 from fdplug.profiling.outline import processors_of
 from fdplug.propagation.calls.given import version
-from fdplug.propagation.watching.rows import first_across, functions, origin, unusual
+from fdplug.propagation.watching.rows import Known, first_across, functions, origin, unusual
 from fdplug.propagation.watching.snapshot import PLAIN, TORCH, Settings, Snapshot, but_weights
 
 if TYPE_CHECKING:
@@ -30,8 +30,15 @@ class Watched:
         is_compiled: whether `torch.compile` was called on the denoiser or on a module inside it.
     """
 
-    def __init__(self, network: nn.Module, part: Part) -> None:
-        self._network = plain(network)
+    def __init__(self, network: nn.Module, part: Part, kind: type) -> None:
+        """Look through a denoiser.
+
+        Args:
+            network: the denoiser.
+            part: what is replayed of it.
+            kind: its class, as its family knows it.
+        """
+        self._network, self._known = plain(network), Known(kind)
         self._modules = trees.named_modules(self._network)
         self.is_compiled = self._network is not network or any(map(is_compiled, self._modules.values()))
         below = tuple(f"{name}." for name in part.modules)
@@ -62,7 +69,7 @@ class Watched:
         return self._coupling(self._outside) if self.couples_anywhere else None
 
     def _coupling(self, modules: Mapping[str, nn.Module]) -> str | None:
-        return first_across(((name, one) for name, one in self._unusual if name in modules), self._network)
+        return first_across(((name, one) for name, one in self._unusual if name in modules), self._network, self._known)
 
     @functools.cached_property
     def _unusual(self) -> list[tuple[str, nn.Module]]:
