@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -165,10 +165,15 @@ def modules(network: nn.Module) -> list[nn.Module]:
     return found
 
 
-def named_modules(network: nn.Module) -> dict[str, nn.Module]:
-    """Return what `nn.Module.named_modules` yields, in less time."""
+def named_modules(network: nn.Module, but: Iterable[nn.Module] = ()) -> dict[str, nn.Module]:
+    """Return what `nn.Module.named_modules` yields, in less time.
+
+    Args:
+        network: the module to begin with.
+        but: modules that are left out, with what is reached through them alone.
+    """
     found: dict[str, nn.Module] = {}
-    seen: set[int] = set()
+    seen: set[int] = set(map(id, but))
     waiting: list[tuple[str, nn.Module]] = [("", network)]
     while waiting:
         name, one = waiting.pop()

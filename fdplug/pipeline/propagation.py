@@ -26,6 +26,7 @@ from fdplug.profiling.ledger import Ledger
 from fdplug.propagation.calls.caller import calling_pipeline
 from fdplug.propagation.loop.runs import Runs
 from fdplug.propagation.method import Method
+from fdplug.propagation.places import Places, of_part
 from fdplug.propagation.propagator import Propagator
 from fdplug.propagation.stage import Stage
 from fdplug.schedule import Schedule
@@ -136,6 +137,7 @@ class Propagation:
         self._transforms = list(transforms)
         self._applied: list[Transform] = []
         self._denoiser = PatchStack()
+        self._places: dict[str, Places] = {}
         self._runs = Runs(self.stages, self._follow, self._count, self._serves, self._boundary)
         self._propagator = Propagator(self._runs)
         self._scheduler = FollowedScheduler(pipe, self._propagator, self._runs)
@@ -214,6 +216,7 @@ class Propagation:
             flops.forget(stage.network)
 
     def _denoiser_patches(self) -> Iterator[Patch]:
+        self._places = {stage.component: of_part(stage.network, stage.method.part) for stage in self.stages}
         for stage in self.stages:
             yield from self._stage_patches(stage)
 
@@ -244,15 +247,15 @@ class Propagation:
         return self._scheduler.follow()
 
     def _follow_denoiser(self) -> None:
-        """Go over to the pipeline's denoisers, if one was exchanged since."""
-        exchanged = next((stage for stage in self.stages if self._now(stage) is not plain(stage.network)), None)
+        """Go over to the pipeline's denoisers, if one, or a module of its part, was exchanged since."""
+        exchanged = next((stage for stage in self.stages if self._exchanged(stage)), None)
         if exchanged is None:
             return
+        what, is_cut = self._exchanged(exchanged), self._runs.running
         if self._applied:
             names = ", ".join(transform.name for transform in self._applied)
             raise PipelineError(
-                f"the pipeline's {exchanged.component} was exchanged, and {names} cannot go over to another one: "
-                "call remove() before, and propagate() after"
+                f"{what}, and {names} cannot go over to another one: call remove() before, and propagate() after"
             )
         methods = {stage.component: stage.method for stage in self.stages}
         stages = tuple(renewed(methods, family, network) for family, network in find_families(self.pipe))
@@ -270,9 +273,16 @@ class Propagation:
         self._denoiser.apply(self._denoiser_patches())
         self._companions.apply()
         enter(stages, self)
-        new = next((stage.network for stage in stages if stage.component == exchanged.component), None)
-        names = f"{type(exchanged.network).__name__} for {type(new).__name__}"
-        warn(f"the pipeline's {exchanged.component} was exchanged, {names}: following it")
+        warn(f"{what}: following it{', from the next run on' if is_cut else ''}")
+
+    def _exchanged(self, stage: Stage) -> str:
+        """Say what was exchanged of a stage's denoiser; nothing where all is as it was."""
+        now = self._now(stage)
+        if now is not plain(stage.network):
+            names = f"{type(stage.network).__name__} for {type(now).__name__}"
+            return f"the pipeline's {stage.component} was exchanged, {names}"
+        place = self._places[stage.component].moved()
+        return "" if place is None else f"{place} of the pipeline's {stage.component} was exchanged"
 
     def _now(self, stage: Stage) -> Any:
         """Return what stands in the pipeline where a stage's denoiser stood."""

@@ -17,6 +17,7 @@ from fdplug.presets.preset import Preset
 from fdplug.propagation.decoding import AT_ONCE, Decoding
 from fdplug.propagation.guided import rows_of
 from fdplug.propagation.method import Method
+from fdplug.propagation.places import check_apart
 from fdplug.propagation.span_budget import SpanBudget
 from fdplug.propagation.stage import Stage
 from fdplug.stacking import Layer, check_stack
@@ -27,6 +28,7 @@ def stage_of(pipe: Any, family: DenoiserFamily, network: Any, built: Any, preset
     """Return one of a pipeline's denoisers with the method that settings, whose plugins are built, make for it."""
     settings: Any = built.of_component(family.component)
     part, rule = find_part(settings.part, family, network)
+    check_apart(network, part)
     method = _method(family, part, settings, _limit(settings, pipe), _made_for(preset))
     _check_stack(method, rule, built.transforms)
     method.check_solver(getattr(pipe, "scheduler", None))
@@ -47,6 +49,7 @@ def renewed(methods: Mapping[str, Method], family: DenoiserFamily, network: Any)
     method = methods[family.component]
     settings: Any = method.settings
     part, _ = find_part(settings.part, family, network)
+    check_apart(network, part)
     return Stage(network, replace(method, family=family, part=part))
 
 

@@ -66,6 +66,7 @@ class Runs:
         self._follow, self._count, self._serves, self._boundary = follow, count, serves, boundary
         self._scheduler: Any = None  # the one that has set its timesteps, as long as a run may begin or go on
         self._set_before = False  # whether the timesteps were set before propagation was switched on
+        self._is_cut = False  # whether the denoiser was exchanged in the middle of a run
         self._idle = 0
         self._outside = 0  # calls since the last run that belong to none
         self._frame = 0  # the call of a pipeline in which the run began
@@ -120,14 +121,18 @@ class Runs:
         self.forget()
         self._scheduler = scheduler
         self._set_before = set_before
+        self._is_cut = False
         self._idle = 0
 
     def begin_anew(self) -> None:
         """Let a new run begin with the next call, on the pipeline's scheduler, which has set its timesteps."""
+        self._leave()
+        self.forget()
         self.begin(self._follow())
 
     def take(self, stages: Sequence[Stage]) -> None:
-        """Work on other denoisers from now on."""
+        """Work on other denoisers from now on; what is left of a run that goes on is computed as it is."""
+        self._is_cut = self.running
         self.forget()
         self.stages, self.stage = stages, stages[0]
 
@@ -195,7 +200,7 @@ class Runs:
         scheduler = self._follow()
         if self._scheduler is not None and self._scheduler is not scheduler:
             self.begin(scheduler)
-        if self._scheduler is None and caller is not None:
+        if self._scheduler is None and caller is not None and not self._is_cut:
             self._tell(messages.no_timesteps(caller))
         return self._scheduler is not None
 

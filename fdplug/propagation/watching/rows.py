@@ -28,7 +28,7 @@ class Known(NamedTuple):
     """What is known to be row-wise beside the packages that always are.
 
     Attributes:
-        kind: the denoiser's class, as its family knows it: the family speaks for it, and not for what is derived from it.
+        kind: the denoiser's class as its family knows it, which speaks for it and for nothing derived from it.
         package: a further package of modules.
         perturbing: attention processors of which it is known what they do to which rows.
     """

@@ -41,10 +41,10 @@ class Watched:
         self._network, self._known = plain(network), Known(kind)
         self._modules = trees.named_modules(self._network)
         self.is_compiled = self._network is not network or any(map(is_compiled, self._modules.values()))
-        below = tuple(f"{name}." for name in part.modules)
-        inside = {name for name in self._modules if name.startswith(below) or name in part.modules}
-        self.inside = [one for name, one in self._modules.items() if name in inside]
-        self._outside = {name: one for name, one in self._modules.items() if name not in inside}
+        own = {self._network.get_submodule(name) for name in part.modules}
+        self._outside = trees.named_modules(self._network, own)
+        outside = set(map(id, self._outside.values()))
+        self.inside = [one for one in self._modules.values() if id(one) not in outside]
         self._settings = Settings(list(self._outside.values()))
         self._around = Settings(list(self._modules.values()), but_weights)
         self._around.snapshot()
