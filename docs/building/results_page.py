@@ -120,10 +120,10 @@ RUNS = {
         "Methods side by side, DiT and SDXL, DDIM-10", f"{SIDES} --size full --steps 10", "speed.md", "2026-11-26"
     ),
     "side-by-side-caches-cpu": Run(
-        "Caches side by side, small DiT and PixArt",
-        f"{SIDES} --size full --systems small-dit small-pixart --steps 20",
+        "Caches side by side, small DiT, PixArt and Flux",
+        f"{SIDES} --size full --systems small-dit small-pixart small-flux --steps 20",
         "speed.md",
-        "2026-11-27",
+        "2026-11-28",
     ),
     "side-by-side-tiny-cpu": Run(
         "Methods side by side, tiny networks", f"{SIDES} --size tiny", "speed.md", "2026-11-26"
