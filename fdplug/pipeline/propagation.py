@@ -26,9 +26,9 @@ from fdplug.profiling.ledger import Ledger
 from fdplug.propagation.calls.caller import calling_pipeline
 from fdplug.propagation.loop.runs import Runs
 from fdplug.propagation.method import Method
-from fdplug.propagation.places import Places, of_part
 from fdplug.propagation.propagator import Propagator
 from fdplug.propagation.stage import Stage
+from fdplug.propagation.watching.places import Places, of_part
 from fdplug.schedule import Schedule
 from fdplug.transforms import Transform
 

@@ -17,9 +17,9 @@ from fdplug.presets.preset import Preset
 from fdplug.propagation.decoding import AT_ONCE, Decoding
 from fdplug.propagation.guided import rows_of
 from fdplug.propagation.method import Method
-from fdplug.propagation.places import check_apart
 from fdplug.propagation.span_budget import SpanBudget
 from fdplug.propagation.stage import Stage
+from fdplug.propagation.watching.places import check_apart
 from fdplug.stacking import Layer, check_stack
 from fdplug.transforms import Transform
 
