@@ -51,6 +51,23 @@ def _dropout(pipe):
     pipe.unet.up_blocks[0].resnets[0].dropout = nn.Dropout(0.5).train()
 
 
+def _observer(pipe):
+    """Ranges of the whole batch, which move at every pass."""
+    from torch.ao.quantization import FakeQuantize, MovingAverageMinMaxObserver
+
+    ranges = FakeQuantize(observer=MovingAverageMinMaxObserver, quant_min=0, quant_max=255)
+    pipe.unet.conv_norm_out = nn.Sequential(pipe.unet.conv_norm_out, ranges)
+
+
+def _spectral(pipe):
+    """A norm that is estimated better at every pass: the form that is a hook."""
+    nn.utils.spectral_norm(pipe.unet.up_blocks[0].resnets[0].conv1).train()
+
+
+def _spectral_parametrized(pipe):
+    nn.utils.parametrizations.spectral_norm(pipe.unet.up_blocks[0].resnets[0].conv1).train()
+
+
 class MixingNorm(nn.GroupNorm):
     def forward(self, given):
         return super().forward(given) - given.mean(0, keepdim=True)
@@ -66,16 +83,22 @@ MIXING = {
     _method: "get_attention_scores of up_blocks.1.attentions.0.transformer_blocks.0.attn1, from tests.propagation",
     _batch_norm: "the batch statistics of conv_norm_out",
     _dropout: "the random numbers of up_blocks.0.resnets.0.dropout, which is in training",
+    _observer: "torch.ao.quantization.fake_quantize.FakeQuantize at conv_norm_out.1",
+    _spectral: "what up_blocks.0.resnets.0.conv1 learns at every pass, as it is in training",
+    _spectral_parametrized: "what up_blocks.0.resnets.0.conv1.parametrizations.weight.0 learns at every pass",
     _activation: "the nonlinearity of up_blocks.0.resnets.0, from tests.propagation",
 }
 
 
 @pytest.mark.parametrize("mix", MIXING)
 def test_rows_that_see_each_other_by_other_ways_than_forward_are_decoded_serially(pipe, mix):
-    mix(pipe)
-    with fdplug.propagate(pipe, policy=UNIFORM, decoding="serial"):
+    other = copy.deepcopy(pipe)  # what learns is another network after a run
+    for one in (other, pipe):
         torch.manual_seed(0)
-        serial = latents(pipe, num_inference_steps=6)
+        mix(one)
+    with fdplug.propagate(other, policy=UNIFORM, decoding="serial"):
+        torch.manual_seed(0)
+        serial = latents(other, num_inference_steps=6)
     with fdplug.propagate(pipe, policy=UNIFORM) as on:
         torch.manual_seed(0)
         assert torch.equal(latents(pipe, num_inference_steps=6), serial)
@@ -85,6 +108,7 @@ def test_rows_that_see_each_other_by_other_ways_than_forward_are_decoded_seriall
 @pytest.mark.parametrize("mix", MIXING)
 def test_what_is_put_in_between_two_runs_is_seen(pipe, mix):
     other = copy.deepcopy(pipe)
+    torch.manual_seed(0)
     mix(other)
     with fdplug.propagate(other, policy=UNIFORM, decoding="serial"):
         torch.manual_seed(0)
@@ -93,6 +117,7 @@ def test_what_is_put_in_between_two_runs_is_seen(pipe, mix):
         for _ in range(2):
             latents(pipe, num_inference_steps=6)
             assert on.ledger.one_by_one is None
+        torch.manual_seed(0)
         mix(pipe)
         torch.manual_seed(0)
         assert torch.equal(latents(pipe, num_inference_steps=6), serial)

@@ -20,6 +20,7 @@ _ROW_WISE = {
     *("torch", "diffusers", "transformers", "peft", "accelerate", "fdplug"),
     *("bitsandbytes", "torchao", "optimum", "xformers", "tomesd", "fvcore", "builtins"),
 }
+_WHOLE_BATCH = "torch.ao."  # observers and dynamic quantization, whose ranges are those of the whole batch
 _DROPOUT = nn.modules.dropout._DropoutNd
 Named = tuple[str, nn.Module]
 
@@ -88,6 +89,8 @@ def _across(name: str, module: nn.Module, network: nn.Module, known: Known) -> s
             return f"the {what} of {place}, from {origin(around)}"
     if isinstance(module, BATCH_NORM) and (module.training or module.running_mean is None):
         return f"the batch statistics of {place}"
+    if _is_learning(held, type(module)):
+        return f"what {place} learns at every pass, as it is in training"
     return f"the random numbers of {place}, which is in training" if _is_random(held, type(module)) else None
 
 
@@ -118,7 +121,7 @@ def _package(module: str) -> str:
 
 def _is_row_wise(module: str) -> bool:
     package = _package(module)
-    return package in _ROW_WISE or package.startswith("fdplug_")
+    return not module.startswith(_WHOLE_BATCH) and (package in _ROW_WISE or package.startswith("fdplug_"))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -135,7 +138,7 @@ def _replaced(kind: type, method: Any) -> str | None:
 
 def _is_plain(held: dict[str, Any], kind: type) -> bool:
     """Whether a module is of a known package, has no attention processor, and holds no functions of its own."""
-    if not _is_row_wise_class(kind, kind.forward) or _is_random(held, kind):
+    if not _is_row_wise_class(kind, kind.forward) or _is_random(held, kind) or _is_learning(held, kind):
         return False
     if held["_forward_pre_hooks"] or held["_forward_hooks"]:
         return False
@@ -147,6 +150,11 @@ def _is_plain(held: dict[str, Any], kind: type) -> bool:
 def _is_random(held: dict[str, Any], kind: type) -> bool:
     """Whether a module draws random numbers, in an order that a batch of several steps would change."""
     return issubclass(kind, _DROPOUT) and held["training"] and held["p"] > 0
+
+
+def _is_learning(held: dict[str, Any], kind: type) -> bool:
+    """Whether a module of torch's own changes what it keeps at every pass, as spectral norms do, however many rows."""
+    return bool(held["_buffers"]) and held.get("training", False) and _package(kind.__module__) == "torch"
 
 
 def functions(held: dict[str, Any]) -> Iterator[tuple[str, Any]]:
