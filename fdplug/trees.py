@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 import torch
@@ -21,11 +23,20 @@ def map_tensors(function: Callable[[Tensor], Any], tree: Any, memo: dict[int, An
         return memo[id(tree)]
     if isinstance(tree, Mapping):
         items = {key: map_tensors(function, value, memo) for key, value in tree.items()}
-        return items if type(tree) is dict else type(tree)(**items)
+        return items if type(tree) is dict else _like(tree, items)
     if isinstance(tree, list | tuple):
         values = [map_tensors(function, value, memo) for value in tree]
         return type(tree)(*values) if hasattr(tree, "_fields") else type(tree)(values)
     return tree
+
+
+def _like(tree: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
+    """Return a mapping of the same class; outputs of diffusers and transformers are made from their fields."""
+    if is_dataclass(tree):
+        return type(tree)(**items)
+    if isinstance(tree, defaultdict):
+        return type(tree)(tree.default_factory, items)
+    return type(tree)(items)  # type: ignore[call-arg]
 
 
 def leaves(tree: Any) -> list[Tensor]:
@@ -73,7 +84,7 @@ def _fill(tree: Any, tensors: tuple[Tensor, ...]) -> Any:
         return tensors[tree]
     if isinstance(tree, Mapping):
         items = {key: _fill(value, tensors) for key, value in tree.items()}
-        return items if type(tree) is dict else type(tree)(**items)
+        return items if type(tree) is dict else _like(tree, items)
     if isinstance(tree, list | tuple):
         values = [_fill(value, tensors) for value in tree]
         return type(tree)(*values) if hasattr(tree, "_fields") else type(tree)(values)

@@ -33,3 +33,8 @@ def check_pipeline(pipe: Any) -> None:
                 f"cannot accelerate {type(pipe).__name__}: its {type(scheduler).__name__} has no method '{method}', by "
                 "which a run is followed; give it a scheduler that has"
             )
+    if scheduler is not None and not hasattr(scheduler, "config"):
+        raise PipelineError(
+            f"cannot accelerate {type(pipe).__name__}: its {type(scheduler).__name__} has no 'config', which says how "
+            "many timesteps the model was trained on; derive it from diffusers' SchedulerMixin and ConfigMixin"
+        )

@@ -88,6 +88,22 @@ def no_timesteps(caller: Any) -> str:
     )
 
 
+def script(name: str) -> str:
+    """Say that a module is not made of Python."""
+    return (
+        f"{name} was made by torch.jit, so that nobody can see what changes in it or which rows it reads: put the "
+        "module back that it was made from, and compile it with torch.compile if it is to be fast"
+    )
+
+
+def no_sample(scheduler: Any) -> str:
+    """Say that a step of a scheduler does not show its sample."""
+    return (
+        f"the step of this {type(scheduler).__name__} was called without a sample that could be told by its name or "
+        "its place, the third, so that no noise can be injected: take injector='none'"
+    )
+
+
 def gradient_wanted(network: nn.Module) -> str:
     """Say that a replayed step has no gradient."""
     return (

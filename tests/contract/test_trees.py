@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
+from collections import OrderedDict, defaultdict, namedtuple
+from types import MappingProxyType
 
 import pytest
 import torch
+from diffusers.configuration_utils import FrozenDict
 from diffusers.models.unets.unet_2d import UNet2DOutput
 
 from fdplug import trees
@@ -26,6 +28,26 @@ def test_every_container_keeps_its_type():
     assert isinstance(found["output"], UNet2DOutput)
     assert torch.equal(found["output"].sample, rows(2, 3))
     assert (found["list"][1], found["pair"].right, found["text"]) == (5, None, "x")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [OrderedDict, MappingProxyType, FrozenDict, lambda held: defaultdict(list, held)],
+    ids=["ordered", "proxy", "frozen", "default"],
+)
+def test_every_mapping_keeps_its_type_and_its_keys(kind):
+    given = kind({"a": torch.ones(2), "b": 3})
+    found = trees.map_tensors(lambda one: one + 1, given)
+    assert type(found) is type(given)
+    assert torch.equal(found["a"], torch.full((2,), 2.0))
+    assert found["b"] == 3
+    if isinstance(given, defaultdict):
+        assert found["missing"] == []
+
+
+def test_keys_need_not_be_text():
+    found = trees.map_tensors(lambda one: one + 1, OrderedDict({0: torch.ones(1), ("a", 1): torch.ones(1)}))
+    assert list(found) == [0, ("a", 1)]
 
 
 def test_a_tensor_that_occurs_twice_is_one_leaf_and_stays_one():

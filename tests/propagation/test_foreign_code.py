@@ -235,6 +235,19 @@ def test_a_class_whose_arguments_have_no_names_is_refused(pipe, monkeypatch):
         latents(pipe, num_inference_steps=6)
 
 
+def test_what_torch_jit_has_made_is_refused(pipe):
+    inner = pipe.unet.conv_out
+    pipe.unet.conv_out = torch.jit.trace(inner, torch.zeros(2, inner.in_channels, 8, 8))
+    with (
+        fdplug.propagate(pipe, policy=UNIFORM),
+        pytest.raises(PropagationError, match=r"conv_out was made by torch\.jit"),
+    ):
+        latents(pipe)
+    pipe.unet.conv_out = inner
+    with fdplug.propagate(pipe, policy=UNIFORM):
+        latents(pipe)
+
+
 # --- what its author declares ----------------------------------------------------------------------------------------
 
 

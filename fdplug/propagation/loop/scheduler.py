@@ -8,11 +8,15 @@ from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
+from fdplug.errors import PropagationError
+from fdplug.propagation import messages
 from fdplug.propagation.loop.ends import finish
 
 if TYPE_CHECKING:
     from fdplug.propagation.loop.runs import Runs
     from fdplug.propagation.run import Run
+
+SAMPLE = 2  # among the arguments of a scheduler's step: the prediction, the timestep, the sample
 
 
 class AroundScheduler:
@@ -47,11 +51,18 @@ class AroundScheduler:
         return result
 
     def _injected(self, run: Run, original: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Any]:
-        bound = _signature(original).bind(*args, **kwargs)
-        sample = bound.arguments["sample"]
         step = run.schedule.step(run.step)
-        bound.arguments["sample"] = self._runs.method.injector.inject(sample, run.prior(sample), step)
-        return bound.args, bound.kwargs
+
+        def injected(sample: Any) -> Any:
+            return self._runs.method.injector.inject(sample, run.prior(sample), step)
+
+        if "sample" in kwargs:
+            return args, {**kwargs, "sample": injected(kwargs["sample"])}
+        names = list(_signature(original).parameters)
+        place = names.index("sample") if "sample" in names else SAMPLE
+        if len(args) <= place:
+            raise PropagationError(messages.no_sample(run.scheduler))
+        return (*args[:place], injected(args[place]), *args[place + 1 :]), kwargs
 
 
 def _signature(method: Callable[..., Any]) -> inspect.Signature:

@@ -7,11 +7,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from fdplug import trees
 from fdplug.denoisers.base import is_compiled, plain
+from fdplug.errors import PropagationError
 from fdplug.profiling.outline import processors_of
+from fdplug.propagation import messages
 from fdplug.propagation.calls.given import version
 from fdplug.propagation.watching.rows import Known, first_across, functions, origin, unusual
 from fdplug.propagation.watching.snapshot import PLAIN, TORCH, Settings, Snapshot, but_weights
@@ -37,9 +40,13 @@ class Watched:
             network: the denoiser.
             part: what is replayed of it.
             kind: its class, as its family knows it.
+
+        Raises:
+            PropagationError: nobody can look into one of its modules.
         """
         self._network, self._known = plain(network), Known(kind)
         self._modules = trees.named_modules(self._network)
+        _refuse_scripts(self._modules)
         self.is_compiled = self._network is not network or any(map(is_compiled, self._modules.values()))
         own = {self._network.get_submodule(name) for name in part.modules}
         self._outside = trees.named_modules(self._network, own)
@@ -106,6 +113,12 @@ class Watched:
     def forget(self) -> None:
         """Hold on to nothing that they were set to."""
         self._settings.forget()
+
+
+def _refuse_scripts(modules: Mapping[str, nn.Module]) -> None:
+    script = next((name for name, one in modules.items() if isinstance(one, torch.jit.ScriptModule)), None)
+    if script is not None:
+        raise PropagationError(messages.script(script))
 
 
 class Inside:
