@@ -99,7 +99,11 @@ RUNS = {
         "Intel Xeon, one thread",
         "optimize.json",
     ),
-    "tuning": Run("Tuned key steps", "python -m benchmarks.tuning", "tune.md"),
+    "tuning": Run(
+        "Tuned key steps",
+        "python -m benchmarks.tuning --calibration 4 --captions 64 --counts 5 9 --random 2 --genetic 60 --refine 20",
+        "tune.md",
+    ),
     "suites": Run(
         "The paper's tables", "python -m benchmarks.suites --captions 64", "suites.md", "2026-11-26", "2 cores of a CPU"
     ),
