@@ -109,6 +109,11 @@ class Settings:
         self.check_names(changes)
         return dataclasses.replace(self, **changes)
 
+    def chosen(self) -> dict[str, Any]:
+        """Return, by name, the settings that are not their defaults."""
+        held = {name: getattr(self, name) for name in self.fields()}
+        return {name: value for name, value in held.items() if value != self.fields()[name].default}
+
     def described(self) -> dict[str, Any]:
         """Return every setting as json can hold it."""
         return {name: plain(getattr(self, name)) for name in self.fields()}

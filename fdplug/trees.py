@@ -23,7 +23,7 @@ def map_tensors(function: Callable[[Tensor], Any], tree: Any, memo: dict[int, An
         return memo[id(tree)]
     if isinstance(tree, Mapping):
         items = {key: map_tensors(function, value, memo) for key, value in tree.items()}
-        return items if type(tree) is dict else _like(tree, items)
+        return _like(tree, items)
     if isinstance(tree, list | tuple):
         values = [map_tensors(function, value, memo) for value in tree]
         return type(tree)(*values) if hasattr(tree, "_fields") else type(tree)(values)
@@ -32,6 +32,8 @@ def map_tensors(function: Callable[[Tensor], Any], tree: Any, memo: dict[int, An
 
 def _like(tree: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
     """Return a mapping of the same class; outputs of diffusers and transformers are made from their fields."""
+    if type(tree) is dict:
+        return items
     if is_dataclass(tree):
         return type(tree)(**items)
     if isinstance(tree, defaultdict):
@@ -84,7 +86,7 @@ def _fill(tree: Any, tensors: tuple[Tensor, ...]) -> Any:
         return tensors[tree]
     if isinstance(tree, Mapping):
         items = {key: _fill(value, tensors) for key, value in tree.items()}
-        return items if type(tree) is dict else _like(tree, items)
+        return _like(tree, items)
     if isinstance(tree, list | tuple):
         values = [_fill(value, tensors) for value in tree]
         return type(tree)(*values) if hasattr(tree, "_fields") else type(tree)(values)
@@ -161,7 +163,7 @@ def _share(tree: Any, index: int, times: int) -> Any:
         size = len(tree) // times
         return tree[index * size : (index + 1) * size]
     if isinstance(tree, Mapping):
-        return type(tree)(**{key: _share(value, index, times) for key, value in tree.items()})
+        return _like(tree, {key: _share(value, index, times) for key, value in tree.items()})
     return tuple(_share(value, index, times) for value in tree) if isinstance(tree, tuple) else tree
 
 

@@ -167,10 +167,5 @@ def _of_preset(
     """Return the settings of a preset, what was given besides on top of them."""
     if propagation != PropagationConfig():
         raise ConfigError("give either --preset or the options of propagation: a preset holds every one of them")
-    given = {
-        name: getattr(generation, name)
-        for name, field in GenerationConfig.fields().items()
-        if getattr(generation, name) != field.default
-    }
-    preset, under = preset.under(given)
+    preset, under = preset.under(generation.chosen())
     return generation.changed(**under), preset.config

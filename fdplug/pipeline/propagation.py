@@ -248,10 +248,9 @@ class Propagation:
 
     def _follow_denoiser(self) -> None:
         """Go over to the pipeline's denoisers, if one, or a module of its part, was exchanged since."""
-        exchanged = next((stage for stage in self.stages if self._exchanged(stage)), None)
-        if exchanged is None:
+        what, is_cut = next(filter(None, map(self._exchanged, self.stages)), ""), self._runs.running
+        if not what:
             return
-        what, is_cut = self._exchanged(exchanged), self._runs.running
         if self._applied:
             names = ", ".join(transform.name for transform in self._applied)
             raise PipelineError(

@@ -337,7 +337,7 @@ def test_a_refusal_says_that_it_can_be_declared(pipe):
 
 
 def test_a_declaration_is_not_handed_on(pipe):
-    """Neither to a derived class nor to a function that is wrapped around the declared one."""
+    """Not to a function that is wrapped around the declared one."""
     hook = fdplug.row_wise(FunctionType(doubled.__code__, globals()))
 
     @functools.wraps(hook)
@@ -348,6 +348,14 @@ def test_a_declaration_is_not_handed_on(pipe):
     with fdplug.propagate(pipe, policy=UNIFORM) as on:
         latents(pipe, num_inference_steps=6)
         assert "the hook of up_blocks.0.resnets.0" in on.ledger.one_by_one
+
+
+def test_a_declared_class_does_not_speak_for_those_derived_from_it(pipe):
+    declared = fdplug.row_wise(type("Norm", (DoublingNorm,), {"__module__": __name__}))
+    pipe.unet.conv_norm_out.__class__ = type("Derived", (declared,), {"__module__": __name__})
+    with fdplug.propagate(pipe, policy=UNIFORM) as on:
+        latents(pipe, num_inference_steps=6)
+        assert "Derived at conv_norm_out" in on.ledger.one_by_one
 
 
 KIND = attrgetter("__class__.__name__")

@@ -202,8 +202,7 @@ def _chosen(
     """
     if propagation != PropagationConfig():
         raise ConfigError("give either model.preset or model.propagation: a preset holds every setting of it")
-    given = {name: value for name, value in generation.items() if value != GenerationConfig.fields()[name].default}
-    preset, generation = preset.under(given)
+    preset, generation = preset.under(GenerationConfig(**generation).chosen())
     return preset.settings.propagation, generation
 
 

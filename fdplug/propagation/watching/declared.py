@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -38,13 +39,12 @@ def row_wise(declared: Declared) -> Declared:
     Raises:
         ConfigError: it is neither, or not written in Python.
     """
-    try:
-        assert isinstance(declared, type | FunctionType)
-        setattr(declared, _MARK, declared)
-    except (AssertionError, TypeError):
-        what = f"row_wise declares a function or a class that is written in Python, not {shown(declared)}"
-        raise ConfigError(f"{what}: write it above its definition") from None
-    return declared
+    if isinstance(declared, type | FunctionType):
+        with suppress(TypeError):  # of a class that is written in C
+            setattr(declared, _MARK, declared)
+            return declared
+    what = f"row_wise declares a function or a class that is written in Python, not {shown(declared)}"
+    raise ConfigError(f"{what}: write it above its definition")
 
 
 def is_declared(thing: Any) -> bool:
