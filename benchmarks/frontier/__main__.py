@@ -7,6 +7,10 @@ and keeps the least seconds of each; ``--report`` writes OUT/frontier-gG.json, .
 `shapes-flow`: frontier-shapes-flow-gG), from whatever rows are there. ``--add-to`` keeps the rows of such a file whose
 pictures are not there.
 
+``--reference dpm-solver++`` takes 20 steps of DPM-Solver++ on Karras levels in place of the model's own run; the files
+are called frontier-dpm20-gG. The row `limit` is a run of so many steps that more change nothing; where it is there,
+every row's PSNR to it is told, too.
+
 Rows that were chosen by their figures are judged on other captions: ``--first 48 --contenders FIGURES`` takes the
 captions after the first 48, and of the stock rows the two that are best by each score in that file; the files' names
 end in `-unseen`.
@@ -25,7 +29,7 @@ from benchmarks.frontier.bar import contenders
 from benchmarks.frontier.pictures import generate, kept, starts, testbed, timed
 from benchmarks.frontier.record import write
 from benchmarks.frontier.rows import Found, Row, rows
-from benchmarks.frontier.testbeds import TESTBEDS
+from benchmarks.frontier.testbeds import OTHERS, TESTBEDS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     add = described.add_argument
     add("--out", type=Path, required=True, help="folder for pictures and figures")
     add("--model", choices=TESTBEDS, default="shapes")
+    add("--reference", choices=OTHERS, help="of shapes: another run than the model's own to replay and to compare with")
     add("--captions", type=int, default=192, help="how many of the held-out captions, in id order")
     add("--first", type=int, default=0, help="how many captions to leave out before them")
     add("--guidance", type=float, help="default: 7.5 of shapes, 4 of shapes-flow")
@@ -63,13 +68,15 @@ def chosen(options: argparse.Namespace) -> Iterator[Row]:
         asked = row.name.startswith(tuple(options.only)) and (
             row.family != "stock" or stock is None or row.name in stock
         )
-        if asked or row.family == "reference":
+        if asked or row.family in ("reference", "limit"):
             yield row
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Generate what is missing, or write the figures."""
     options = parser().parse_args(arguments)
+    if options.reference is not None and options.model != OTHERS[options.reference].model:
+        parser().error(f"--reference {options.reference} is of {OTHERS[options.reference].model}, not {options.model}")
     options.guidance = testbed(options).guidance if options.guidance is None else options.guidance
     torch.set_num_threads(1)
     asked = list(chosen(options))

@@ -14,8 +14,11 @@ CONTENDERS = 2  # stock rows that are judged again on other captions, per score
 
 
 def ranked(rows: Sequence[Record], family: str, calls: int, score: str) -> list[Record]:
-    """Return the rows of a family and a number of calls, the best one by a score first, of equal ones the nearest."""
-    found = [row for row in rows if row["family"] == family and row["calls"] == calls]
+    """Return the rows of a family and a number of calls, the best one by a score first, of equal ones the nearest.
+
+    Rows that were not judged by the score are left out.
+    """
+    found = [row for row in rows if row["family"] == family and row["calls"] == calls and score in row["scores"]]
     found.sort(key=lambda row: row["scores"]["psnr"]["value"], reverse=True)
     return sorted(found, key=lambda row: row["scores"][score]["value"], reverse=HIGHER[score])
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Record = Mapping[str, Any]
-HIGHER = {"psnr": True, "accuracy": True, "texture": False, "spectra": False}
+HIGHER = {"psnr": True, "accuracy": True, "texture": False, "spectra": False, "limit": True}
 TITLES = {"psnr": "PSNR dB", "accuracy": "accuracy", "texture": "texture dB", "spectra": "spectra FD"}
+LIMIT = "PSNR to the limit, dB"
 
 
 def value(row: Record, score: str) -> str:
@@ -30,8 +31,13 @@ def line(cells: Sequence[str]) -> str:
 
 def titled(reference: str) -> str:
     """Return the name of a reference for people."""
-    return {"ddim-50": "DDIM-50", "flow-euler-28": "28 Euler steps"}.get(reference, reference)
+    known = {
+        "ddim-50": "DDIM-50",
+        "flow-euler-28": "28 Euler steps",
+        "dpm-solver++-karras-20": "DPM-Solver++-20 on Karras levels",
+    }
+    return known.get(reference, reference)
 
 
 def _digits(score: str) -> int:
-    return {"psnr": 1, "accuracy": 3}.get(score, 2)
+    return {"psnr": 1, "limit": 1, "accuracy": 3}.get(score, 2)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from benchmarks.frontier.rows import Row
-from benchmarks.frontier.testbeds import TESTBEDS, Testbed
+from benchmarks.frontier.testbeds import OTHERS, TESTBEDS, Testbed
 from fdplug import propagate, registry, row_wise
 from fdplug.pipeline import find_family
 from fdplug.predict.generation.loading import load_pipeline
@@ -24,8 +24,8 @@ CHUNK = 48
 
 
 def testbed(options: argparse.Namespace) -> Testbed:
-    """Return what is known of the model."""
-    return TESTBEDS[options.model]
+    """Return what is known of the model, and of what is replayed."""
+    return TESTBEDS[options.model] if options.reference is None else OTHERS[options.reference]
 
 
 def starts(options: argparse.Namespace) -> range:

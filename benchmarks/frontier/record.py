@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.frontier.bar import against_stock, check_bar, estimated
-from benchmarks.frontier.cells import HIGHER
 from benchmarks.frontier.chart import chart
 from benchmarks.frontier.pictures import seconds_file, stem, stored, testbed
 from benchmarks.frontier.rows import Row
@@ -25,10 +24,11 @@ def write(options: argparse.Namespace, rows: Sequence[Row]) -> None:
     bed, held = testbed(options), {row.name: stored(options, row) for row in rows}
     if bed.reference not in held:
         raise ConfigError(f"{options.out} holds no pictures of {bed.reference}; generate them first")
-    judge = Judge(bed.model, options.first, held[bed.reference]["images"])
-    scores = {name: judge.scores(one["images"]) for name, one in held.items()}
     kept: Path | None = options.add_to
     before = None if kept is None else json.loads(kept.read_text(encoding="utf-8"))
+    limit = held["limit"]["images"] if "limit" in held and has_limit(before) else None
+    judge = Judge(bed.model, options.first, held[bed.reference]["images"], limit)
+    scores = {name: judge.scores(one["images"]) for name, one in held.items()}
     timed = interleaved(seconds_file(options), before)
     settings = {name: getattr(options, name) for name in ("captions", "first", "guidance", "batch")}
     record: dict[str, Any] = {"model": bed.model, "settings": {**settings, "threads": 1}, "reference": bed.reference}
@@ -37,13 +37,19 @@ def write(options: argparse.Namespace, rows: Sequence[Row]) -> None:
     if before is not None:
         figures = [figure | times(figure["name"], before) for figure in figures]
     for figure, row in zip(figures, rows, strict=True):
-        figure["against_stock"] = against_stock(figure, figures + earlier, scores) if row.family != "stock" else {}
+        fewer = row.family in ("stock", "limit")
+        figure["against_stock"] = {} if fewer else against_stock(figure, figures + earlier, scores)
     check_bar(figures, earlier)
     record |= {"rows": figures + earlier, **provenance("cpu")}
     if before is not None:
         record["hardware"]["cpu"] = both(before["hardware"]["cpu"], record["hardware"]["cpu"])
     record["targets"] = judged(record)
     save(record, options.out / stem(options))
+
+
+def has_limit(before: Mapping[str, Any] | None) -> bool:
+    """Return whether the rows that are kept were judged by their distance to the limit, so that new ones can be."""
+    return before is None or all("limit" in row["scores"] for row in before["rows"])
 
 
 def times(name: str, before: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,8 +99,8 @@ def _figures(
         "name": row.name,
         "family": row.family,
         "calls": row.calls,
-        "scores": {name: estimated(own.estimate(name)) for name in HIGHER},
-        "against_reference": {name: estimated(own.against(base, name)) for name in HIGHER if name != "psnr"},
+        "scores": {name: estimated(own.estimate(name)) for name in own.names},
+        "against_reference": {name: estimated(own.against(base, name)) for name in own.names if name != "psnr"},
         "psnr_median": float(decibels.median()),
         "flipped": float((decibels < FLIPPED).double().mean()),
         "gflops": held["gflops"],

@@ -19,8 +19,8 @@ class Row:
 
     Attributes:
         name: of the row, also its file's.
-        family: `stock`, `trunk`, `tuned`, `knots`, `paper`, `deepcache`, `residual`, `guidance`, `leaveout` or
-            `earlystop`.
+        family: `reference`, `limit`, `stock`, `trunk`, `tuned`, `knots`, `paper`, `deepcache`, `residual`, `guidance`,
+            `leaveout` or `earlystop`.
         calls: denoiser calls at which everything is computed; those of a prior, too. Of `guidance`, as many whole calls
             as its GFLOPs are worth.
         sampler: a sampler's name, or {name: options}.
@@ -52,9 +52,11 @@ class Found:
 
 
 def rows(bed: Testbed, found: Found, budgets: Sequence[int] | None = None) -> Iterator[Row]:
-    """Yield the reference, then the rows of every budget, as far as what they need was found."""
+    """Yield the reference and its limit, then the rows of every budget, as far as what they need was found."""
     budgets = bed.budgets if budgets is None else budgets
-    yield Row(name=bed.reference, family="reference", calls=bed.steps, sampler=bed.sampler, steps=bed.steps)
+    yield Row(name=bed.reference, family="reference", calls=bed.steps, sampler=bed.parent, steps=bed.steps)
+    sampler, steps = bed.limit
+    yield Row(name="limit", family="limit", calls=steps, sampler=sampler, steps=steps)
     for calls in budgets:
         yield from _trunk(bed, calls, found.tuned)
     for calls in budgets:
@@ -77,7 +79,7 @@ def _trunk(bed: Testbed, calls: int, tuned: Path | None) -> Iterator[Row]:
     if tuned is not None:
         given = {"tuned": {"file": str(tuned), "keys": calls}}
         yield _ours(bed, f"trunk-tuned-{calls}", "tuned", calls, {**common, "cache": given, "policy": given})
-        if bed.unet:
+        if bed.unet and not bed.label:
             sampler = {"tuned": {"file": str(tuned)}}
             yield Row(name=f"knots-{calls}", family="knots", calls=calls, sampler=sampler, steps=calls)
 
@@ -88,7 +90,7 @@ def _inside(bed: Testbed, budgets: Sequence[int], found: Found) -> Iterator[Row]
     `tuned` are the trunk's key steps, `own` those that were searched for the part itself.
     """
     parts = {"paper": "encoder", **({"deepcache": "deepcache"} if bed.unet else {})}
-    if bed.unet:
+    if bed.unet and not bed.label:
         yield _ours(bed, "paper-9", "paper", 9, {"policy": "paper", "injector": "none"})
     searched = _read(found.keys)
     for calls in budgets:
@@ -181,4 +183,5 @@ def _read(path: Path | None) -> Options:
 
 
 def _ours(bed: Testbed, name: str, family: str, calls: int, settings: Options) -> Row:
-    return Row(name=name, family=family, calls=calls, sampler=bed.sampler, steps=bed.steps, settings=settings)
+    name = f"{bed.label}-{name}" if bed.label else name
+    return Row(name=name, family=family, calls=calls, sampler=bed.parent, steps=bed.steps, settings=settings)

@@ -34,6 +34,11 @@ class Scores:
     spectra: float
     resampled: Tensor
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The scores there are."""
+        return (*self.pictures, "spectra")
+
     def estimate(self, score: str) -> Estimate:
         """Return a score with its standard error."""
         if score == "spectra":
@@ -55,13 +60,14 @@ class Judge:
         model: whose held-out captions.
         first: how many captions come before them.
         reference: the pictures that PSNR is against (N, 3, H, W), in [0, 1].
+        limit: those that a sampler comes to with more and more steps, alike; None: `limit` is not scored.
     """
 
-    def __init__(self, model: str, first: int, reference: Tensor) -> None:
+    def __init__(self, model: str, first: int, reference: Tensor, limit: Tensor | None = None) -> None:
         records = references(annotations_file(model))[first : first + len(reference)]
         self._captions: Sequence[str] = [record.caption for record in records]
         self._drawn = batch_of([record.scene for record in records]).images
-        self._reference = reference
+        self._reference, self._limit = reference, limit
         self._evaluators = evaluators.load()
         others = batch_of(held_out_scenes(OTHER_PICTURES, OTHER_SEED, WORLDS[model])).images
         self._spectra = moments(clustered(patch_spectra(others)))
@@ -69,11 +75,13 @@ class Judge:
     def scores(self, images: Tensor) -> Scores:
         """Score pictures (N, 3, H, W) in [0, 1]."""
         cluster = clustered(patch_spectra(images))
+        limit = {} if self._limit is None else {"limit": psnr(images, self._limit)}
         return Scores(
             {
                 "psnr": psnr(images, self._reference),
                 "accuracy": self._evaluators.semantics(images, self._captions)["all"],
                 "texture": texture_distance(images, self._drawn),
+                **limit,
             },
             frechet_distance(moments(cluster), self._spectra),
             frechet_resamples(cluster, self._spectra),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.frontier.bar import best
-from benchmarks.frontier.cells import TITLES, Record, line, signed, titled, value
+from benchmarks.frontier.cells import LIMIT, TITLES, Record, line, signed, titled, value
 from benchmarks.frontier.targets import told
 
 FAMILIES = {
@@ -39,6 +39,7 @@ def markdown(record: Record) -> list[str]:
         "",
         *told(record),
         "",
+        *_limit(record),
         "Every row, by falling calls and falling PSNR; `flipped` is the share of pictures below 25 dB:",
         "",
         *_every(record),
@@ -86,12 +87,35 @@ def _in_short(row: Record) -> str:
     return f"{scores['psnr']['value']:.1f}, {scores['accuracy']['value']:.3f}, {row['gflops']:.3g}"
 
 
+def _limit(record: Record) -> Iterator[str]:
+    """How near the tuned rows are to what a sampler comes to with more and more steps, beside fewer steps."""
+    rows = {row["name"]: row for row in record["rows"]}
+    tuned = [row for row in rows.values() if row["family"] == "tuned" and "limit" in row["against_stock"]]
+    if not tuned:
+        return
+    reference, limit = rows[record["reference"]], rows["limit"]
+    yield (
+        f"To the limit of all these samplers ({limit['calls']} steps of a solver of second order), where "
+        f"{titled(reference['name'])} itself is at {value(reference, 'limit')} dB:"
+    )
+    yield ""
+    yield "| calls | fewer steps, nearest to the limit | trunk, tuned | paired difference |"
+    yield "|---|---|---|---|"
+    for row in sorted(tuned, key=lambda row: -row["calls"]):
+        stock = row["against_stock"]["limit"]
+        other = f"{stock['row']}: {value(rows[stock['row']], 'limit')}"
+        yield line([str(row["calls"]), other, value(row, "limit"), signed(stock, "limit")])
+    yield ""
+
+
 def _every(record: Record) -> Iterator[str]:
+    limit = any("limit" in row["scores"] for row in record["rows"])
     yield line(
         [
             "row",
             "calls",
             *TITLES.values(),
+            *([LIMIT] if limit else []),
             "median dB",
             "flipped",
             "to the reference's accuracy",
@@ -100,13 +124,14 @@ def _every(record: Record) -> Iterator[str]:
             "interleaved s",
         ]
     )
-    yield "|" + "---|" * (len(TITLES) + 8)
+    yield "|" + "---|" * (len(TITLES) + limit + 8)
     for row in sorted(record["rows"], key=lambda row: (-row["calls"], -row["scores"]["psnr"]["value"])):
         yield line(
             [
                 row["name"],
                 str(row["calls"]),
                 *(value(row, score) for score in TITLES),
+                *([value(row, "limit")] if limit else []),
                 f"{row['psnr_median']:.1f}",
                 f"{row['flipped']:.0%}",
                 signed(row["against_reference"]["accuracy"], "accuracy"),

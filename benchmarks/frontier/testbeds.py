@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fdplug.shapes import FLOW, GUIDANCE
@@ -22,7 +22,10 @@ class Testbed:
     Attributes:
         model: its name.
         sampler: of the reference, and of the rows that replay.
+        placed: its options: where its steps are.
         steps: of them.
+        label: of the reference, in front of rows that replay and in names of files; empty for the model's own run.
+        limit: a sampler and its steps, so many that the pictures are those of endlessly many.
         guidance: unless another one is asked for.
         budgets: denoiser calls.
         stock: samplers that may take fewer steps, with the places that their steps can have.
@@ -32,6 +35,9 @@ class Testbed:
     model: str
     sampler: str
     steps: int
+    placed: Options = field(default_factory=dict)
+    label: str = ""
+    limit: tuple[Any, int]
     guidance: float
     budgets: tuple[int, ...]
     stock: Mapping[str, tuple[Options, ...]]
@@ -40,12 +46,18 @@ class Testbed:
     @property
     def reference(self) -> str:
         """The name of the row that PSNR is against."""
-        return f"{self.sampler}-{self.steps}"
+        place = f"{_place(self.sampler, self.placed)}-" if self.placed else ""
+        return f"{self.sampler}-{place}{self.steps}"
+
+    @property
+    def parent(self) -> Any:
+        """The sampler of the reference, as the registry takes it."""
+        return {self.sampler: self.placed} if self.placed else self.sampler
 
     @property
     def stem(self) -> str:
         """How names of files begin."""
-        return "frontier" if self.unet else f"frontier-{self.model}"
+        return "-".join(["frontier", *([] if self.unet else [self.model]), *([self.label] if self.label else [])])
 
     def samplers(self) -> Iterator[tuple[str, Options]]:
         """Yield every stock sampler with a place for its steps, by a name that says both."""
@@ -67,6 +79,7 @@ TESTBEDS = {
         model="shapes",
         sampler="ddim",
         steps=50,
+        limit=({"dpm-solver++": KARRAS}, 100),
         guidance=7.5,
         budgets=(25, 20, 16, 14, 12, 10, 8),
         stock={
@@ -80,9 +93,22 @@ TESTBEDS = {
         model=FLOW,
         sampler="flow-euler",
         steps=28,
+        limit=("flow-unipc", 100),
         guidance=GUIDANCE,
         budgets=(20, 14, 12, 10, 8, 6),
         stock={"flow-euler": (*SHIFTED, KARRAS), "flow-dpm++": SHIFTED, "flow-unipc": SHIFTED},
         unet=False,
     ),
 }
+
+OTHERS = {
+    "dpm-solver++": replace(
+        TESTBEDS["shapes"],
+        sampler="dpm-solver++",
+        placed=KARRAS,
+        steps=20,
+        label="dpm20",
+        budgets=(16, 14, 12, 10, 8),
+    ),
+}
+"""References beside the model's own: 20 steps of DPM-Solver++ on Karras levels, what many run Stable Diffusion with."""

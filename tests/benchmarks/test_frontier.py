@@ -11,16 +11,16 @@ import torch
 from diffusers import DDIMScheduler
 
 from benchmarks import tuning
-from benchmarks.frontier.__main__ import chosen, parser
+from benchmarks.frontier.__main__ import chosen, main, parser
 from benchmarks.frontier.bar import against_stock, best, check_bar, contenders
 from benchmarks.frontier.chart import drawn
 from benchmarks.frontier.pictures import kept, starts, stem
-from benchmarks.frontier.record import both, earlier_rows, interleaved, save, times
+from benchmarks.frontier.record import both, earlier_rows, has_limit, interleaved, save, times
 from benchmarks.frontier.rows import Found, rows
 from benchmarks.frontier.scores import Scores, psnr
 from benchmarks.frontier.tables import markdown
 from benchmarks.frontier.targets import judged
-from benchmarks.frontier.testbeds import TESTBEDS
+from benchmarks.frontier.testbeds import OTHERS, TESTBEDS
 from fdplug import registry
 from fdplug.errors import ConfigError
 from fdplug.schedule import Schedule
@@ -37,7 +37,7 @@ def found(tmp_path):
     return Found(tuned=TUNED, keys=keys, rules=rules)
 
 
-@pytest.mark.parametrize("bed", TESTBEDS.values(), ids=TESTBEDS)
+@pytest.mark.parametrize("bed", [*TESTBEDS.values(), *OTHERS.values()], ids=[*TESTBEDS, *OTHERS])
 def test_every_row_has_a_name_of_its_own_and_as_many_calls_as_it_says(bed, tmp_path):
     made = list(rows(bed, found(tmp_path)))
     assert made[0].name == bed.reference
@@ -48,14 +48,15 @@ def test_every_row_has_a_name_of_its_own_and_as_many_calls_as_it_says(bed, tmp_p
             assert round(row.steps * early["strength"]) + early["steps"] == row.calls
         elif row.family == "leaveout":
             assert row.steps - row.sampler["euler"]["leave_out"] == row.calls
-        elif row.family != "guidance":
+        elif row.family not in ("guidance", "limit"):
             assert row.steps == (row.calls if row.family in ("stock", "knots") else bed.steps)
     for family in (
         "stock",
         "trunk",
         "tuned",
         "paper",
-        *(("deepcache", "earlystop", "leaveout", "knots") if bed.unet else ()),
+        *(("deepcache", "earlystop", "leaveout") if bed.unet else ()),
+        *(("knots",) if bed.unet and not bed.label else ()),
     ):
         assert {row.calls for row in made if row.family == family} >= set(bed.budgets)
     assert not [row for row in rows(bed, Found()) if "tuned" in row.name or row.family == "knots"]
@@ -96,7 +97,8 @@ def _whole_calls(guidance, sampler, steps):
 def test_more_captions_add_pieces_and_keep_those_that_are_there():
     row = next(iter(rows(TESTBEDS["shapes"], Found())))
     few, many = (
-        argparse.Namespace(model="shapes", out=Path("o"), captions=count, first=0, guidance=7.5) for count in (48, 100)
+        argparse.Namespace(model="shapes", reference=None, out=Path("o"), captions=count, first=0, guidance=7.5)
+        for count in (48, 100)
     )
     pieces = {kept(many, row, start).name for start in starts(many)}
     assert [kept(few, row, start).name for start in starts(few)] == ["ddim-50-g7.5-0-48.pt"]
@@ -104,6 +106,63 @@ def test_more_captions_add_pieces_and_keep_those_that_are_there():
     assert stem(few) == "frontier-g7.5"
     few.model = "shapes-flow"
     assert kept(few, row, 0).name == "shapes-flow-ddim-50-g7.5-0-48.pt"
+
+
+def test_another_reference_shares_the_pictures_of_the_stock_rows_and_replays_its_own_run(tmp_path):
+    asked = ["--out", str(tmp_path), "--guidance", "7.5", "--captions", "48", "--budgets", "10", "--tuned", "t.json"]
+    own, other = (
+        {row.name: (row, kept(options, row, 0)) for row in chosen(options)}
+        for options in (parser().parse_args(asked), parser().parse_args([*asked, "--reference", "dpm-solver++"]))
+    )
+    row, _ = other["dpm-solver++-karras-20"]
+    assert (row.family, row.steps, row.sampler) == ("reference", 20, {"dpm-solver++": {"karras": True}})
+    replayed, _ = other["dpm20-trunk-tuned-10"]
+    assert (replayed.steps, replayed.sampler, replayed.calls) == (20, row.sampler, 10)
+    assert "trunk-tuned-10" in own
+    shared = own.keys() & other.keys()
+    assert {"limit", "euler-karras-10", "dpm-solver++-karras-10", "leaveout-10"} <= shared
+    assert all(own[name] == other[name] for name in shared)
+    assert stem(parser().parse_args([*asked, "--reference", "dpm-solver++"])) == "frontier-dpm20-g7.5"
+
+
+def test_a_reference_of_another_model_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["--out", "o", "--model", "shapes-flow", "--reference", "dpm-solver++"])
+    assert "--reference dpm-solver++ is of shapes, not shapes-flow" in capsys.readouterr().err
+
+
+def test_the_distance_to_the_limit_is_told_where_it_was_measured():
+    def judged_by_it(one, decibels):
+        one["scores"]["limit"] = {"value": decibels, "error": 0.2}
+        return one
+
+    stock = [judged_by_it(row("a", "stock", 10, 33, 0.9), 31.0), judged_by_it(row("b", "stock", 10, 32, 0.9), 32.0)]
+    own = judged_by_it(row("own", "tuned", 10, 36, 0.9), 34.0)
+    pictures = {
+        name: Scores({"limit": torch.tensor(values)}, 0.0, torch.zeros(2))
+        for name, values in (("b", [31.0, 33.0]), ("own", [33.0, 37.0]))
+    }
+    own["against_stock"] = {"limit": against_stock(own, stock, pictures)["limit"]}
+    assert own["against_stock"]["limit"] == {"row": "b", "value": pytest.approx(3.0), "error": pytest.approx(1.0)}
+    record = {
+        "settings": {"captions": 2, "first": 0, "guidance": 7.5, "batch": 16},
+        "reference": "ddim-50",
+        "rows": [
+            judged_by_it(row("limit", "limit", 100, 42, 0.9), 54.2),
+            judged_by_it(row("ddim-50", "reference", 50, 54, 0.9), 42.0),
+            *stock,
+            own,
+        ],
+        "hardware": {"cpu": "a processor"},
+        "versions": {"torch": "2", "diffusers": "0"},
+    }
+    page = "\n".join(markdown(record))
+    assert "100 steps of a solver of second order), where DDIM-50 itself is at 42.0 ±0.2 dB" in page
+    assert "| 10 | b: 32.0 ±0.2 | 34.0 ±0.2 | +3.0 ±1.0 |" in page
+    assert "PSNR to the limit, dB" in page
+    assert has_limit(record)
+    assert has_limit(None)
+    assert not has_limit({"rows": [row("a", "stock", 10, 33, 0.9)]})
 
 
 def test_chosen_rows_are_judged_on_captions_that_nothing_was_chosen_by(tmp_path):
@@ -121,6 +180,7 @@ def test_chosen_rows_are_judged_on_captions_that_nothing_was_chosen_by(tmp_path)
     options = parser().parse_args([*asked, "--contenders", str(path), "--only", "euler", "ddim", "unipc"])
     assert [one.name for one in chosen(options)] == [
         "ddim-50",
+        "limit",
         "ddim-trailing-10",
         "ddim-leading-10",
         "euler-karras-10",
