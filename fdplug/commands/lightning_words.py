@@ -54,6 +54,7 @@ def check_trainer(given: Mapping[str, Any]) -> None:
         ConfigError: names the setting, what is allowed and what was given.
     """
     checks.whole("trainer.num_nodes", given["num_nodes"], 1)
+    _check_limit(given["limit_predict_batches"])
     _check_name("accelerator", given, ["gpu", *AcceleratorRegistry.available_accelerators()])
     _check_name("strategy", given, StrategyRegistry.available_strategies())
     devices = given["devices"]
@@ -61,6 +62,13 @@ def check_trainer(given: Mapping[str, Any]) -> None:
     if (isinstance(devices, str) and not is_list) or (isinstance(devices, int) and (devices == 0 or devices < -1)):
         allowed = "a whole number of at least 1, -1 or auto for all there are, or a list as in [0,2]"
         raise ConfigError(f"trainer.devices must be {allowed}; got {shown(devices)}")
+
+
+def _check_limit(limit: Any) -> None:
+    """Refuse a number that is neither one of batches nor a share of them."""
+    if isinstance(limit, (int, float)) and not (0 <= limit <= 1 or (limit > 1 and limit % 1 == 0)):
+        allowed = "a whole number of batches, or a share of them from 0.0 to 1.0"
+        raise ConfigError(f"trainer.limit_predict_batches must be {allowed}; got {limit:g}")
 
 
 def _check_name(name: str, given: Mapping[str, Any], known: Iterable[str]) -> None:
