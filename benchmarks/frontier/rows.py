@@ -151,13 +151,14 @@ def _left_out(budgets: Sequence[int]) -> Iterator[Row]:
         )
 
 
+EVERY_OTHER = {25: 33, 20: 26, 16: 21, 14: 18, 12: 16, 10: 13, 8: 10}
 GUIDED: tuple[tuple[str, Options, dict[int, int]], ...] = (
-    ("cached", {"cached": {"every": 2}}, {20: 26, 10: 13}),
-    ("extrapolated", {"cached": {"every": 2, "difference": "extrapolated"}}, {20: 26, 10: 13}),
-    ("first", {"first": {"share": 0.5}}, {20: 26, 10: 13}),
-    ("interval", {"interval": {}}, {20: 26, 10: 13}),
-    ("adaptive", {"adaptive": {}}, {20: 26, 10: 13}),
-    ("fastercache", {"fastercache": {}}, {20: 27, 10: 14}),
+    ("cached", {"cached": {"every": 2}}, EVERY_OTHER),
+    ("extrapolated", {"cached": {"every": 2, "difference": "extrapolated"}}, EVERY_OTHER),
+    ("first", {"first": {"share": 0.5}}, EVERY_OTHER),
+    ("interval", {"interval": {}}, EVERY_OTHER | {12: 15}),
+    ("adaptive", {"adaptive": {}}, EVERY_OTHER),
+    ("fastercache", {"fastercache": {}}, {25: 34, 20: 27, 16: 22, 14: 19, 12: 16, 10: 14, 8: 11}),
 )
 """Guidances, and per number of whole calls the most steps that cost no more, a step without its other row being half.
 
