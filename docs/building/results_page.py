@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from docs.building.figures import RESULTS
+from docs.building.results_file import RESULTS
 
 PAGE = "results.md"
 RAW = "https://github.com/fdplug/fdplug/blob/main/benchmarks/results"

@@ -8,7 +8,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from docs.building.drawing import BATCH, DECODER, ENCODER, drawing, runs
-from docs.building.figures import PLACE, figure, results, with_figures
+from docs.building.figures import PLACE, figure, with_figures
+from docs.building.results_file import results
 from tests.docs.test_docs import PAGES, ROOT
 
 PLACES = sorted({(page.name, words) for page in PAGES for words in PLACE.findall(page.read_text())})
@@ -39,6 +40,23 @@ def test_figures_are_those_of_the_tables():
     assert figure("memory sd15 parallel") == "84%"
 
 
+def test_figures_of_two_rows_and_of_many_are_those_of_the_tables():
+    table = (ROOT / "benchmarks" / "results" / "frontier-g7.5-unseen.md").read_text()
+    found = re.findall(r"^\| (\d+) \| .*\*\*.*\| \+([\d.]+) ±([\d.]+) dB,", table, re.M)
+    ahead = {int(calls): (float(value), error) for calls, value, error in found}
+    assert figure("unseen ahead trunk-tuned-16") == f"+{ahead[16][0]} ±{ahead[16][1]} dB"
+    some = [value for calls, (value, _) in ahead.items() if 12 <= calls <= 20]
+    assert figure("range ahead trunk-tuned 20-12 frontier-g7.5-unseen") == f"{min(some)} to {max(some)} dB"
+    decibels = dict(re.findall(r"^\| ([\w+-]+) \| \d+ \| ([\d.]+) ±", table, re.M))
+    apart = float(figure("lead leaveout-8 trunk-tuned-8 frontier-g7.5-unseen").removesuffix(" dB"))
+    assert apart == pytest.approx(float(decibels["leaveout-8"]) - float(decibels["trunk-tuned-8"]), abs=0.11)
+    assert figure("range lead-leaveout trunk-tuned 8-8 frontier-g7.5-unseen") == f"{-apart:.1f} to {-apart:.1f} dB"
+    row = re.search(r"^\| trunk-tuned-10 \| 10 \| ([\d.]+ ±[\d.]+) \| ([\d.]+ ±[\d.]+) \|", table, re.M)
+    assert figure("unseen psnr± trunk-tuned-10") == f"{row[1]} dB"
+    assert figure("unseen accuracy± trunk-tuned-10") == row[2]
+    assert figure("asked frontier-g7.5-unseen") in table
+
+
 def test_a_difference_is_paired_picture_by_picture():
     rows = {row["name"]: row["per_image"]["psnr"] for row in results("tuning")["rows"]}
     pairs = [a - b for a, b in zip(rows["tuned 9"], rows["uniform 9"], strict=True)]
@@ -50,6 +68,7 @@ def test_a_difference_is_paired_picture_by_picture():
     [
         ("quality psnr x", "no results quality"),
         ("frontier psnr nothing-3", "0 rows"),
+        ("range ahead trunk-tuned 7-6", "no rows trunk-tuned with 7-6 calls"),
         ("speed smell sd15 sd15 stock", "no figure smell"),
     ],
 )

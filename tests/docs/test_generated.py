@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from docs.building import schema as schema_file
-from docs.building.figures import RESULTS
+from docs.building.results_file import RESULTS
 from docs.building.results_page import RUNS, facts, folded, results_page
 from docs.building.schema import MODEL, schema, text
 from docs.building.whole import write
