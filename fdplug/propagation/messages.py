@@ -104,6 +104,14 @@ def no_sample(scheduler: Any) -> str:
     )
 
 
+def few_sigmas(scheduler: Any, count: int, step: int) -> str:
+    """Say that a scheduler does not tell how noisy a sample is at every step."""
+    return (
+        f"this {type(scheduler).__name__} has {count} sigmas, none for step {step}, so that how noisy a sample is "
+        "there is not known and no noise can be injected: take injector='none'"
+    )
+
+
 def gradient_wanted(network: nn.Module) -> str:
     """Say that a replayed step has no gradient."""
     return (

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from fdplug.errors import warn
+from fdplug.errors import PropagationError, warn
+from fdplug.propagation import messages
 from fdplug.propagation.calls.lanes import NEVER, Lane, Lanes
 from fdplug.propagation.calls.times import Times
 from fdplug.propagation.guided import guide
@@ -79,7 +80,7 @@ class Run:
         self.step = self._times.first(call, getattr(self.scheduler, "begin_index", None))
         stop = None if count is None else min(self.step + count, len(values))
         self.schedule = Schedule(values, self.step, train, stop)
-        self._scales = self._noise_scales(values)
+        self._begin, self._deviations = self.step, self._noise_deviations()
         self._boundary = boundary(self.schedule) if stage is not stages[-1] else None
         self._planned_as_one = all(one.shares(stage) for one in stages)
         self.stage = stage
@@ -168,26 +169,32 @@ class Run:
         """Whether rows of a call are at timesteps of their own; on an accelerator the first call alone is asked."""
         return self._times.rows_apart(call, self.step, ask=self.step == self.schedule.start)
 
-    def _noise_scales(self, values: tuple[float, ...]) -> list[float]:
-        """Per step, the standard deviation of a sample over that of the run's first one.
+    def _noise_deviations(self) -> list[float] | None:
+        """Per step, the standard deviation of a sample; None where it is always 1.
 
         Schedulers on sigmas keep samples of variance 1 + sigma^2; on all others the variance stays 1.
         """
         sigmas = getattr(self.scheduler, "sigmas", None)
         if sigmas is None or float(getattr(self.scheduler, "init_noise_sigma", 1.0)) == 1.0:
-            return [1.0] * len(values)
-        deviations = [(1 + sigma**2) ** 0.5 for sigma in torch.as_tensor(sigmas).tolist()]
-        return [deviations[index] / deviations[self.step] for index in range(len(values))]
+            return None
+        return [(1 + sigma**2) ** 0.5 for sigma in torch.as_tensor(sigmas).tolist()]
 
     def prior(self, sample: Tensor) -> Tensor:
         """Return the sample with which the run began, on the noise scale of the current step.
 
         Args:
             sample: the current one; the first of its shape is the prior.
+
+        Raises:
+            PropagationError: the scheduler does not say how noisy a sample is at the current step.
         """
         if self._prior is None or self._prior.shape != sample.shape:
             self._prior = sample
-        scale = self._scales[self.step]
+        if self._deviations is None:
+            return self._prior
+        if self.step >= len(self._deviations):
+            raise PropagationError(messages.few_sigmas(self.scheduler, len(self._deviations), self.step))
+        scale = self._deviations[self.step] / self._deviations[self._begin]
         return self._prior if scale == 1.0 else self._prior * scale
 
     def follow(self, call: Call) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from diffusers import EulerDiscreteScheduler
 
 import fdplug
 from fdplug.errors import PipelineError, PropagationError
@@ -52,3 +53,38 @@ def test_a_scheduler_without_a_configuration_is_refused(pipe):
     pipe.scheduler = Bare(pipe.scheduler)
     with pytest.raises(PipelineError, match="its Bare has no 'config'"):
         fdplug.propagate(pipe)
+
+
+class FewSigmas(EulerDiscreteScheduler):
+    """Shows the sigmas of its first two steps alone."""
+
+    def set_timesteps(self, *args, **kwargs):
+        super().set_timesteps(*args, **kwargs)
+        self.hidden, self.sigmas = self.sigmas, self.sigmas[:2]
+
+    def step(self, *args, **kwargs):
+        return self._with_all(super().step, *args, **kwargs)
+
+    def scale_model_input(self, *args, **kwargs):
+        return self._with_all(super().scale_model_input, *args, **kwargs)
+
+    def _with_all(self, method, *args, **kwargs):
+        shown, self.sigmas = self.sigmas, self.hidden
+        try:
+            return method(*args, **kwargs)
+        finally:
+            self.sigmas = shown
+
+
+def test_noise_whose_scale_a_scheduler_does_not_tell_is_refused_and_nothing_else(pipe):
+    pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config)
+    with fdplug.propagate(pipe, **SETTINGS | {"injector": "none"}):
+        expected = latents(pipe)
+    pipe.scheduler = FewSigmas.from_config(pipe.scheduler.config)
+    with fdplug.propagate(pipe, **SETTINGS | {"injector": "none"}):
+        assert torch.equal(latents(pipe), expected)
+    with (
+        fdplug.propagate(pipe, **SETTINGS),
+        pytest.raises(PropagationError, match=r"this FewSigmas has 2 sigmas, none for step \d, .* injector='none'"),
+    ):
+        latents(pipe)
