@@ -25,7 +25,8 @@ class Testbed:
         placed: its options: where its steps are.
         steps: of them.
         label: of the reference, in front of rows that replay and in names of files; empty for the model's own run.
-        limit: a sampler and its steps, so many that the pictures are those of endlessly many.
+        limit: a sampler and its steps, so many that the pictures are those of endlessly many: on eight captions, 200
+            steps of this and of other samplers were 59 dB or more from them on `shapes`, and 55 dB on `shapes-flow`.
         guidance: unless another one is asked for.
         budgets: denoiser calls.
         stock: samplers that may take fewer steps, with the places that their steps can have.

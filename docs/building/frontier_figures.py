@@ -21,9 +21,9 @@ def of_row(what: str, name: str, file: str = FIRST) -> str:
 
     Args:
         what: `psnr`, `accuracy`, `texture`, `spectra`, `limit`, with ± behind it with the error; the row's own `name`,
-            its `share` of the GFLOPs; `ahead`, by how many dB it is nearer than the best of fewer steps; `meaning` and
-            `kept`, its accuracy less that of the best of fewer steps by accuracy, and less the reference's;
-            `texture-behind` and `spectra-behind`, likewise, of the best by each of them.
+            its `share` of the GFLOPs, its `pace`: seconds over calls x one call; `ahead`, by how many dB it is nearer
+            than the best of fewer steps; `meaning` and `kept`, its accuracy less that of the best of fewer steps by
+            accuracy, and less the reference's; `texture-behind` and `spectra-behind`, likewise, of the best by each.
         name: of the row; `best-12` is the best of fewer steps with 12 calls, by PSNR, and `stock-12` the best of those
             that take all of a sampler's steps.
         file: whose figures.
@@ -34,6 +34,9 @@ def of_row(what: str, name: str, file: str = FIRST) -> str:
         return row["name"]
     if what == "share":
         return f"{row['gflops'] / _row(held['rows'], held['reference'])['gflops']:.0%}"
+    if what == "pace":
+        reference = _row(held["rows"], held["reference"])
+        return f"{row['interleaved_s'] / row['calls'] * reference['calls'] / reference['interleaved_s']:.2f}"
     if what == "ahead":
         return _difference(row["against_stock"]["psnr"], 1) + " dB"
     if what in ("meaning", "kept"):

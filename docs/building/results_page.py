@@ -68,13 +68,23 @@ RUNS = {
     "frontier-g4": Run(
         "Against fewer steps, guidance 4", f"{FRONTIER} benchmarks/results/frontier-tuned-g4.json", "frontier.md"
     ),
+    "frontier-g4-unseen": Run(
+        "Guidance 4 on captions that nothing was tuned on",
+        f"{FRONTIER} benchmarks/results/frontier-tuned-g4.json --guidance 4 --first 48 "
+        "--contenders benchmarks/results/frontier-g4.json",
+        "frontier.md",
+    ),
+    "frontier-dpm20-g7.5-unseen": Run(
+        "Against fewer steps, 20 steps of DPM-Solver++ in place of DDIM-50",
+        f"{FRONTIER} benchmarks/results/frontier-tuned-dpm20-g7.5.json --reference dpm-solver++ --first 48 "
+        "--contenders benchmarks/results/frontier-g7.5.json",
+        "frontier.md",
+    ),
     "frontier-shapes-flow-g4": Run(
         "The flow transformer against fewer steps",
         "python -m benchmarks.frontier --model shapes-flow --guidance 4 --out outputs/flow "
         "--tuned benchmarks/results/frontier-tuned-shapes-flow-g4.json",
         "frontier.md",
-        "2026-11-27",
-        "Intel Xeon, one thread",
     ),
     "optimize": Run(
         "What `fdplug optimize` answered",
