@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from docs.building.results_file import results
 from fdplug import trees
 from fdplug.commands import complexity as command
 from fdplug.complexity.inputs import example
@@ -82,6 +83,16 @@ def test_the_step_is_that_of_table_1(stable_diffusion):
     assert stable_diffusion.gflops("paper") == pytest.approx(37050 / 50, rel=1e-3)
     assert stable_diffusion.replayed["paper"] == pytest.approx((37050 - 27350) / 41, rel=1e-3)
     assert stable_diffusion.gflops() == pytest.approx(2 * 402.04, rel=1e-3)
+
+
+def test_the_figures_of_the_documentation_are_what_is_counted(stable_diffusion):
+    held = results("complexity")
+    counted = stable_diffusion.as_dict()
+    assert held["gflops"] == pytest.approx(counted["gflops"])
+    assert held["replayed"] == pytest.approx(counted["replayed"])
+    for recorded, share in zip(held["shares"], counted["shares"], strict=True):
+        assert (recorded["part"], recorded["parameters"]) == (share["part"], share["parameters"])
+        assert recorded["gflops"] == pytest.approx(share["gflops"])
 
 
 def test_dit_costs_what_its_authors_say(dit):
