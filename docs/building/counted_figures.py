@@ -1,9 +1,14 @@
-"""Figures for prose that were counted: GFLOPs of a denoiser by part, and work divided over processes."""
+"""Figures for prose that were counted: GFLOPs of a denoiser by part, and work divided over processes.
+
+`python -m docs.building.counted_figures > benchmarks/results/complexity.json` counts the parts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from itertools import pairwise
+from typing import Any
 
 from docs.building.results_file import RESULTS, Value, named, results
 from docs.building.results_table import cell
@@ -16,7 +21,7 @@ SAMPLE = 4 * 64 * 64 * 2
 
 
 def complexity(part: str, convention: str) -> float:
-    """Return GFLOPs of a guided step of SD v1.5.
+    """Return GFLOPs of a guided step of SD v1.5, as `recorded` once counted them.
 
     Args:
         part: `encoder`, `bottleneck`, `decoder`, `all`, or what a `replayed` step saves, and that as a `share` of all.
@@ -63,4 +68,24 @@ def _gflops(row: str) -> float:
     return found if isinstance(found, float) else found[0]
 
 
+def recorded() -> dict[str, Any]:
+    """Count what `complexity` reads."""
+    from fdplug.complexity.inputs import example
+    from fdplug.complexity.layers import complexity
+    from fdplug.complexity.models import load_denoiser
+
+    network = load_denoiser("stable-diffusion-v1-5")
+    return without_layers(complexity(network, example(network, 2)).as_dict())
+
+
+def without_layers(counted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a file keeps of a denoiser's complexity: nothing of single layers."""
+    shares = [{key: share[key] for key in ("part", "parameters", "gflops")} for share in counted["shares"]]
+    kept = ("denoiser", "rows", "sample", "replayed", "parameters", "gflops")
+    return {**{key: counted[key] for key in kept}, "shares": shares}
+
+
 COUNTED: dict[str, Callable[..., Value]] = {"complexity": complexity, "split": split}
+
+if __name__ == "__main__":
+    print(json.dumps(recorded(), indent=2))

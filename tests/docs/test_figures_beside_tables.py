@@ -37,18 +37,19 @@ def test_curves_are_those_of_their_tables():
 
 
 @pytest.mark.parametrize(
-    ("sampler", "written_as"),
+    ("asked", "page", "row"),
     [
-        ("dpm-solver++-karras", "DPM-Solver++, Karras"),
-        ("deis-karras", "DEIS, Karras"),
-        ("unipc-karras", "UniPC, Karras"),
-        ("ddim-trailing", "DDIM, trailing"),
+        ("frontier-g7.5 dpm-solver++-karras", "guidance.md", ("7.5", "DPM-Solver++, Karras")),
+        ("frontier-g7.5 deis-karras", "guidance.md", ("7.5", "DEIS, Karras")),
+        ("frontier-g7.5 unipc-karras", "guidance.md", ("7.5", "UniPC, Karras")),
+        ("frontier-g7.5 ddim-trailing", "guidance.md", ("7.5", "DDIM, trailing")),
+        ("frontier-shapes-flow-g4 flow-euler-own", "flow.md", ("4", "Euler, own")),
     ],
 )
-def test_accuracy_falls_where_the_table_is_bold(sampler, written_as):
-    heads, row = cells(CURVES / "guidance.md", "guidance"), cells(CURVES / "guidance.md", "7.5", written_as, "accuracy")
-    first = next(head for head, text in zip(heads, row, strict=True) if "**" in text)
-    assert f"{figure(f'falls frontier-g7.5 {sampler} as 0')} calls" == first
+def test_accuracy_falls_where_the_table_is_bold(asked, page, row):
+    heads, found = cells(CURVES / page, "guidance"), cells(CURVES / page, *row, "accuracy")
+    first = next(head for head, text in zip(heads, found, strict=True) if "**" in text)
+    assert f"{figure(f'falls {asked} as 0')} calls" == first
 
 
 def test_of_a_curve_the_reference_does_not_fall():
