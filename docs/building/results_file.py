@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import functools
 import json
+from pathlib import Path
 from typing import Any
 
 from docs.building.catalogue import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
 
+Value = float | tuple[float, float]
+"""A figure, or a figure and its standard error."""
+
 
 @functools.cache
-def results(name: str) -> Any:
+def results(name: str, folder: Path = RESULTS) -> Any:
     """Return a file of results."""
-    return json.loads((RESULTS / f"{name}.json").read_text())
+    return json.loads((folder / f"{name}.json").read_text())
 
 
-def named(rows: Any, **wanted: str) -> Any:
+def named(rows: Any, **wanted: Any) -> Any:
     """Return the one row that has these values.
 
     Raises:

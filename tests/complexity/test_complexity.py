@@ -7,6 +7,8 @@ import json
 import pytest
 import torch
 
+from docs.building.counted_figures import without_layers
+from docs.building.results_file import results
 from fdplug import trees
 from fdplug.commands import complexity as command
 from fdplug.complexity.inputs import example
@@ -82,6 +84,15 @@ def test_the_step_is_that_of_table_1(stable_diffusion):
     assert stable_diffusion.gflops("paper") == pytest.approx(37050 / 50, rel=1e-3)
     assert stable_diffusion.replayed["paper"] == pytest.approx((37050 - 27350) / 41, rel=1e-3)
     assert stable_diffusion.gflops() == pytest.approx(2 * 402.04, rel=1e-3)
+
+
+def test_the_figures_of_the_documentation_are_what_is_counted(stable_diffusion):
+    recorded, counted = results("complexity"), without_layers(stable_diffusion.as_dict())
+    for one, other in zip(recorded.pop("shares"), counted.pop("shares"), strict=True):
+        assert (one["part"], one["parameters"]) == (other["part"], other["parameters"])
+        assert one["gflops"] == pytest.approx(other["gflops"])
+    assert recorded["gflops"] == pytest.approx(counted["gflops"])
+    assert recorded["replayed"] == pytest.approx(counted["replayed"])
 
 
 def test_dit_costs_what_its_authors_say(dit):

@@ -71,9 +71,11 @@ def _lasting(output: str) -> Iterator[str]:
     """Yield the lines without those of notes about times, and of rounds as they go."""
     skips = False
     for line in output.splitlines():
-        if line.startswith("- ") or not line.strip() or line.startswith("Written"):
+        if line.startswith("- "):
             note = " ".join((line + output.partition(line)[2].partition("\n- ")[0]).split())
-            skips = line.startswith("- ") and any(words in note for words in ("s/image", "as little time"))
+            skips = any(words in note for words in ("s/image", "as little time"))
+        elif not line.strip() or line.startswith("Written"):
+            skips = False
         if not skips and not line.startswith("round "):
             yield line
 

@@ -58,6 +58,7 @@ def test_what_depends_on_the_machine_is_left_out():
     first = "a 2 (1.04x)\n- In no more time than b, c (1 against\n2 s/image): d.\n- GFLOPs count.\nWritten to x"
     other = "a 3  0.97x\n- No un-accelerated variant takes as\nlittle time as b.\n- GFLOPs  count.\nWritten to x"
     assert masked(first) == masked(other) == ["a # #", "- GFLOPs count.", "Written to x"]
+    assert masked("- b takes 2 s/image\nmore.\n\na  3\n") == ["a #"], "a note ends where a line is empty"
     assert masked("3 passed in 95.67s (0:01:35)") == masked("3 passed in 4.2s"), "a slow machine"
 
 
