@@ -31,7 +31,14 @@ MODULES = (
     *("trees", "repeated", "caches", "injectors", "patching", "builtin/compiled_pieces"),
 )
 METHODS = {"item", "tolist", "numpy", "nonzero", "cpu", "synchronize"}
-MAY_ASK = {"run.__init__", "run._noise_deviations", "messages.shown", "call.is_at", "call.is_among", "call.is_at_one_time"}
+MAY_ASK = {
+    "run.__init__",
+    "run._noise_deviations",
+    "messages.shown",
+    "call.is_at",
+    "call.is_among",
+    "call.is_at_one_time",
+}
 
 
 class Asked(TorchDispatchMode):
