@@ -1,7 +1,7 @@
 """The presets of the embedded model, from what was tuned and what the frontier measured.
 
 ```bash
-python -m benchmarks.frontier.presets --tuned tuned.json --figures benchmarks/results/frontier-g7.5.json
+python -m benchmarks.frontier.presets --tuned tuned.json --figures benchmarks/results/frontier-g7.5-unseen.json
 ```
 """
 
@@ -24,10 +24,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.frontier.presets", description=__doc__)
     parser.add_argument("--tuned", type=Path, required=True, help="what `fdplug tune --part trunk` wrote")
     parser.add_argument("--figures", type=Path, required=True, help="what `benchmarks.frontier` wrote")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES), help="which of the presets")
     options = parser.parse_args()
     tuned, figures = TunedSchedule.load(options.tuned), json.loads(options.figures.read_text())
-    for name, calls in NAMES.items():
-        preset(name, tuned, tuned.curve[calls - 1], figures).save(FOLDER / f"shapes-{name}.yaml")
+    for name in options.only:
+        preset(name, tuned, tuned.curve[NAMES[name] - 1], figures).save(FOLDER / f"shapes-{name}.yaml")
 
 
 def preset(name: str, tuned: TunedSchedule, choice: Choice, measured: dict[str, Any]) -> Preset:

@@ -10,6 +10,9 @@ from docs.building.figures import PLACE
 from tests.docs.test_docs import ROOT
 
 ALLOWED = {
+    "index": {"setting": ("50 times",), "version": ("3.11",)},
+    "fewer-steps": {},
+    "frontier": {"setting": ("7.5", "2x", ".021")},
     "shapes": {"setting": ("7.5",), "size": ("6.9", "1.7", "4.0")},
     "suites": {"published": ("2.5 times", "15 %", "37 %", "26 %")},
     "measuring": {"version": ("2.13",)},
