@@ -57,14 +57,6 @@ RUNS = {
         "--contenders benchmarks/results/frontier-g7.5.json",
         "frontier.md",
     ),
-    "frontier-g7.5-earlystop": Run(
-        "The same with an early stop",
-        f"{FRONTIER} benchmarks/results/frontier-tuned-g7.5.json",
-        "frontier.md",
-        "2026-11-26",
-        "AMD EPYC, one thread",
-        "",
-    ),
     "frontier-g4": Run(
         "Against fewer steps, guidance 4", f"{FRONTIER} benchmarks/results/frontier-tuned-g4.json", "frontier.md"
     ),
