@@ -15,10 +15,14 @@ Value = float | tuple[float, float]
 """A figure, or a figure and its standard error."""
 
 
-@functools.cache
 def results(name: str, folder: Path = RESULTS) -> Any:
-    """Return a file of results."""
-    return json.loads((folder / f"{name}.json").read_text())
+    """Return a file of results, of which nobody else has hold."""
+    return json.loads(_text(folder / f"{name}.json"))
+
+
+@functools.cache
+def _text(path: Path) -> str:
+    return path.read_text()
 
 
 def named(rows: Any, **wanted: Any) -> Any:
