@@ -109,13 +109,13 @@ def _limit(record: Record) -> Iterator[str]:
 
 
 def _every(record: Record) -> Iterator[str]:
-    limit = any("limit" in row["scores"] for row in record["rows"])
+    has_limit = any("limit" in row["scores"] for row in record["rows"])
+    titles = TITLES | ({"limit": LIMIT} if has_limit else {})
     yield line(
         [
             "row",
             "calls",
-            *TITLES.values(),
-            *([LIMIT] if limit else []),
+            *titles.values(),
             "median dB",
             "flipped",
             "to the reference's accuracy",
@@ -124,14 +124,13 @@ def _every(record: Record) -> Iterator[str]:
             "interleaved s",
         ]
     )
-    yield "|" + "---|" * (len(TITLES) + limit + 8)
+    yield "|" + "---|" * (len(titles) + 8)
     for row in sorted(record["rows"], key=lambda row: (-row["calls"], -row["scores"]["psnr"]["value"])):
         yield line(
             [
                 row["name"],
                 str(row["calls"]),
-                *(value(row, score) for score in TITLES),
-                *([value(row, "limit")] if limit else []),
+                *(value(row, score) for score in titles),
                 f"{row['psnr_median']:.1f}",
                 f"{row['flipped']:.0%}",
                 signed(row["against_reference"]["accuracy"], "accuracy"),

@@ -58,7 +58,7 @@ class Testbed:
     @property
     def stem(self) -> str:
         """How names of files begin."""
-        return "-".join(["frontier", *([] if self.unet else [self.model]), *([self.label] if self.label else [])])
+        return "-".join(filter(None, ("frontier", "" if self.unet else self.model, self.label)))
 
     def samplers(self) -> Iterator[tuple[str, Options]]:
         """Yield every stock sampler with a place for its steps, by a name that says both."""

@@ -80,7 +80,7 @@ class Run:
         self.step = self._times.first(call, getattr(self.scheduler, "begin_index", None))
         stop = None if count is None else min(self.step + count, len(values))
         self.schedule = Schedule(values, self.step, train, stop)
-        self._begin, self._deviations = self.step, self._noise_deviations()
+        self._deviations = self._noise_deviations()
         self._boundary = boundary(self.schedule) if stage is not stages[-1] else None
         self._planned_as_one = all(one.shares(stage) for one in stages)
         self.stage = stage
@@ -194,7 +194,7 @@ class Run:
             return self._prior
         if self.step >= len(self._deviations):
             raise PropagationError(messages.few_sigmas(self.scheduler, len(self._deviations), self.step))
-        scale = self._deviations[self.step] / self._deviations[self._begin]
+        scale = self._deviations[self.step] / self._deviations[self.schedule.start]
         return self._prior if scale == 1.0 else self._prior * scale
 
     def follow(self, call: Call) -> bool:
